@@ -1,0 +1,56 @@
+# Every command of the project. The environment is .venv, made from requirements.lock when that file changes.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test test-slow lint types check bench lock clean
+
+help:
+	@echo "make demo       install, then the main job on an embedded sample; ends by naming the report"
+	@echo "make test       install, then the tests (under 10 minutes on 2 cores)"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make check      lint and types"
+	@echo "make bench      how fast this machine restores"
+	@echo "make lock       renew requirements.lock"
+
+# A stamp holds the lock's content, so that a second run installs nothing.
+.venv/installed: requirements.lock pyproject.toml
+	@echo "installing the locked environment into .venv (about 3 minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: .venv/installed
+	$(BIN)/lednet demo demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet . || echo "formatting differs (not an error)"
+
+types: .venv/installed
+	$(BIN)/mypy
+
+check: lint types
+
+bench: .venv/installed
+	$(BIN)/lednet bench
+
+# From the ranges in pyproject.toml to exact versions. The local part of a build (+cpu) is left to each machine.
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip setuptools
+	.venv-lock/bin/python -m pip install --quiet --group dev .
+	echo "# Made by make lock from pyproject.toml. Exact versions of everything; each machine takes its own build of torch." > requirements.lock
+	.venv-lock/bin/python -m pip freeze --all --exclude lednet --exclude pip | sed 's/+cpu$$//' | grep -viE '^(nvidia|cuda)-|^triton' >> requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv demo build *.egg-info
