@@ -1,0 +1,22 @@
+"""LEDNet: joint low-light enhancement and deblurring of night video. The science, usable alone.
+
+    from lednet import LEDNet, Restorer
+    Restorer("small").restore(frames)        # uint8 [n, h, w, 3] sRGB -> the same
+
+Where do I go to ...?
+    see the network            lednet.model, lednet.attention
+    restore frames             lednet.restorer
+    load or save weights       lednet.checkpoint
+    make degraded pairs        lednet.degrade, lednet.clips
+    train                      lednet.train, lednet.losses
+    measure                    lednet.metrics (with a reference), lednet.quality (without), lednet.bench (speed)
+    compare                    lednet.baselines
+
+Imports torch, numpy and OpenCV; never orchestration, storage or video-container libraries.
+"""
+
+from lednet.model import LEDNet
+from lednet.restorer import Restorer
+
+__all__ = ["LEDNet", "Restorer"]
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Methods that LEDNet is compared with, one small file each."""

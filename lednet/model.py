@@ -1,0 +1,233 @@
+"""LEDNet: the Low-light Enhancement and Deblurring Network.
+
+Covers the network, its selective fusion and its three sizes. Not covered: attention (`lednet.attention`), weights on
+disk (`lednet.checkpoint`), frames in and out (`lednet.restorer`).
+
+Source: Guo Mingxiang et al., "LEDNet for open-pit mine surveillance video", Mine Engineering 12(4), 2024; what the
+text leaves open (widths, depths, heads) is chosen in `SIZES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lednet.attention import AxialBlock
+
+LIFT_GAMMA = 2.2
+"""Exponent of the curve x ** (1 / LIFT_GAMMA) that opens the shadows for the stem; `GlobalLight` starts from it."""
+
+DARKEST = 0.1 / 255
+"""Darker values count as this: powers below one have an infinite slope at zero."""
+
+SIDE_SCALE = 8
+"""The side image is this many times smaller than the frame; there motion blur has nearly vanished."""
+
+SMALLEST = 16
+"""Least height and width of a frame, in pixels: two tokens at the coarsest scale."""
+
+
+@dataclass(frozen=True)
+class LEDNetConfig:
+    """Shape of a LEDNet. Tuples run from the fine scale to the coarse one: 1/2, 1/4, 1/8."""
+
+    channels: tuple[int, int, int]
+    encoder_blocks: tuple[int, int, int]
+    middle_blocks: int
+    decoder_blocks: tuple[int, int]
+    """Axial blocks after the fusion at 1/2 and at 1/4."""
+    axis_window: int = 64
+    """Most tokens along an axis that one token attends to, at every scale."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape as plain values, for a card."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(fields: dict[str, Any]) -> LEDNetConfig:
+        """Inverse of `to_dict`, also after a trip through JSON. Raises TypeError on unknown or missing fields."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return LEDNetConfig(**plain)
+
+
+SIZES: dict[str, LEDNetConfig] = {
+    "small": LEDNetConfig((32, 64, 128), (1, 2, 2), 2, (1, 1)),
+    "base": LEDNetConfig((64, 96, 192), (1, 2, 4), 2, (2, 1)),
+    "large": LEDNetConfig((64, 128, 256), (2, 4, 6), 4, (4, 2)),
+}
+
+
+class Restoration(NamedTuple):
+    """What one pass yields."""
+
+    image: Tensor
+    """[n, 3, h, w], nominally in [0, 1], not clamped."""
+    side: Tensor
+    """[n, 3, ceil(h/8), ceil(w/8)], the encoder's own small image."""
+    pooled: list[Tensor]
+    """The global statistics that steered the pass: the light's, then the fusions', coarse to fine; each [n, c, 1, 1]."""
+
+
+class SelectiveFusion(nn.Module):
+    """Selective kernel fusion of decoder and encoder features of one scale.
+
+    Both are summed and averaged over the frame; from that, two sets of channel weights that sum to one choose what of
+    each to keep, so that features carrying blur can be dropped. Source: Guo et al. 2024, section Network (after SKFF,
+    Zamir et al., ECCV 2020).
+    """
+
+    def __init__(self, channels: int, reduction: int = 8, least: int = 8) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, least)
+        self.from_decoder = nn.Conv2d(channels, channels, 1)
+        self.from_encoder = nn.Conv2d(channels, channels, 1)
+        self.reduce = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.PReLU())
+        self.expand = nn.ModuleList(nn.Conv2d(hidden, channels, 1) for _ in range(2))
+
+    def weights(self, pooled: Tensor) -> Tensor:
+        """Pooled features [n, c, 1, 1] -> weights [2, n, c, 1, 1] that sum to one over the first axis (fp32 softmax)."""
+        z = self.reduce(pooled)
+        return torch.stack([expand(z) for expand in self.expand]).float().softmax(0).to(pooled.dtype)
+
+    def forward(self, decoder: Tensor, encoder: Tensor, pooled: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Fuse two [n, c, h, w] maps. With `pooled` given, use it in place of this input's own frame average."""
+        d, e = self.from_decoder(decoder), self.from_encoder(encoder)
+        if pooled is None:
+            pooled = (d + e).mean((2, 3), keepdim=True)
+        keep_decoder, keep_encoder = self.weights(pooled)
+        return keep_decoder * d + keep_encoder * e, pooled
+
+
+class GlobalLight(nn.Module):
+    """Exposure of the whole frame: from the encoder's frame average, a tone curve and a hint to every pixel.
+
+    The curve is gain * x ** power, one gain and one power a channel: the inverse of the darkness model c * I ** gamma
+    (Guo et al. 2024, eq. 2). Attention is local, so this is where a pixel learns how dark the frame is as a whole.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Conv2d(channels, channels, 1), nn.GELU(), nn.Conv2d(channels, channels, 1), nn.GELU()
+        )
+        self.curve = nn.Conv2d(channels, 6, 1)
+        self.hint = nn.Conv2d(channels, channels, 1)
+        for last in (self.curve, self.hint):
+            nn.init.zeros_(last.weight)
+            assert last.bias is not None
+            nn.init.zeros_(last.bias)
+
+    def forward(self, features: Tensor, pooled: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """[n, c, h, w] -> (gain [n, 3, 1, 1], power [n, 3, 1, 1], features with the hint, pooled), curve in fp32."""
+        if pooled is None:
+            pooled = features.mean((2, 3), keepdim=True)
+        z = self.mlp(pooled)
+        gain, power = self.curve(z).float().chunk(2, dim=1)
+        return gain.exp(), power.exp() / LIFT_GAMMA, features + self.hint(z), pooled
+
+
+class Upsample(nn.Sequential):
+    """1x1 convolution at the coarse scale, then bilinear interpolation to twice the size (no chequerboard)."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels_in, channels_out, 1), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        )
+
+
+def lift(x: Tensor) -> Tensor:
+    """The fixed shadow-opening curve x ** (1 / 2.2) of an sRGB image in [0, 1]."""
+    return x.clamp_min(DARKEST).pow(1 / LIFT_GAMMA)
+
+
+class LEDNet(nn.Module):
+    """Brightens and deblurs sRGB frames jointly.
+
+    An encoder at 1/2, 1/4 and 1/8 of the size, a middle at 1/8, a decoder back to 1/2, all of axial blocks; encoder
+    and decoder are joined by a `SelectiveFusion` at each scale. Input and output are (un)shuffled by 2, so that no
+    wide tensor lives at full size, where memory traffic would bound the speed. The output is the global residual
+
+        exposed(x) * (1 + scale) + detail,      exposed(x) = gain * x ** power
+
+    with the curve predicted once a frame by `GlobalLight`, `scale` and `detail` per pixel and channel: the network
+    starts from a plausible exposure.
+
+    Args:
+        size: "small", "base", "large", or a config of one's own.
+    """
+
+    def __init__(self, size: str | LEDNetConfig = "small") -> None:
+        super().__init__()
+        if isinstance(size, str):
+            if size not in SIZES:
+                raise ValueError(f"unknown LEDNet size {size!r}; choose one of {', '.join(SIZES)}")
+            size = SIZES[size]
+        self.config = size
+        c1, c2, c3 = size.channels
+        n1, n2, n3 = size.encoder_blocks
+
+        def blocks(channels: int, count: int) -> nn.Sequential:
+            return nn.Sequential(*(AxialBlock(channels, size.axis_window) for _ in range(count)))
+
+        self.stem = nn.Conv2d(2 * 3 * 4, c1, 3, padding=1)
+        self.encoder1 = blocks(c1, n1)
+        self.down1 = nn.Conv2d(c1, c2, 2, stride=2)
+        self.encoder2 = blocks(c2, n2)
+        self.down2 = nn.Conv2d(c2, c3, 2, stride=2)
+        self.encoder3 = blocks(c3, n3)
+        self.light = GlobalLight(c3)
+        self.side_head = nn.Conv2d(c3, 3, 3, padding=1)
+        self.middle = blocks(c3, size.middle_blocks)
+        self.fusion3 = SelectiveFusion(c3)
+        self.up2 = Upsample(c3, c2)
+        self.fusion2 = SelectiveFusion(c2)
+        self.decoder2 = blocks(c2, size.decoder_blocks[1])
+        self.up1 = Upsample(c2, c1)
+        self.fusion1 = SelectiveFusion(c1)
+        self.decoder1 = blocks(c1, size.decoder_blocks[0])
+        self.head = nn.Conv2d(c1, 2 * 3 * 4, 3, padding=1)
+        for last in (self.head, self.side_head):
+            nn.init.zeros_(last.weight)
+            assert last.bias is not None
+            nn.init.zeros_(last.bias)
+
+    def restore(self, x: Tensor, pooled: list[Tensor] | None = None) -> Restoration:
+        """One pass over [n, 3, h, w] in [0, 1], h and w from 16 px up, any size.
+
+        Args:
+            pooled: the statistics of another pass, to restore a tile as part of the frame that it was cut from.
+
+        Raises:
+            ValueError: if the input is not a batch of RGB images or a side is below 16 px.
+        """
+        if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < SMALLEST:
+            raise ValueError(f"LEDNet needs [n, 3, h, w] with h and w of at least {SMALLEST} px, got {tuple(x.shape)}")
+        height, width = x.shape[2:]
+        x = F.pad(x, (0, -width % SIDE_SCALE, 0, -height % SIDE_SCALE), mode="reflect")
+        x = x.contiguous(memory_format=torch.channels_last)
+
+        e1 = self.encoder1(self.stem(F.pixel_unshuffle(torch.cat([x, lift(x)], 1), 2)))
+        e2 = self.encoder2(self.down1(e1))
+        e3 = self.encoder3(self.down2(e2))
+        given: Sequence[Tensor | None] = pooled or [None] * 4
+        gain, power, e3, p4 = self.light(e3, given[0])
+        exposed = (gain * x.float().clamp_min(DARKEST).pow(power)).to(x.dtype)
+        side = self.side_head(e3) + F.avg_pool2d(exposed, SIDE_SCALE)
+
+        d3, p3 = self.fusion3(self.middle(e3), e3, given[1])
+        d2, p2 = self.fusion2(self.up2(d3), e2, given[2])
+        d1, p1 = self.fusion1(self.up1(self.decoder2(d2)), e1, given[3])
+
+        detail, scale = F.pixel_shuffle(self.head(self.decoder1(d1)), 2).chunk(2, dim=1)
+        image = exposed * (1 + scale) + detail
+        return Restoration(image[:, :, :height, :width], side, [p4, p3, p2, p1])
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """[n, 3, h, w] -> (restored, side) in training, restored alone in evaluation."""
+        restoration = self.restore(x)
+        return (restoration.image, restoration.side) if self.training else restoration.image

@@ -1,0 +1,49 @@
+"""Per-frame figures that need no reference: brightness, contrast, noise, sharpness.
+
+They follow a camera over time and compare a frame before and after restoration. Each says one thing and none says
+"good": noise counts as sharpness, haze as brightness. Not covered: learned or natural-scene-statistics scores.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CENTRE_WIDTH, CENTRE_HEIGHT = 640, 360
+"""Noise and sharpness are taken from the frame's middle, at most this large, to keep their cost flat. A crop, because
+shrinking would average both away."""
+
+LEAST_SIDE = 8
+"""Smaller frames have no noise or sharpness to speak of: zero."""
+
+_IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+
+
+class Quality(NamedTuple):
+    """Figures of one frame, on its luma (BT.601) in 0 to 1."""
+
+    brightness: float
+    """Mean luma. Cannot tell light from haze and headlights."""
+    contrast: float
+    """Standard deviation of luma. Cannot tell detail from glare."""
+    noise: float
+    """Noise sigma, Immerkaer (CVIU 64, 1996). Takes fine texture for noise."""
+    sharpness: float
+    """Variance of the Laplacian of a slightly smoothed luma, times 1000. Rises with contrast and with noise."""
+
+
+def measure(frame: NDArray[np.uint8]) -> Quality:
+    """Figures of one uint8 [h, w, 3] sRGB frame."""
+    luma = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+    mean, deviation = (float(v[0, 0]) / 255 for v in cv2.meanStdDev(luma))
+    if min(luma.shape) < LEAST_SIDE:
+        return Quality(mean, deviation, 0.0, 0.0)
+    top, left = max(0, luma.shape[0] - CENTRE_HEIGHT) // 2, max(0, luma.shape[1] - CENTRE_WIDTH) // 2
+    middle = luma[top : top + CENTRE_HEIGHT, left : left + CENTRE_WIDTH].astype(np.float32) / 255
+    residue = cv2.filter2D(middle, -1, _IMMERKAER)[1:-1, 1:-1]
+    noise = float(np.sqrt(np.pi / 2) / 6 * np.abs(residue).mean())
+    laplacian = cv2.Laplacian(cv2.GaussianBlur(middle, (0, 0), 1.0), cv2.CV_32F)
+    return Quality(mean, deviation, noise, float(laplacian.var()) * 1000)

@@ -1,0 +1,153 @@
+"""Restorer: uint8 frames in, uint8 frames out.
+
+Covers device and precision, batching and tiling under a memory bound. Not covered: video files (`tasks.decode`,
+`tasks.video`) and anything that remembers earlier frames: equal frames give equal results, in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lednet import checkpoint
+from lednet.memory import keep_freed_memory
+from lednet.model import SMALLEST, LEDNet
+
+TILE_OVERLAP = 128
+"""Pixels that neighbouring tiles share; their results are blended over it."""
+
+TILE_GRID = 64
+"""Tiles begin at multiples of this, where the attention windows of the finest scale begin too."""
+
+LEAST_TILE = 256
+
+BYTES_PER_PIXEL_AND_CHANNEL = 14
+"""Peak working memory of one pass per frame pixel and per channel of the finest scale, in fp32; measured."""
+
+
+def choose_device(device: str) -> torch.device:
+    """"auto" is the first GPU, or else the CPU. Raises ValueError if the named device can't be used."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = torch.device(device)
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device}: no CUDA device can be used here; pass device='cpu' or 'auto'")
+    return chosen
+
+
+def tile_starts(length: int, tile: int) -> list[int]:
+    """Where tiles of one axis begin so that neighbours share at least `TILE_OVERLAP` pixels; on `TILE_GRID`."""
+    if length <= tile:
+        return [0]
+    step = tile - TILE_OVERLAP
+    starts = list(range(0, length - tile, step))
+    return [*starts, -(-(length - tile) // TILE_GRID) * TILE_GRID]
+
+
+class Restorer:
+    """Restores dark and blurred frames with a LEDNet checkpoint.
+
+    Args:
+        model: name of a shipped checkpoint ("small", "base"), path of a .safetensors file, or a LEDNet.
+        device: "auto", "cpu", "cuda", "cuda:1" ...
+        precision: "auto" (bf16 on a GPU, fp32 on the CPU), "fp32" or "bf16".
+        memory_mb: bound of the working memory of one pass. A batch that needs more is split, and a single frame that
+            needs more is tiled.
+
+    Raises:
+        CheckpointError: if the checkpoint is missing, damaged or not what its card says.
+        ValueError: if the device or the precision is not to be had.
+    """
+
+    def __init__(self, model: str | Path | LEDNet, *, device: str = "auto", precision: str = "auto",
+                 memory_mb: int = 2048) -> None:  # fmt: skip
+        if precision not in ("auto", "fp32", "bf16"):
+            raise ValueError(f"precision must be auto, fp32 or bf16, not {precision!r}")
+        self.device = choose_device(device)
+        bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
+        self.dtype = torch.bfloat16 if bf16 else torch.float32
+        if isinstance(model, LEDNet):
+            self.name, self.sha256, net = "unsaved", "", model
+        else:
+            net, card = checkpoint.load(model)
+            self.name, self.sha256 = card.name, card.sha256
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.model = net.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        bytes_per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * net.config.channels[0] * self.dtype.itemsize / 4
+        self.pixels_at_once = int(memory_mb * 2**20 / bytes_per_pixel)
+
+    def restore(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Restore frames [n, h, w, 3], uint8 sRGB in RGB order -> the same shape and type.
+
+        Frames do not influence each other. Sides below 16 px are padded for the network and cut again.
+
+        Raises:
+            ValueError: if the array is not uint8 [n, h, w, 3].
+        """
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise ValueError(f"frames must be uint8 [n, h, w, 3], got {frames.dtype} {list(frames.shape)}")
+        count, height, width = frames.shape[:3]
+        out = np.empty_like(frames)
+        step = max(1, self.pixels_at_once // max(1, height * width))
+        with torch.inference_mode():
+            for i in range(0, count, step):
+                x = self._upload(frames[i : i + step])
+                y = self._restore_tiles(x) if height * width > self.pixels_at_once else self._restore_whole(x)
+                out[i : i + step] = self._download(y)
+        return out
+
+    def _upload(self, frames: NDArray[np.uint8]) -> Tensor:
+        x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device, non_blocking=True)
+        return x.permute(0, 3, 1, 2).to(self.dtype) / 255
+
+    def _download(self, image: Tensor) -> NDArray[np.uint8]:
+        levels: NDArray[np.uint8] = (image.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return levels
+
+    def _restore_whole(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        short = (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height))
+        image: Tensor = self.model.restore(torch.nn.functional.pad(x, short, mode="replicate")).image
+        return image[:, :, :height, :width]
+
+    def _restore_tiles(self, x: Tensor) -> Tensor:
+        """Two passes: the first gathers the frame's global statistics over all tiles, the second restores with them."""
+        pooled: list[Tensor] = []
+        total = 0
+        for ys, xs in self._tiles(x):
+            tile = x[:, :, ys, xs]
+            share = tile.shape[-1] * tile.shape[-2]
+            own = [p * share for p in self.model.restore(tile).pooled]
+            pooled = [a + b for a, b in zip(pooled, own, strict=True)] if pooled else own
+            total += share
+        pooled = [p / total for p in pooled]
+        image, weight = torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(x[:, :1], dtype=torch.float32)
+        for ys, xs in self._tiles(x):
+            restored = self.model.restore(x[:, :, ys, xs], pooled).image.float()
+            w = _ramp(ys, x.shape[2], x.device)[:, None] * _ramp(xs, x.shape[3], x.device)
+            image[:, :, ys, xs] += restored * w
+            weight[:, :, ys, xs] += w
+        return image / weight
+
+    def _tiles(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
+        height, width = x.shape[2:]
+        side = max(LEAST_TILE, int(self.pixels_at_once**0.5) // TILE_GRID * TILE_GRID)
+        tall = min(side, height)
+        wide = min(max(side, self.pixels_at_once // tall // TILE_GRID * TILE_GRID), width)
+        for top in tile_starts(height, tall):
+            for left in tile_starts(width, wide):
+                yield slice(top, min(top + tall, height)), slice(left, min(left + wide, width))
+
+
+def _ramp(part: slice, length: int, device: torch.device) -> Tensor:
+    """Blending weights along one axis of a tile: 1 inside, falling linearly over the overlap towards inner borders."""
+    distance = torch.arange(part.start, part.stop, device=device, dtype=torch.float32)
+    rise = (distance - part.start + 1) / TILE_OVERLAP if part.start > 0 else torch.ones_like(distance)
+    fall = (part.stop - distance) / TILE_OVERLAP if part.stop < length else torch.ones_like(distance)
+    return torch.minimum(rise, fall).clamp(0, 1)
