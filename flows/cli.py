@@ -1,0 +1,288 @@
+"""The command line: `lednet`, the same verbs as the flows.
+
+Exit codes: 0 done, 1 failed, 2 partial (a camera's night is not published, or files were quarantined).
+Heavy libraries are imported inside the commands, so that `lednet --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from tasks.estimate import Estimate
+    from tasks.site import Site
+    from tasks.types import CameraNight
+
+app = typer.Typer(help="Gives mines their nights back: restores archived night footage.", no_args_is_help=True,
+                  pretty_exceptions_enable=False, rich_markup_mode=None)  # fmt: skip
+console = Console(stderr=True)
+log = logging.getLogger("lednet")
+
+DONE, FAILED, PARTIAL = 0, 1, 2
+
+Night = Annotated[str, typer.Argument(help="Local date on which the night starts, YYYY-MM-DD; `last` for yesterday's.")]
+SiteFile = Annotated[str, typer.Option("--site", envvar="LEDNET_SITE", help="cameras.toml, as a path or URL.")]
+Archive = Annotated[str, typer.Option("--archive", envvar="LEDNET_ARCHIVE", help="Where the footage is: path or URL.")]
+Store = Annotated[str, typer.Option("--store", envvar="LEDNET_STORE", help="Where results go: path or URL.")]
+CameraIds = Annotated[list[str] | None, typer.Option("--camera", help="Only this camera; may be given again.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
+
+
+def main() -> None:
+    """Entry point: logging, and errors that a user can act on without a traceback."""
+    handler: logging.Handler = RichHandler(console=console, show_path=False)
+    if not console.is_terminal:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("lednet").setLevel(logging.INFO)
+    logging.getLogger("tasks").setLevel(logging.INFO)
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    try:
+        app()
+    except KeyboardInterrupt:
+        log.error("interrupted; what is stored stays, run the same command again to go on")
+        sys.exit(FAILED)
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("LEDNET_DEBUG"):
+            raise
+        log.error("%s", error)
+        sys.exit(FAILED)
+
+
+DemoFolder = Annotated[Path, typer.Argument(help="Where to put the demo's archive and store.")]
+
+
+@app.command()
+def demo(folder: DemoFolder = Path("demo")) -> None:
+    """The main job on an embedded sample: two drawn cameras, one night, ending with a report."""
+    from flows.demo import run_demo
+
+    raise typer.Exit(run_demo(folder, console))
+
+
+@app.command()
+def clip(
+    source: Annotated[Path, typer.Argument(help="Video file to restore.")],
+    target: Annotated[Path, typer.Argument(help="Video file to write, H.264.")],
+    model: Annotated[str, typer.Option(help="Shipped checkpoint, or path of a .safetensors file.")] = "small",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Restore one video file: same size, frame rate, duration and sound."""
+    from rich.progress import Progress
+
+    from lednet import Restorer
+    from tasks.video import restore_clip
+
+    if target.exists() and target.samefile(source):
+        raise ValueError(f"{target}: is the source itself; name another target")
+    restorer = Restorer(model, device=device)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(source.name, total=None)
+
+        def show(done: int, expected: int) -> None:
+            bar.update(task, completed=done, total=expected or None)
+            if not console.is_terminal and done % 100 == 0:
+                log.info("%s: %d of %s frames", source.name, done, expected or "?")
+
+        frames = restore_clip(source, target, restorer, show)
+    emit(as_json, {"source": str(source), "target": str(target), "frames": frames, "model": restorer.name},
+         f"{target}: {frames} frames restored")  # fmt: skip
+
+
+@app.command()
+def plan(night: Night, site: SiteFile = "cameras.toml", archive: Archive = "archive", store: Store = "store",
+         camera: CameraIds = None, as_json: Json = False) -> None:  # fmt: skip
+    """What would run: segments, gaps, slots, gigabytes, hours at this machine's measured rate. Writes nothing."""
+    from tasks.site import read_site
+
+    described = read_site(site)
+    estimates, nothing = _estimates(described, checked_night(night), archive, store, camera)
+    if as_json:
+        typer.echo(json.dumps({"cameras": [asdict(e) for e in estimates], "without_footage": nothing}))
+    else:
+        _show_plan(estimates, nothing)
+    raise typer.Exit(PARTIAL if nothing else DONE)
+
+
+def _estimates(site: Site, night: str, archive: str, store: str,
+               cameras: list[str] | None) -> tuple[list[Estimate], dict[str, str]]:  # fmt: skip
+    from tasks import storage
+    from tasks.estimate import estimate
+    from tasks.plan import NothingToDoError, plan_night
+    from tasks.store import done_shards
+
+    estimates, nothing = [], {}
+    for camera in site.select(cameras):
+        try:
+            planned = plan_night(camera, night, storage.normalise(archive), storage.normalise(store), site.settings)
+            estimates.append(estimate(planned, site.settings, len(done_shards(planned.run_url))))
+        except NothingToDoError as reason:
+            nothing[camera.id] = str(reason)
+    return estimates, nothing
+
+
+def _show_plan(estimates: Sequence[Estimate], nothing: dict[str, str]) -> None:
+    table = Table(title="Plan", caption="hours at the rate measured just now on one frame of each camera")
+    columns = ("camera", "segments", "unreadable", "gaps", "slots", "with footage", "GB in", "GB raw", "GB stored",
+               "frames/s", "hours left")  # fmt: skip
+    for name in columns:
+        table.add_column(name, justify="left" if name == "camera" else "right")
+    for e in estimates:
+        table.add_row(e.camera, str(e.segments), str(e.problems), str(e.gaps), str(e.slots), str(e.footage_slots),
+                      f"{e.gb_in:.3f}", f"{e.gb_raw:.3f}", f"{e.gb_stored:.3f}", f"{e.frames_per_s:.2f}",
+                      f"{e.hours:.2f}")  # fmt: skip
+    out = Console()
+    out.print(table)
+    hours = sum(e.hours for e in estimates)
+    ready = datetime.now() + timedelta(hours=hours)
+    out.print(f"together {hours:.2f} hours on this machine: started now, done by {ready:%Y-%m-%d %H:%M}")
+    for camera, reason in nothing.items():
+        out.print(f"{camera}: nothing to do, {reason}")
+
+
+@app.command()
+def enhance(night: Night, site: SiteFile = "cameras.toml", archive: Archive = "archive", store: Store = "store",
+            camera: CameraIds = None,
+            scheduler: Annotated[str, typer.Option(help="Existing Dask scheduler, tcp://host:port.")] = "",
+            report: Annotated[bool, typer.Option(help="Write the night's report as well.")] = True,
+            as_json: Json = False) -> None:  # fmt: skip
+    """The overnight job. Resumes by itself: run it again after any interruption."""
+    from tasks.site import read_site
+
+    if scheduler:
+        os.environ["LEDNET_SCHEDULER"] = scheduler
+    night = checked_night(night)
+    read_site(site).select(camera)  # bad input is told before any server starts
+    outcomes, report_url = run_night(night, site, archive, store, camera, report=report)
+    if as_json:
+        typer.echo(json.dumps({"night": night, "cameras": [asdict(o) for o in outcomes], "report": report_url}))
+    else:
+        show_outcomes(outcomes, report_url)
+    raise typer.Exit(exit_code(outcomes))
+
+
+def run_night(night: str, site: str, archive: str, store: str, cameras: list[str] | None, *, report: bool,
+              truths: dict[str, str] | None = None) -> tuple[list[CameraNight], str]:  # fmt: skip
+    """Run the flows of one night on a Prefect server and workers; returns the outcomes and the report's URL."""
+    from flows import engine
+    from flows.progress import night_progress
+
+    with engine.prefect_server():
+        # Prefect reads its settings when it is imported: the server's address must be known by then.
+        from flows.enhance_night import enhance_night
+        from flows.evaluate import evaluate
+
+        with night_progress(store, night, cameras, console):
+            outcomes = enhance_night(night, site, archive, store, cameras)
+        return outcomes, evaluate(night, site, store, outcomes, truths) if report else ""
+
+
+def exit_code(outcomes: Sequence[CameraNight]) -> int:
+    """0 if every camera's night is published whole, 1 if none is, 2 in between."""
+    published = [o for o in outcomes if o.manifest_url]
+    if not published:
+        return FAILED
+    return DONE if len(published) == len(outcomes) and not any(o.quarantined for o in outcomes) else PARTIAL
+
+
+def show_outcomes(outcomes: Sequence[CameraNight], report_url: str) -> None:
+    """The night in a table, the report's place below it."""
+    table = Table(title="Night")
+    for name in ("camera", "status", "frames", "coverage", "quarantined", "reason"):
+        table.add_column(name)
+    for o in outcomes:
+        table.add_row(o.camera, o.status, str(o.frames), f"{o.coverage:.1%}", str(o.quarantined), o.reason)
+    out = Console()
+    out.print(table)
+    if all(o.status == "already published" for o in outcomes):
+        out.print("Everything was published already; nothing was done.")
+    if report_url:
+        out.print("report", report_url, soft_wrap=True)
+
+
+def published_run(manifest_url: str) -> str:
+    """Where the frames of a published night stand."""
+    from tasks import storage
+
+    return str(json.loads(storage.read(manifest_url))["frames_url"])
+
+
+@app.command()
+def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store", as_json: Json = False) -> None:
+    """Write the report of a night anew, from what the store holds."""
+    from flows import engine
+
+    with engine.prefect_server():
+        from flows.evaluate import evaluate
+
+        url = evaluate(checked_night(night), site, store)
+    emit(as_json, {"report": url}, f"report {url}")
+
+
+@app.command()
+def status(night: Annotated[str, typer.Argument(help="Only this night, YYYY-MM-DD.")] = "", store: Store = "store",
+           camera: CameraIds = None, as_json: Json = False) -> None:  # fmt: skip
+    """What is done and what is under way, read from the store."""
+    from tasks.status import list_nights
+
+    nights = list_nights(store, checked_night(night) if night else None, camera)
+    if as_json:
+        typer.echo(json.dumps([asdict(n) for n in nights]))
+        return
+    table = Table(title=f"Nights in {store}")
+    for name in ("camera", "night", "state", "shards", "frames", "coverage", "quarantined"):
+        table.add_column(name)
+    for n in nights:
+        table.add_row(n.camera, n.night, n.state, f"{n.shards_done}/{n.shards}", str(n.frames), f"{n.coverage:.1%}",
+                      str(n.problems))  # fmt: skip
+    Console().print(table if nights else f"{store}: holds no nights")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Train LEDNet on pairs synthesised from sharp clips (`lednet train --help`)."""
+    from lednet.train import main as train_main
+
+    raise typer.Exit(train_main(context.args))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def bench(context: typer.Context) -> None:
+    """How fast this machine restores: frames/s per size and resolution (`lednet bench --help`)."""
+    from lednet.bench import main as bench_main
+
+    raise typer.Exit(bench_main(context.args))
+
+
+def checked_night(night: str) -> str:
+    """A night's date as YYYY-MM-DD. Raises ValueError for anything else."""
+    if night == "last":
+        return (date.today() - timedelta(days=1)).isoformat()
+    try:
+        return date.fromisoformat(night).isoformat()
+    except ValueError:
+        raise ValueError(f"night {night!r}: not a date; write YYYY-MM-DD, or last") from None
+
+
+def emit(as_json: bool, data: dict[str, Any], words: str) -> None:
+    """One result, for a program or a person."""
+    typer.echo(json.dumps(data) if as_json else words)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""What the flows run on: a Prefect server and Dask workers, existing ones or local ones that live as long as the call.
+
+    PREFECT_API_URL     an existing Prefect server; without it one is started on this machine and stopped at the end
+    LEDNET_SCHEDULER    an existing Dask scheduler, tcp://host:port; without it worker processes are started here
+    LEDNET_WORKERS      number of local worker processes (default: one a GPU, or else one a core, four at most)
+
+Everything that is started here is bound to loopback, owns its process group and is ended with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+log = logging.getLogger("lednet")
+
+SERVER_START_S = 120
+"""A Prefect server needs some 25 s from cold, longer on a busy machine."""
+SERVER_STOP_S = 10
+MOST_LOCAL_WORKERS = 4
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "DASK_LOGGING__DISTRIBUTED": "warning",
+}
+"""For machines that reach nothing outside the site, and for logs that people read."""
+
+
+class EngineError(RuntimeError):
+    """The Prefect server or the Dask workers can't be had; the message says why and what to do."""
+
+
+@contextmanager
+def prefect_server() -> Iterator[str]:
+    """The URL of a working Prefect API, set in the environment so that every child process uses the same one.
+
+    Without one, every worker process would start a temporary server of its own on one database file, and flows hang.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    given = os.environ.get("PREFECT_API_URL")
+    if given:
+        if not _healthy(given):
+            raise EngineError(f"PREFECT_API_URL={given}: no Prefect server answers there; start it or unset the variable")
+        yield given
+        return
+    with TemporaryDirectory(prefix="lednet-prefect-") as home:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}/api"
+        process = _start_server(port, Path(home))
+        os.environ["PREFECT_API_URL"] = url
+        try:
+            _wait_until_healthy(url, process, Path(home) / "server.log")
+            yield url
+        finally:
+            del os.environ["PREFECT_API_URL"]
+            stop_group(process)
+
+
+def _start_server(port: int, home: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PREFECT_HOME": str(home)}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui", "--host", "127.0.0.1", "--port", f"{port}"]
+    log.info("starting a Prefect server on port %d", port)
+    with open(home / "server.log", "wb") as output:
+        return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+
+
+def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + SERVER_START_S
+    while not _healthy(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = output.read_text(errors="replace")[-2000:]
+            raise EngineError(f"the Prefect server did not start within {SERVER_START_S} s; its last words:\n{tail}")
+        time.sleep(0.3)
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:  # noqa: S310 (the site's own setting)
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all its children: asked first, then killed."""
+    for sign in (signal.SIGINT, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SERVER_STOP_S)
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def workers() -> AbstractContextManager[Any]:
+    """Dask workers for a flow's task runner: the address of an existing scheduler, or a local cluster."""
+    scheduler = os.environ.get("LEDNET_SCHEDULER")
+    return nullcontext(scheduler) if scheduler else local_workers()
+
+
+def local_workers() -> AbstractContextManager[Any]:
+    """A LocalCluster of worker processes with one thread each. With a GPU: one worker, resource GPU=1."""
+    from distributed import LocalCluster
+
+    gpu = has_gpu()
+    cores = os.cpu_count() or 1
+    count = int(os.environ.get("LEDNET_WORKERS", 0)) or (1 if gpu else min(cores, MOST_LOCAL_WORKERS))
+    # Torch's threads of all workers together should be the machine's cores, no more.
+    environment = {"OMP_NUM_THREADS": str(max(1, cores // count)), "MKL_NUM_THREADS": str(max(1, cores // count))}
+    log.info("starting %d Dask worker process(es)%s", count, " with GPU" if gpu else "")
+    cluster: AbstractContextManager[Any] = LocalCluster(  # type: ignore[no-untyped-call]
+        n_workers=count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
+        resources={"GPU": 1} if gpu else {}, env=environment,
+    )  # fmt: skip
+    return cluster
+
+
+def has_gpu() -> bool:
+    """Whether torch can use a CUDA device on this machine."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def worker_resources(client: Any) -> dict[str, int]:
+    """What a work item must ask for on this cluster: a GPU where any worker offers one."""
+    offered = [w.get("resources", {}) for w in client.scheduler_info(n_workers=-1)["workers"].values()]
+    return {"GPU": 1} if any("GPU" in r for r in offered) else {}

@@ -1,0 +1,119 @@
+"""The overnight job: every camera's archived footage of one night, restored, stored and published.
+
+    read the site -> plan each camera -> lay out its run -> fan the work items out -> publish what is whole
+
+A camera that fails never stops another. Running it again resumes: published nights and stored shards are left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from contextlib import nullcontext
+
+import dask
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect_dask.task_runners import DaskTaskRunner
+
+from flows import engine
+from lednet import __version__
+from tasks import storage, store
+from tasks.plan import NothingToDoError, plan_night
+from tasks.publish import publish, summary
+from tasks.settings import NightSettings
+from tasks.site import read_site
+from tasks.types import Camera, CameraNight, ItemResult, NightPlan
+from tasks.units import enhance
+
+log = logging.getLogger("lednet")
+
+Futures = list[PrefectFuture[ItemResult]]
+
+
+@flow(name="enhance-night", task_runner=DaskTaskRunner(cluster_class=engine.workers))  # type: ignore[arg-type]
+def enhance_night(night: str, site: str, archive: str, store_url: str,
+                  cameras: list[str] | None = None) -> list[CameraNight]:  # fmt: skip
+    """Enhance one night of a site.
+
+    Args:
+        night: local date on which the night starts, YYYY-MM-DD.
+        site: path or URL of cameras.toml.
+        archive, store_url: where the footage is and where results go, as paths or URLs.
+        cameras: ids of the cameras to do; all by default.
+    """
+    described = read_site(site)
+    archive, store_url = storage.normalise(archive), storage.normalise(store_url)
+    outcomes: list[CameraNight] = []
+    running: list[tuple[NightPlan, Futures]] = []
+    for camera in described.select(cameras):
+        planned = prepare(camera, night, archive, store_url, described.settings)
+        if isinstance(planned, CameraNight):
+            outcomes.append(planned)
+        else:
+            running.append((planned, submit(planned, described.settings)))
+    for plan, futures in running:
+        failure = wait(futures)
+        outcomes.append(finish(plan, store_url, described.settings, failure))
+        log.info("%s: %s, %d frames", plan.camera.id, outcomes[-1].status, outcomes[-1].frames)
+    create_table_artifact([vars(o) for o in outcomes], key="enhanced-night", description=f"Night of {night}")
+    return outcomes
+
+
+def prepare(camera: Camera, night: str, archive: str, store_url: str,
+            settings: NightSettings) -> NightPlan | CameraNight:  # fmt: skip
+    """Plan a camera's night and lay out its run; an outcome instead where there is nothing to do."""
+    try:
+        plan = plan_night(camera, night, archive, store_url, settings)
+        manifest = store.read_manifest(store_url, camera.id, night)
+        if manifest is not None and manifest["run"] == plan.run:
+            return summary(manifest, "already published", store_url)
+        store.create_run(plan, settings, __version__)
+        return plan
+    except NothingToDoError as nothing:
+        return CameraNight(camera.id, "no footage", str(nothing), quarantined=len(nothing.problems))
+    except Exception as error:  # one camera's trouble, whatever it is, must not cost the others their night
+        log.exception("%s: planning failed", camera.id)
+        return CameraNight(camera.id, "failed", f"planning: {error}")
+
+
+def submit(plan: NightPlan, settings: NightSettings) -> Futures:
+    """Hand a camera's work items to the workers, to those with a GPU where there are any."""
+    resources = engine.worker_resources(_client())
+    with dask.annotate(resources=resources) if resources else nullcontext():
+        return [enhance.submit(item, settings) for item in plan.items]
+
+
+def _client() -> object:
+    context = FlowRunContext.get()
+    assert context is not None
+    assert isinstance(context.task_runner, DaskTaskRunner)
+    return context.task_runner.client
+
+
+def wait(futures: Iterable[PrefectFuture[ItemResult]]) -> str:
+    """Wait for a camera's work items; returns the first failure's words, or none.
+
+    A killed worker leaves its task run unfinished after the wait: not completed means failed.
+    """
+    failure = ""
+    for future in futures:
+        future.wait()
+        state = future.state
+        if not state.is_completed():
+            failure = failure or state.message or f"a work item ended as {state.name}; its worker may have been killed"
+    return failure
+
+
+def finish(plan: NightPlan, store_url: str, settings: NightSettings, failure: str) -> CameraNight:
+    """Publish a camera's night if it is whole, and say why if it is not."""
+    try:
+        outcome = publish(plan, store_url, settings)
+    except Exception as error:  # as in `prepare`
+        log.exception("%s: publishing failed", plan.camera.id)
+        return CameraNight(plan.camera.id, "failed", f"publishing: {error}")
+    if outcome.status == "partial" and failure:
+        return CameraNight(plan.camera.id, "partial", f"{outcome.reason} ({failure})")
+    return outcome

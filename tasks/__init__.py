@@ -1,0 +1,16 @@
+"""Units of work on real storage: everything between the archive's bytes and the published night.
+
+Where do I go to ...?
+    describe cameras and settings      tasks.site        (cameras.toml)
+    know what travels between rooms    tasks.types       (frozen dataclasses)
+    open a URL                         tasks.storage     (the only module that does)
+    list and parse recorded files      tasks.archive
+    decode video with timestamps       tasks.decode
+    split a night into work            tasks.plan
+    write frames, receipts, manifests  tasks.store
+    restore a work item                tasks.enhance
+    make the preview or one clip       tasks.video
+    judge against a known truth        tasks.evaluate
+    make the report                    tasks.report
+    draw the demo's archive            tasks.demo
+"""

@@ -1,0 +1,220 @@
+"""Finding a camera's recorded files and when each begins.
+
+A camera's pattern says where its files stand below the archive, and how the name holds the time:
+
+    %Y %m %d %H %M %S %f    as in strptime       *    anything within one path part
+    {chapter} {clip}        GoPro's numbers: GX010119 is chapter 01 of clip 0119, pattern "GX{chapter}{clip}.MP4"
+
+Everything else stands for itself. Without a time in the pattern the container's creation time is used. Files that match
+but whose time cannot be told become problems; files that do not match are somebody else's and are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import zip_longest
+from zoneinfo import ZoneInfo
+
+from tasks import storage
+from tasks.decode import Header, VideoError, probe
+from tasks.types import NANOSECONDS, Camera, Problem, Segment
+
+_TOKENS = {
+    "%Y": r"(?P<Y>\d{4})", "%m": r"(?P<m>\d{2})", "%d": r"(?P<d>\d{2})", "%H": r"(?P<H>\d{2})", "%M": r"(?P<M>\d{2})",
+    "%S": r"(?P<S>\d{2})", "%f": r"(?P<f>\d{1,6})", "*": r"[^/]*",
+    "{chapter}": r"(?P<chapter>\d{2})", "{clip}": r"(?P<clip>\d{4})",
+}  # fmt: skip
+_TOKEN = re.compile(r"%[YmdHMSf]|\*|\{chapter\}|\{clip\}")
+
+PROBE_THREADS = 8
+LONGEST_SEGMENT_S = 25 * 3600
+"""No file is longer; bounds how far back a night looks for files that reach into it."""
+UNKNOWN_LENGTH_S = 24 * 3600
+"""Assumed length of a file whose header tells none and that no other follows."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A night's footage of one camera, as far as names and headers tell."""
+
+    segments: tuple[Segment, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A file whose name matched the pattern."""
+
+    entry: storage.Entry
+    raw_time: str
+    wall: datetime | None
+    """The recorder's time as written, without zone; None where the name has none."""
+    chapter: int
+    clip: str
+
+
+@lru_cache(maxsize=1024)
+def pattern_regex(pattern: str) -> re.Pattern[str]:
+    """The regular expression that a path below the archive must match as a whole."""
+    parts: list[str] = []
+    seen: set[str] = set()
+    position = 0
+    for match in _TOKEN.finditer(pattern):
+        parts.append(re.escape(pattern[position : match.start()]))
+        token, position = match.group(), match.end()
+        # A token that stands twice (a date folder and a dated name) must hold the same digits in both places.
+        name = re.match(r"\(\?P<(\w+)>", _TOKENS[token])
+        parts.append(f"(?P={name[1]})" if name and token in seen else _TOKENS[token])
+        seen.add(token)
+    parts.append(re.escape(pattern[position:]))
+    return re.compile("".join(parts))
+
+
+def static_prefix(pattern: str, day: date) -> str:
+    """The folders of a pattern that are known for one day: what must be listed, and no more."""
+    for token, value in (("%Y", f"{day:%Y}"), ("%m", f"{day:%m}"), ("%d", f"{day:%d}")):
+        pattern = pattern.replace(token, value)
+    folders = pattern.split("/")[:-1]
+    known = []
+    for folder in folders:
+        if _TOKEN.search(folder):
+            break
+        known.append(folder)
+    return "/".join(known)
+
+
+def true_time(wall: datetime, camera: Camera) -> int:
+    """A recorder's naive time -> true time in nanoseconds: zone (first of two readings when clocks fall back), offset."""
+    zone = UTC if camera.clock == "utc" else ZoneInfo(camera.timezone)
+    moment = wall.replace(tzinfo=zone) + timedelta(0)
+    epoch = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return round((epoch // timedelta(microseconds=1)) * 1000 + camera.clock_offset_s * NANOSECONDS)
+
+
+def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str]) -> _Named | Problem | None:
+    match = regex.fullmatch(relative)
+    if match is None:
+        return None
+    groups = match.groupdict()
+    chapter, clip = int(groups.get("chapter") or 0), groups.get("clip") or ""
+    if not {"Y", "m", "d"} <= groups.keys():
+        return _Named(entry, "", None, chapter, clip)
+    raw = "{}-{}-{} {}:{}:{}".format(*(groups.get(k) or "00" for k in "YmdHMS")) + "." + (groups.get("f") or "0").ljust(6, "0")
+    try:
+        wall = datetime.strptime(raw, "%Y-%m-%d %H:%M:%S.%f")
+    except ValueError:
+        return Problem(entry.url, f"its name holds no possible time: {raw}")
+    return _Named(entry, raw, wall, chapter, clip)
+
+
+def _list(camera: Camera, archive: str, days: Iterable[date]) -> tuple[list[_Named], list[Problem]]:
+    regex = pattern_regex(camera.pattern)
+    named: dict[str, _Named] = {}
+    problems: dict[str, Problem] = {}
+    for prefix in sorted({static_prefix(camera.pattern, day) for day in days}):
+        root = storage.join(archive, prefix) if prefix else archive
+        for entry in storage.find(root):
+            parsed = _parse(entry, storage.relative(entry.url, archive), regex)
+            if isinstance(parsed, _Named):
+                named[entry.url] = parsed
+            elif isinstance(parsed, Problem):
+                problems[entry.url] = parsed
+    return list(named.values()), list(problems.values())
+
+
+def find_segments(camera: Camera, archive: str, start_ns: int, end_ns: int,
+                  probe: Callable[[str], Header] = probe) -> Found:  # fmt: skip
+    """The camera's files that may hold frames from `start_ns` to `end_ns`, in order of time.
+
+    Files whose length is needed and not fixed by the camera's description are opened for their headers, a few at once.
+    """
+    earliest = start_ns - LONGEST_SEGMENT_S * NANOSECONDS
+    # A recorder's date can differ from the true one by its offset and by its zone, a day at most each way beyond it.
+    slack = timedelta(days=1) + abs(timedelta(seconds=camera.clock_offset_s))
+    first = datetime.fromtimestamp(start_ns / NANOSECONDS, UTC) - slack
+    last = datetime.fromtimestamp(end_ns / NANOSECONDS, UTC) + slack
+    days = [first.date() + timedelta(days=i) for i in range((last - first).days + 2)]
+    named, problems = _list(camera, archive, days)
+    dated = [n for n in named if n.wall is None or earliest <= true_time(n.wall, camera) < end_ns]
+    empty = [n for n in dated if n.entry.size == 0]
+    problems += [Problem(n.entry.url, "the file is empty (0 bytes)") for n in empty if _may_matter(n, camera, start_ns)]
+    segments, broken = _measure([n for n in dated if n.entry.size], camera, probe)
+    found = tuple(s for s in segments if s.start_ns < end_ns and s.end_ns > start_ns)
+    recent = {n.entry.url for n in dated if _may_matter(n, camera, start_ns)}
+    problems += [p for p in broken if p.url in recent]
+    return Found(found, tuple(sorted(problems, key=lambda p: p.url)))
+
+
+def _may_matter(named: _Named, camera: Camera, start_ns: int) -> bool:
+    """Whether an unreadable file's absence may be missed tonight: it begins in the night, or its time is unknown."""
+    return named.wall is None or true_time(named.wall, camera) >= start_ns
+
+
+def _measure(named: list[_Named], camera: Camera, probe: Callable[[str], Header]) -> tuple[list[Segment], list[Problem]]:
+    """Give every file its start and end."""
+    headers: dict[str, Header] = {}
+    problems: list[Problem] = []
+    unmeasured = [n for n in named if n.wall is None or camera.segment_s is None]
+    with ThreadPoolExecutor(PROBE_THREADS) as pool:
+        for n, outcome in zip(unmeasured, pool.map(lambda n: _try_probe(n.entry.url, probe), unmeasured), strict=True):
+            if isinstance(outcome, Header):
+                headers[n.entry.url] = outcome
+            else:
+                problems.append(outcome)
+    bad = {p.url for p in problems}
+    segments: list[Segment] = []
+    clip_end: dict[str, int] = {}
+    for n in _in_recording_order(n for n in named if n.entry.url not in bad):
+        segment = _place(n, camera, headers.get(n.entry.url), clip_end.get(n.clip))
+        if isinstance(segment, Problem):
+            problems.append(segment)
+        else:
+            segments.append(segment)
+            clip_end[n.clip] = segment.end_ns
+    return _end_at_next_start(sorted(segments, key=lambda s: (s.start_ns, s.url))), problems
+
+
+def _in_recording_order(named: Iterable[_Named]) -> list[_Named]:
+    """By time; GoPro files by clip and then chapter, since their names sort the other way round."""
+    return sorted(named, key=lambda n: (n.wall or datetime.min, n.clip, n.chapter, n.entry.url))
+
+
+def _place(n: _Named, camera: Camera, header: Header | None, chapter_start: int | None) -> Segment | Problem:
+    """Give one file its start and end; `chapter_start` is where the clip's earlier chapters ended."""
+    seconds = camera.segment_s or (header.seconds if header else None)
+    if n.wall is not None:
+        return _segment(n, true_time(n.wall, camera), n.raw_time, seconds)
+    if n.chapter > 1 and chapter_start is not None:
+        # Every chapter carries the clip's creation time, so only the first one's counts.
+        return _segment(n, chapter_start, f"chapter {n.chapter} of clip {n.clip}", seconds)
+    if header is None or header.created is None:
+        return Problem(n.entry.url, "neither its name nor its header says when it was recorded")
+    return _segment(n, true_time(header.created.replace(tzinfo=None), camera), header.created.isoformat(), seconds)
+
+
+def _segment(n: _Named, start_ns: int, raw: str, seconds: float | None) -> Segment:
+    length = round((seconds or UNKNOWN_LENGTH_S) * NANOSECONDS)
+    return Segment(n.entry.url, n.entry.etag, n.entry.size, start_ns, raw, start_ns + length)
+
+
+def _try_probe(url: str, probe: Callable[[str], Header]) -> Header | Problem:
+    try:
+        return probe(url)
+    except VideoError as error:
+        return Problem(url, error.cause)
+    except OSError as error:
+        return Problem(url, f"cannot be read: {error}")
+
+
+def _end_at_next_start(segments: list[Segment]) -> list[Segment]:
+    """Where a file's length is unknown, end it where the next begins."""
+    unknown = UNKNOWN_LENGTH_S * NANOSECONDS
+    return [
+        replace(s, end_ns=max(s.start_ns + 1, after.start_ns)) if after and s.end_ns - s.start_ns == unknown else s
+        for s, after in zip_longest(segments, segments[1:])
+    ]

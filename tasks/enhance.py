@@ -1,0 +1,187 @@
+"""Restoring one work item: what runs on a worker, from archive to stored shards.
+
+Decoding, restoring and writing overlap through bounded queues. Shards that have a receipt are left alone, so a work item
+may run any number of times, on any worker. Not covered: which items there are (`tasks.plan`), publishing
+(`tasks.publish`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import groupby
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lednet import Restorer, quality
+from tasks import store
+from tasks.pipeline import Background, prefetch
+from tasks.settings import NightSettings
+from tasks.slots import Damage, SlotFrame, fill_slots
+from tasks.types import ItemResult, Problem, Receipt, Shard, WorkItem
+
+log = logging.getLogger(__name__)
+
+JPEG_QUALITY = 88
+
+
+@lru_cache(maxsize=2)
+def load_restorer(checkpoint: str, memory_mb: int) -> Restorer:
+    """A checkpoint, loaded once in this process."""
+    return Restorer(checkpoint, memory_mb=memory_mb)
+
+
+def enhance_item(item: WorkItem, settings: NightSettings) -> ItemResult:
+    """Restore a work item's missing shards and store each with its receipt.
+
+    Raises:
+        StoreError, StorageError: if the store can't be written; shards finished so far stay.
+        CheckpointError: if the weights can't be loaded.
+    """
+    started = time.monotonic()
+    done = store.done_shards(item.run_url)
+    missing = [s for s in item.shards if s.index not in done]
+    frames = 0
+    if missing:
+        restorer = load_restorer(item.checkpoint, settings.tile_mb)
+        for stretch in consecutive(missing):
+            frames += _enhance_stretch(item, stretch, settings, restorer)
+    return ItemResult(item.camera, len(missing), len(item.shards) - len(missing), frames, time.monotonic() - started)
+
+
+def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
+    """Shards as stretches without holes, each of which can be decoded in one go."""
+    numbered = groupby(enumerate(shards), key=lambda pair: pair[1].index - pair[0])
+    return [[shard for _, shard in group] for _, group in numbered]
+
+
+def _enhance_stretch(item: WorkItem, shards: list[Shard], settings: NightSettings, restorer: Restorer) -> int:
+    first, last = shards[0].first, shards[-1].first + shards[-1].count
+    decoded = fill_slots(item.grid, first, last, item.segments, settings.most_pixels)
+    count = 0
+    with Background(settings.queue_batches) as background:
+        builder = _ShardBuilder(item, shards, settings)
+        for batch, damage in batches(prefetch(decoded, settings.queue_batches * settings.batch), settings.batch):
+            before = np.stack([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
+            after = restorer.restore(before) if before is not None else None
+            count += len(batch)
+            background.submit(lambda b=batch, d=damage, x=before, y=after: builder.add(b, d, x, y))  # type: ignore[misc]
+        background.submit(builder.finish)
+    return count
+
+
+def batches(events: Iterator[SlotFrame | Damage], size: int) -> Iterator[tuple[list[SlotFrame], list[Damage]]]:
+    """Group decoded frames by `size`; damage travels with the frames it was met among."""
+    frames: list[SlotFrame] = []
+    damage: list[Damage] = []
+    for event in events:
+        if isinstance(event, Damage):
+            damage.append(event)
+            continue
+        frames.append(event)
+        if len(frames) == size:
+            yield frames, damage
+            frames, damage = [], []
+    if frames or damage:
+        yield frames, damage
+
+
+def fit(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """A frame in the night's size; one of another size (the recorder was set anew) is scaled."""
+    if frame.shape[:2] == (height, width):
+        return frame
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+@dataclass
+class _Open:
+    """The shard that is being filled."""
+
+    shard: Shard
+    frames: NDArray[np.uint8]
+    rows: list[dict[str, object]] = field(default_factory=list)
+    sources: dict[str, int] = field(default_factory=dict)
+    damage: dict[tuple[str, str], None] = field(default_factory=dict)
+
+
+class _ShardBuilder:
+    """Collects restored frames in slot order and stores each shard when its last slot has passed."""
+
+    def __init__(self, item: WorkItem, shards: list[Shard], settings: NightSettings) -> None:
+        self.item, self.settings = item, settings
+        self.waiting = list(shards)
+        self.open = self._next()
+
+    def _next(self) -> _Open:
+        shard = self.waiting.pop(0)
+        return _Open(shard, np.zeros((shard.count, self.item.height, self.item.width, 3), np.uint8))
+
+    def add(self, batch: list[SlotFrame], damage: list[Damage], before: NDArray[np.uint8] | None,
+            after: NDArray[np.uint8] | None) -> None:  # fmt: skip
+        """Take a batch of frames, in slot order, and the damage met among them."""
+        if before is not None and after is not None:
+            for frame, dark, bright in zip(batch, before, after, strict=True):
+                self._reach(frame.slot)
+                self._add_frame(frame, dark, bright)
+        for event in damage:
+            # Damage is told by the frame after it; it belongs to the shard of its slot, or the one at hand.
+            self._reach(event.slot)
+            self.open.damage[event.url, event.cause] = None
+
+    def _reach(self, slot: int) -> None:
+        while slot >= self.open.shard.first + self.open.shard.count and self.waiting:
+            self._store()
+            self.open = self._next()
+
+    def _add_frame(self, frame: SlotFrame, dark: NDArray[np.uint8], bright: NDArray[np.uint8]) -> None:
+        self.open.frames[frame.slot - self.open.shard.first] = bright
+        self.open.sources[frame.url] = self.open.sources.get(frame.url, 0) + 1
+        row: dict[str, object] = {"slot": frame.slot, "time_ns": self.item.grid.time_ns(frame.slot)}
+        for when, picture in (("before", dark), ("after", bright)):
+            row |= {f"{k}_{when}": v for k, v in quality.measure(picture)._asdict().items()}
+        keep = frame.slot % self.item.preview_stride == 0
+        for when, picture in (("before", dark), ("after", bright)):
+            row[f"{when}_jpeg"] = jpeg(picture, self.settings.preview_width) if keep else None
+        self.open.rows.append(row)
+
+    def finish(self) -> None:
+        """Store what is left; shards that no frame fell into get their receipt too."""
+        while True:
+            self._store()
+            if not self.waiting:
+                return
+            self.open = self._next()
+
+    def _store(self) -> None:
+        shard, rows = self.open.shard, self.open.rows
+        sha256, size = store.write_shard(self.item, shard, self.open.frames) if rows else ("", 0)
+        receipt = Receipt(
+            shard.index, sha256, size, store.runs_of([int(str(r["slot"])) for r in rows]),
+            tuple(sorted(self.open.sources.items())),
+            tuple(Problem(url, cause) for url, cause in sorted(self.open.damage)),
+        )  # fmt: skip
+        store.write_receipt(self.item.run_url, receipt, pd.DataFrame(rows, columns=row_columns()))
+        log.info("%s shard %d: %d frames", self.item.camera, shard.index, receipt.frames)
+
+
+def row_columns() -> list[str]:
+    """Columns of a shard's rows."""
+    metrics = [f"{m}_{when}" for when in ("before", "after") for m in store.QUALITY_METRICS]
+    return ["slot", "time_ns", *metrics, *store.PICTURE_COLUMNS]
+
+
+def jpeg(frame: NDArray[np.uint8], width: int) -> bytes:
+    """A frame as JPEG, at most `width` pixels wide."""
+    if frame.shape[1] > width:
+        height = max(1, round(frame.shape[0] * width / frame.shape[1]))
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    ok, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not ok:
+        raise ValueError(f"OpenCV could not encode a picture of {frame.shape}")
+    return data.tobytes()

@@ -1,0 +1,57 @@
+"""What a planned night will cost: hours at this machine's measured rate, gigabytes in and out.
+
+One real frame of the night is decoded, restored and compressed; nothing is looked up or assumed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from numcodecs.zstd import Zstd
+
+from tasks.decode import pixels, read_frames
+from tasks.enhance import fit, load_restorer
+from tasks.settings import NightSettings
+from tasks.types import NightPlan
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Expected cost of one camera's night, of what is not done yet."""
+
+    camera: str
+    segments: int
+    problems: int
+    gaps: int
+    slots: int
+    footage_slots: int
+    """Slots that footage should fill."""
+    shards_left: int
+    gb_in: float
+    gb_raw: float
+    """Restored frames before compression."""
+    gb_stored: float
+    frames_per_s: float
+    """Measured on this machine, with all its cores or its GPU."""
+    hours: float
+
+
+def estimate(plan: NightPlan, settings: NightSettings, shards_done: int) -> Estimate:
+    """Measure one frame of the night and extrapolate. Raises VideoError if no frame can be decoded after all."""
+    segment = plan.segments[0]
+    _, frame = next(read_frames(segment.url, 0.0, float("inf"), [], settings.most_pixels))
+    picture = fit(pixels(frame), plan.height, plan.width)[None]
+    restorer = load_restorer(settings.checkpoint, settings.tile_mb)
+    restorer.restore(picture)  # the first pass also allocates and tunes
+    started = time.perf_counter()
+    restored = restorer.restore(picture)
+    rate = 1 / (time.perf_counter() - started)
+    ratio = len(Zstd(level=settings.zstd_level).encode(restored)) / restored.nbytes
+    raw = plan.planned_slots * restored.nbytes
+    left = 1 - shards_done / max(1, plan.shards)
+    return Estimate(
+        plan.camera.id, len(plan.segments), len(plan.problems), len(plan.gaps), plan.grid.slots, plan.planned_slots,
+        plan.shards - shards_done, sum(s.size for s in plan.segments) / 1e9, raw / 1e9, raw * ratio / 1e9, rate,
+        plan.planned_slots * left / rate / 3600,
+    )  # fmt: skip

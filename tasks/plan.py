@@ -1,0 +1,130 @@
+"""From a camera's night to work items: the grid, the shards that footage falls into, the run key.
+
+A plan is the same for the same footage, settings and weights, so that a re-run finds its work done. Nothing is decoded
+here but headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from lednet import checkpoint
+from tasks import storage
+from tasks.archive import Found, find_segments
+from tasks.decode import Header, VideoError, probe
+from tasks.settings import NightSettings
+from tasks.slots import night_grid
+from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Problem, Segment, Shard, WorkItem
+
+
+class NothingToDoError(Exception):
+    """A camera has no footage that can be used tonight; `problems` names the files that could not."""
+
+    def __init__(self, reason: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(reason)
+        self.problems = problems
+
+
+def plan_night(camera: Camera, night: str, archive: str, store: str, settings: NightSettings,
+               probe: Callable[[str], Header] = probe) -> NightPlan:  # fmt: skip
+    """Plan one camera's night.
+
+    Args:
+        night: local date on which it starts, YYYY-MM-DD.
+        archive, store: URLs.
+
+    Raises:
+        NothingToDoError: if no file of it can be used.
+        CheckpointError: if the weights can't be.
+    """
+    grid = night_grid(camera, night)
+    found = find_segments(camera, archive, grid.start_ns, grid.time_ns(grid.slots), probe)
+    height, width, found = _frame_size(found, probe)
+    card, _ = checkpoint.identify(settings.checkpoint)
+    per_shard = shard_length(height, width, settings)
+    run = run_key(card.sha256, settings, grid, (height, width), found.segments, archive)
+    run_url = storage.join(store, "enhanced", camera.id, night, run)
+    shards = shards_with_footage(grid, per_shard, found.segments)
+    gaps = find_gaps(grid, found.segments)
+    footage = grid.slots - sum(grid.slot_at(b) - grid.slot_at(a) for a, b in gaps)
+    stride = max(1, footage // settings.preview_pictures)
+    items = tuple(
+        WorkItem(camera.id, night, run_url, grid, height, width, per_shard, part, _touching(grid, part, found.segments),
+                 settings.checkpoint, stride)
+        for part in _chunks(shards, max(1, settings.item_slots // per_shard))
+    )  # fmt: skip
+    return NightPlan(camera, night, run, run_url, grid, height, width, per_shard, found.segments, found.problems, gaps,
+                     items, {"name": card.name, "sha256": card.sha256})  # fmt: skip
+
+
+def _frame_size(found: Found, probe: Callable[[str], Header]) -> tuple[int, int, Found]:
+    """Height and width of the night's frames: those of its first readable file. Unreadable ones become problems."""
+    problems = list(found.problems)
+    for segment in found.segments:
+        try:
+            header = probe(segment.url)
+        except VideoError as error:
+            problems.append(Problem(segment.url, error.cause))
+            continue
+        bad = {p.url for p in problems}
+        rest = tuple(s for s in found.segments if s.url not in bad)
+        return header.height, header.width, Found(rest, tuple(problems))
+    reason = f"none of its {len(problems)} files can be read" if problems else "no file of it in the archive"
+    raise NothingToDoError(reason, tuple(problems))
+
+
+def shard_length(height: int, width: int, settings: NightSettings) -> int:
+    """Slots in a shard: as many frames as `shard_mb` holds, within bounds."""
+    aimed = settings.shard_mb * 2**20 // (height * width * 3)
+    return max(settings.shard_least, min(settings.shard_most, aimed))
+
+
+def run_key(weights: str, settings: NightSettings, grid: Grid, size: tuple[int, int], segments: Sequence[Segment],
+            archive: str) -> str:  # fmt: skip
+    """Hash of all that decides the result: weights, settings, grid, frame size, and the etags of the segments."""
+    inputs = {
+        "weights": weights, "settings": settings.stored(), "grid": asdict(grid), "size": size,
+        "segments": [(storage.relative(s.url, archive), s.etag, s.start_ns) for s in segments],
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def shards_with_footage(grid: Grid, per_shard: int, segments: Sequence[Segment]) -> tuple[Shard, ...]:
+    """The shards that some segment reaches into; the rest of the night is never written."""
+    wanted: set[int] = set()
+    for segment in segments:
+        first = max(0, grid.slot_at(segment.start_ns))
+        last = min(grid.slots - 1, grid.slot_at(segment.end_ns))
+        wanted.update(range(first // per_shard, last // per_shard + 1) if first <= last else ())
+    return tuple(
+        Shard(i, i * per_shard, min(per_shard, grid.slots - i * per_shard)) for i in sorted(wanted)
+    )
+
+
+def find_gaps(grid: Grid, segments: Sequence[Segment]) -> tuple[tuple[int, int], ...]:
+    """Stretches of the night, longer than a slot, that no segment covers: (from, to) in nanoseconds."""
+    least = round(NANOSECONDS / grid.rate)
+    gaps: list[tuple[int, int]] = []
+    covered, end = grid.start_ns, grid.time_ns(grid.slots)
+    for segment in segments:
+        if segment.start_ns - covered > least:
+            gaps.append((covered, min(segment.start_ns, end)))
+        covered = max(covered, segment.end_ns)
+    if end - covered > least:
+        gaps.append((covered, end))
+    return tuple(gaps)
+
+
+def _touching(grid: Grid, shards: Sequence[Shard], segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """The segments that may hold frames of these shards."""
+    margin = round(NANOSECONDS / grid.rate)
+    begin = grid.time_ns(shards[0].first) - margin
+    end = grid.time_ns(shards[-1].first + shards[-1].count) + margin
+    return tuple(s for s in segments if s.start_ns < end and s.end_ns > begin)
+
+
+def _chunks(shards: Sequence[Shard], size: int) -> list[tuple[Shard, ...]]:
+    return [tuple(shards[i : i + size]) for i in range(0, len(shards), size)]

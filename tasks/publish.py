@@ -1,0 +1,81 @@
+"""Publishing a camera's night: checks that it is whole, gathers the rows, makes the preview, writes the manifest last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from tasks import storage, store
+from tasks.settings import NightSettings
+from tasks.types import CameraNight, NightPlan, Problem, Receipt
+from tasks.video import encode_preview
+
+
+def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraNight:
+    """Publish a night whose shards are all stored; otherwise say what is missing and publish nothing."""
+    done = store.done_shards(plan.run_url)
+    wanted = [shard.index for item in plan.items for shard in item.shards]
+    missing = [i for i in wanted if i not in done]
+    if missing:
+        reason = f"{len(missing)} of {len(wanted)} shards are not stored; run the night again to finish it"
+        return CameraNight(plan.camera.id, "partial", reason)
+    receipts = [store.read_receipt(plan.run_url, i) for i in wanted]
+    frames = store.write_valid(plan.run_url, plan.grid.slots, receipts)
+    rows = [store.read_rows(plan.run_url, r.shard) for r in receipts if r.frames]
+    if rows:
+        storage.write(storage.join(plan.run_url, "quality.parquet"), store.parquet_bytes(pd.concat(rows)))
+    preview = _write_preview(plan, receipts, settings)
+    manifest = _manifest(plan, receipts, frames, preview)
+    storage.write(store.manifest_url(store_url, plan.camera.id, plan.night), store.canonical_json(manifest))
+    return summary(manifest, "published", store_url)
+
+
+def summary(manifest: dict[str, Any], status: str, store_url: str) -> CameraNight:
+    """A published night in a line."""
+    camera, night = manifest["camera"]["id"], manifest["night"]
+    return CameraNight(camera, status, "", manifest["frames"], manifest["coverage"], len(manifest["problems"]),
+                       store.manifest_url(store_url, camera, night))  # fmt: skip
+
+
+def picture_rows(run_url: str, shards: list[int]) -> Iterator[pd.DataFrame]:
+    """The rows of a run that carry pictures, shard by shard."""
+    for shard in shards:
+        rows = store.read_rows(run_url, shard, pictures=True)
+        yield rows[rows["before_jpeg"].notna()]
+
+
+def _write_preview(plan: NightPlan, receipts: list[Receipt], settings: NightSettings) -> str | None:
+    tables = picture_rows(plan.run_url, [r.shard for r in receipts if r.frames])
+    pairs = (pair for t in tables for pair in zip(t["before_jpeg"], t["after_jpeg"], strict=True))
+    data = encode_preview(pairs, settings.preview_fps)
+    if data is None:
+        return None
+    url = storage.join(plan.run_url, "preview.mp4")
+    storage.write(url, data)
+    return url
+
+
+def _manifest(plan: NightPlan, receipts: list[Receipt], frames: int, preview: str | None) -> dict[str, Any]:
+    used: Counter[str] = Counter()
+    for receipt in receipts:
+        used.update(dict(receipt.sources))
+    causes: dict[str, list[str]] = {p.url: [p.reason] for p in plan.problems}
+    for receipt in receipts:
+        for problem in receipt.problems:
+            known = causes.setdefault(problem.url, [])
+            if problem.reason not in known:
+                known.append(problem.reason)
+    problems = [Problem(url, "; ".join(reasons), used[url]) for url, reasons in sorted(causes.items())]
+    return {
+        "format": store.MANIFEST_FORMAT, "camera": asdict(plan.camera), "night": plan.night, "run": plan.run,
+        "model": plan.model, "slots": plan.grid.slots, "frames": frames, "coverage": frames / plan.grid.slots,
+        "shards": [r.shard for r in receipts], "bytes": sum(r.size for r in receipts),
+        "start_ns": plan.grid.start_ns, "height": plan.height, "width": plan.width,
+        "frames_url": store.frames_url(plan.run_url), "preview_url": preview, "gaps": plan.gaps,
+        "segments": [asdict(s) | {"frames": used[s.url]} for s in plan.segments],
+        "problems": [asdict(p) for p in problems],
+    }  # fmt: skip

@@ -1,0 +1,148 @@
+"""A site's description: cameras.toml, read and checked.
+
+    [settings]                       # optional; every field of tasks.settings.NightSettings
+    checkpoint = "small"
+
+    [[camera]]
+    id = "pit-north"
+    name = "Pit, north face"
+    scene = "outdoor"                # outdoor | indoor
+    timezone = "Asia/Shanghai"
+    pattern = "north/%Y-%m-%d/%H%M%S.mp4"
+    rate = 5                         # slots a second; "30000/1001" is fine
+    start = "18:00"                  # the rest has defaults, see tasks.types.Camera
+    end = "06:00"
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import time
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tasks import storage
+from tasks.settings import NightSettings
+from tasks.types import Camera
+
+CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+MOST_SLOTS_A_SECOND = 240
+
+
+class SiteError(ValueError):
+    """cameras.toml is missing or wrong; the message names the file, the camera, the field and the next step."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Cameras and settings of a site."""
+
+    cameras: tuple[Camera, ...]
+    settings: NightSettings
+
+    def select(self, ids: list[str] | None) -> tuple[Camera, ...]:
+        """The named cameras, all of them for None. Raises SiteError for one that is not described."""
+        known = {camera.id: camera for camera in self.cameras}
+        unknown = [i for i in ids or [] if i not in known]
+        if unknown:
+            raise SiteError(f"no camera {', '.join(unknown)} in cameras.toml; known: {', '.join(known)}")
+        return tuple(known[i] for i in ids) if ids else self.cameras
+
+
+def read_site(location: str) -> Site:
+    """Read cameras.toml from a path or URL. Raises SiteError with what is wrong and where."""
+    url = storage.normalise(location)
+    try:
+        text = storage.read(url).decode()
+        table = tomllib.loads(text)
+    except FileNotFoundError:
+        raise SiteError(f"{location}: not there; write a cameras.toml (README, section Your own night)") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SiteError(f"{location}: not a TOML file: {error}") from error
+    return parse_site(table, location)
+
+
+def parse_site(table: Mapping[str, Any], source: str) -> Site:
+    """A parsed cameras.toml -> Site. Raises SiteError."""
+    unknown = set(table) - {"settings", "camera"}
+    if unknown:
+        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are settings and camera")
+    entries = table.get("camera")
+    if not isinstance(entries, list) or not entries:
+        raise SiteError(f"{source}: no [[camera]] in it; describe one at least")
+    cameras = tuple(_camera(entry, f"{source}, camera {n}") for n, entry in enumerate(entries, 1))
+    doubled = {c.id for c in cameras if [d.id for d in cameras].count(c.id) > 1}
+    if doubled:
+        raise SiteError(f"{source}: camera id {', '.join(sorted(doubled))} stands twice; ids must differ")
+    return Site(cameras, _settings(table.get("settings", {}), source))
+
+
+def _settings(table: Any, source: str) -> NightSettings:
+    known = {f.name: type(f.default) for f in fields(NightSettings)}
+    if not isinstance(table, Mapping):
+        raise SiteError(f"{source}: settings must be a table")
+    for name, value in table.items():
+        if name not in known:
+            raise SiteError(f"{source}, settings: unknown field {name!r}; known: {', '.join(known)}")
+        if type(value) is not known[name] or (isinstance(value, int) and value < 1):
+            raise SiteError(f"{source}, settings: {name} must be a {'positive number' if known[name] is int else 'text'}, "
+                            f"not {value!r}")  # fmt: skip
+    return NightSettings(**table)
+
+
+def _camera(entry: Any, where: str) -> Camera:
+    if not isinstance(entry, Mapping):
+        raise SiteError(f"{where}: must be a table")
+    known = [f.name for f in fields(Camera)]
+    missing = [n for n in ("id", "name", "scene", "timezone", "pattern", "rate") if n not in entry]
+    unknown = [n for n in entry if n not in known]
+    if missing or unknown:
+        raise SiteError(f"{where}: missing {', '.join(missing) or 'nothing'}, unknown {', '.join(unknown) or 'nothing'}; "
+                        f"known fields: {', '.join(known)}")  # fmt: skip
+    for name in ("id", "name", "scene", "timezone", "pattern", "start", "end", "clock"):
+        if not isinstance(entry.get(name, ""), str):
+            raise SiteError(f"{where}: {name} must be text, not {entry[name]!r}")
+    for name in ("clock_offset_s", "segment_s"):
+        if not isinstance(entry.get(name, 0), (int, float)) or isinstance(entry.get(name), bool):
+            raise SiteError(f"{where}: {name} must be a number of seconds, not {entry[name]!r}")
+    camera = Camera(**{**entry, "rate": _rate(entry["rate"], where)})
+    _check(camera, where)
+    return camera
+
+
+def _rate(value: Any, where: str) -> Fraction:
+    try:
+        rate = Fraction(str(value)).limit_denominator(100_000)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= MOST_SLOTS_A_SECOND:
+        raise SiteError(f"{where}: rate must be above 0 and at most {MOST_SLOTS_A_SECOND} slots a second, not {value!r}")
+    return rate
+
+
+def _check(camera: Camera, where: str) -> None:
+    if not CAMERA_ID.fullmatch(camera.id):
+        raise SiteError(f"{where}: id {camera.id!r} must be lower-case letters, digits, - and _, 64 at most")
+    if camera.scene not in ("outdoor", "indoor"):
+        raise SiteError(f"{where}: scene must be outdoor or indoor, not {camera.scene!r}")
+    if camera.clock not in ("local", "utc"):
+        raise SiteError(f"{where}: clock must be local or utc, not {camera.clock!r}")
+    if camera.segment_s is not None and not 0 < camera.segment_s <= 7 * 86_400:
+        raise SiteError(f"{where}: segment_s must be above 0 and at most a week, not {camera.segment_s!r}")
+    if abs(camera.clock_offset_s) > 366 * 86_400:
+        raise SiteError(f"{where}: clock_offset_s must be within a year, not {camera.clock_offset_s!r}")
+    try:
+        ZoneInfo(camera.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SiteError(f"{where}: {camera.timezone!r} is no IANA time zone; write one such as Asia/Shanghai") from None
+    for name, value in (("start", camera.start), ("end", camera.end)):
+        try:
+            time.fromisoformat(value)
+        except ValueError:
+            raise SiteError(f"{where}: {name} must be a time of day such as 18:00, not {value!r}") from None
+    if camera.pattern.startswith("/") or ".." in camera.pattern.split("/") or not camera.pattern:
+        raise SiteError(f"{where}: pattern {camera.pattern!r} must stay below the archive; write it relative, without ..")

@@ -1,0 +1,173 @@
+"""The one place where URLs are opened: file://, s3:// and any other that fsspec knows.
+
+Covers reading, writing whole objects, listing and joining. Objects are written whole or not at all: local files through
+a temporary name and a rename, object stores by their own semantics. Transient faults are retried here and nowhere else.
+File systems are made inside the process that uses them and never pickled.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import fsspec
+import zarr
+from fsspec.implementations.local import LocalFileSystem
+from zarr.abc.store import Store
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+"""Tries of one storage call, the first included."""
+FIRST_DELAY_S = 0.2
+"""Mean pause after the first failure; it doubles, with full jitter."""
+
+
+class StorageError(OSError):
+    """A storage location cannot be used; the message names the URL, the cause and the next step."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored object."""
+
+    url: str
+    size: int
+    etag: str
+
+
+def normalise(location: str) -> str:
+    """A URL, or a path of this machine, as a URL without a trailing slash."""
+    if "://" not in location:
+        location = f"file://{Path(location).expanduser().absolute()}"
+    return location.rstrip("/")
+
+
+def relative(url: str, base: str) -> str:
+    """The path of an object below a base URL. Raises StorageError if it is not below it."""
+    if not url.startswith(base.rstrip("/") + "/"):
+        raise StorageError(f"{url}: does not lie below {base}")
+    return url[len(base.rstrip("/")) + 1 :]
+
+
+def join(url: str, *parts: str) -> str:
+    """Append path parts to a URL. Raises StorageError for a part that would leave it."""
+    for part in parts:
+        if part.startswith("/") or ".." in part.split("/"):
+            raise StorageError(f"{url}: refusing the path {part!r}, which would leave it; mend the name")
+    return "/".join([url.rstrip("/"), *parts])
+
+
+def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a URL and the path on it. S3 endpoint, region and credentials come from the environment
+    (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."""
+    try:
+        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        raise StorageError(f"{url}: cannot be opened ({error}); use file://, s3:// or install its fsspec driver") from error
+    return fs, cast(str, path)
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL names a folder or file of this machine."""
+    return urlsplit(url).scheme in ("", "file", "local")
+
+
+def retry(call: Callable[[], T], what: str) -> T:
+    """Make a storage call, again after a pause when it fails for a reason that may pass.
+
+    Raises:
+        FileNotFoundError, PermissionError: at once; waiting would not help.
+        StorageError: after `ATTEMPTS` tries.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return call()
+        except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError):
+            raise
+        except (OSError, TimeoutError) as error:
+            if attempt == ATTEMPTS:
+                raise StorageError(f"{what}: failed {ATTEMPTS} times, last with: {error}; check the store") from error
+            time.sleep(random.uniform(0, 2 * FIRST_DELAY_S * 2 ** (attempt - 1)))
+    raise AssertionError("unreachable")
+
+
+def read(url: str) -> bytes:
+    """A whole object. Raises FileNotFoundError if there is none."""
+    fs, path = filesystem(url)
+    return cast(bytes, retry(lambda: fs.cat_file(path), url))
+
+
+def write(url: str, data: bytes) -> None:
+    """Write a whole object, atomically."""
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        retry(lambda: _write_local(Path(path), data), url)
+    else:
+        retry(lambda: fs.pipe_file(path, data), url)
+
+
+def _write_local(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def exists(url: str) -> bool:
+    """Whether an object or folder is there."""
+    fs, path = filesystem(url)
+    return bool(retry(lambda: fs.exists(path), url))
+
+
+def find(url: str) -> Iterator[Entry]:
+    """Every object below a URL, by name. A folder that is not there holds nothing."""
+    fs, path = filesystem(url)
+    try:
+        found: dict[str, dict[str, Any]] = retry(lambda: fs.find(path, detail=True), url)
+    except FileNotFoundError:
+        return
+    for name in sorted(found):
+        info = found[name]
+        yield Entry(fs.unstrip_protocol(name), int(info.get("size") or 0), _etag(info))
+
+
+def names(url: str) -> list[str]:
+    """Names of the objects and folders directly below a URL; none where nothing is there."""
+    fs, path = filesystem(url)
+    try:
+        listing: list[str] = retry(lambda: fs.ls(path, detail=False), url)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted({entry.rstrip("/").rsplit("/", 1)[-1] for entry in listing} - {""})
+
+
+def _etag(info: dict[str, Any]) -> str:
+    tag = info.get("ETag") or info.get("etag")
+    if tag:
+        return str(tag).strip('"')
+    return f"{info.get('size')}-{info.get('mtime', info.get('LastModified', ''))}"
+
+
+def open_seekable(url: str) -> Any:
+    """An object as a seekable binary file, read by ranges; nothing is downloaded that is not asked for."""
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        return open(path, "rb")
+    return fs.open(path, "rb", block_size=4 * 2**20, cache_type="readahead")
+
+
+def zarr_store(url: str) -> Store:
+    """A URL as a Zarr store, made for this process."""
+    if is_local(url):
+        return zarr.storage.LocalStore(urlsplit(url).path)
+    return zarr.storage.FsspecStore.from_url(url, storage_options={"use_listings_cache": False})

@@ -1,0 +1,202 @@
+"""A night in the store: the Zarr group, whole-shard writes, receipts, quality rows and the manifest.
+
+    <run>/frames.zarr            group of frames, valid, time; metadata written once, by the coordinator
+    <run>/ready.json             the group is laid out; written by the coordinator before any worker starts
+    <run>/receipts/<shard>.parquet, .json      a shard's quality rows and pictures, then its receipt, in this order
+    <run>/quality.parquet        all quality rows, written when the night is published
+    manifest.json                beside the runs, written last: names the published run
+
+Every object is written whole. Nothing here depends on the clock or the machine: the same night gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import zarr
+from numpy.typing import NDArray
+from zarr.abc.store import Store
+from zarr.codecs import ZstdCodec
+from zarr.core.buffer import Buffer
+from zarr.storage import WrapperStore
+
+from tasks import storage
+from tasks.settings import NightSettings
+from tasks.types import NightPlan, Problem, Receipt, Shard, WorkItem
+
+QUALITY_METRICS = ("brightness", "contrast", "noise", "sharpness")
+PICTURE_COLUMNS = ("before_jpeg", "after_jpeg")
+MANIFEST_FORMAT = 1
+
+
+class StoreError(RuntimeError):
+    """The store holds something that does not fit; the message names the object and the next step."""
+
+
+class HashingStore(WrapperStore[Store]):
+    """Notes the sha256 and size of every object that passes through it into the store below."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.written: dict[str, tuple[str, int]] = {}
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write an object, whole."""
+        data = value.to_bytes()
+        await self._store.set(key, value)
+        self.written[key] = (hashlib.sha256(data).hexdigest(), len(data))
+
+
+def frames_url(run_url: str) -> str:
+    """Where a run's Zarr group stands."""
+    return storage.join(run_url, "frames.zarr")
+
+
+def create_run(plan: NightPlan, settings: NightSettings, version: str) -> None:
+    """Lay out a run's Zarr group: shapes, codecs, time coordinate and provenance. Does nothing where it stands."""
+    url = frames_url(plan.run_url)
+    ready = storage.join(plan.run_url, "ready.json")
+    if storage.exists(ready):
+        return
+    n, h, w, shard = plan.grid.slots, plan.height, plan.width, plan.shard_slots
+    group = zarr.create_group(storage.zarr_store(url), zarr_format=3, overwrite=True, attributes={
+        "title": f"{plan.camera.name}, night of {plan.night}, restored by LEDNet",
+        "camera": plan.camera.id, "scene": plan.camera.scene, "night": plan.night, "run": plan.run,
+        "color_space": "sRGB", "model": plan.model, "settings": settings.stored(), "software": f"lednet {version}",
+        "sources": [{"url": s.url, "etag": s.etag, "start_ns": s.start_ns} for s in plan.segments],
+    })  # fmt: skip
+    group.create_array("frames", shape=(n, h, w, 3), dtype="uint8", chunks=(1, h, w, 3), shards=(shard, h, w, 3),
+                       compressors=ZstdCodec(level=settings.zstd_level), fill_value=0,
+                       dimension_names=("time", "y", "x", "channel"))  # fmt: skip
+    group.create_array("valid", shape=(n,), dtype="bool", chunks=(n,), fill_value=False, dimension_names=("time",))
+    times = group.create_array("time", shape=(n,), dtype="int64", chunks=(n,), fill_value=0, dimension_names=("time",),
+                               attributes={"units": "nanoseconds since 1970-01-01", "standard_name": "time",
+                                           "calendar": "proleptic_gregorian"})  # fmt: skip
+    times[:] = np.array([plan.grid.time_ns(i) for i in range(n)], np.int64)
+    storage.write(ready, canonical_json({"shards": plan.shards, "slots": plan.planned_slots}))  # from here on the group is never laid out anew, so no shard can be lost
+
+
+def write_shard(item: WorkItem, shard: Shard, frames: NDArray[np.uint8]) -> tuple[str, int]:
+    """Write a whole shard as one object; returns its sha256 and size.
+
+    Args:
+        frames: uint8 [shard.count, h, w, 3]; invalid slots are zero.
+
+    Raises:
+        StoreError: if the block is not exactly one shard: smaller writes would lose each other's frames silently.
+    """
+    store = HashingStore(storage.zarr_store(frames_url(item.run_url)))
+    # A night that is wholly black is not a missing one: zarr leaves out chunks of fill value unless told.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        array = zarr.open_array(store, path="frames", mode="r+")
+        if array.shards is None or shard.first % array.shards[0] or frames.shape != (shard.count, *array.shape[1:]) or \
+                shard.count != min(array.shards[0], array.shape[0] - shard.first):  # fmt: skip
+            raise StoreError(f"{item.run_url}: slots {shard.first}+{shard.count} {frames.shape} are no whole shard of "
+                             f"{array.shards} in {array.shape}; remove the run's folder and start again")  # fmt: skip
+        array[shard.first : shard.first + shard.count] = frames
+    if len(store.written) != 1:
+        raise StoreError(f"{item.run_url}: shard {shard.index} went into {len(store.written)} objects, not one")
+    return next(iter(store.written.values()))
+
+
+def shard_object(run_url: str, shard: int) -> str:
+    """URL of a shard's object."""
+    return storage.join(frames_url(run_url), "frames", "c", str(shard), "0", "0", "0")
+
+
+def receipt_url(run_url: str, shard: int, suffix: str) -> str:
+    """Where a shard's receipt (`json`) and rows (`parquet`) stand."""
+    return storage.join(run_url, "receipts", f"{shard:06d}.{suffix}")
+
+
+def write_receipt(run_url: str, receipt: Receipt, rows: pd.DataFrame) -> None:
+    """Store a finished shard's rows, then its receipt."""
+    storage.write(receipt_url(run_url, receipt.shard, "parquet"), parquet_bytes(rows))
+    storage.write(receipt_url(run_url, receipt.shard, "json"), canonical_json(asdict(receipt)))
+
+
+def canonical_json(value: dict[str, Any]) -> bytes:
+    """JSON with sorted keys, fractions as "n/d", one trailing newline: equal values, equal bytes."""
+    return (json.dumps(value, sort_keys=True, indent=1, default=str) + "\n").encode()
+
+
+def parquet_bytes(table: pd.DataFrame) -> bytes:
+    """A table as the bytes of a Parquet file."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def done_shards(run_url: str) -> set[int]:
+    """Shards of a run that have a receipt."""
+    folder = storage.join(run_url, "receipts")
+    return {int(n.removesuffix(".json")) for n in storage.names(folder) if n.endswith(".json") and n[:-5].isdigit()}
+
+
+def read_receipt(run_url: str, shard: int) -> Receipt:
+    """A shard's receipt. Raises StoreError if it is damaged."""
+    url = receipt_url(run_url, shard, "json")
+    try:
+        fields = json.loads(storage.read(url))
+        return Receipt(
+            int(fields["shard"]), str(fields["sha256"]), int(fields["size"]),
+            tuple((int(a), int(b)) for a, b in fields["valid"]),
+            tuple((str(u), int(c)) for u, c in fields["sources"]),
+            tuple(Problem(**p) for p in fields["problems"]),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{url}: not a receipt ({error}); remove it and run the night again") from error
+
+
+def read_rows(run_url: str, shard: int, pictures: bool = False) -> pd.DataFrame:
+    """A shard's quality rows; with `pictures`, also the JPEGs of the slots that have them."""
+    table = pd.read_parquet(io.BytesIO(storage.read(receipt_url(run_url, shard, "parquet"))))
+    return table if pictures else table.drop(columns=list(PICTURE_COLUMNS))
+
+
+def write_valid(run_url: str, slots: int, receipts: Iterable[Receipt]) -> int:
+    """Store which slots hold a frame, in one object; returns how many do."""
+    valid = np.zeros(slots, bool)
+    for receipt in receipts:
+        for first, count in receipt.valid:
+            valid[first : first + count] = True
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        zarr.open_array(storage.zarr_store(frames_url(run_url)), path="valid", mode="r+")[:] = valid
+    return int(valid.sum())
+
+
+def runs_of(slots: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Ascending slot numbers as runs (first, count)."""
+    runs: list[tuple[int, int]] = []
+    for slot in slots:
+        if runs and slot == runs[-1][0] + runs[-1][1]:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((slot, 1))
+    return tuple(runs)
+
+
+def manifest_url(store: str, camera: str, night: str) -> str:
+    """Where a camera's night is published."""
+    return storage.join(store, "enhanced", camera, night, "manifest.json")
+
+
+def read_manifest(store: str, camera: str, night: str) -> dict[str, Any] | None:
+    """A camera's published night, None where there is none. Raises StoreError if it is damaged."""
+    url = manifest_url(store, camera, night)
+    try:
+        manifest = json.loads(storage.read(url))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StoreError(f"{url}: not a manifest ({error}); remove it and run the night again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != MANIFEST_FORMAT:
+        raise StoreError(f"{url}: not a manifest of format {MANIFEST_FORMAT}; remove it and run the night again")
+    return manifest
