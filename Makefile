@@ -32,7 +32,7 @@ test-slow: .venv/installed
 
 lint: .venv/installed
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check --quiet . || echo "formatting differs (not an error)"
+	$(BIN)/ruff format --check .
 
 types: .venv/installed
 	$(BIN)/mypy

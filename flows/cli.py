@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from tasks.site import Site
     from tasks.types import CameraNight
 
-app = typer.Typer(help="Gives mines their nights back: restores archived night footage.", no_args_is_help=True,
-                  pretty_exceptions_enable=False, rich_markup_mode=None)  # fmt: skip
+app = typer.Typer(
+    help="Gives mines their nights back: restores archived night footage.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 console = Console(stderr=True)
 log = logging.getLogger("lednet")
 
@@ -100,13 +104,22 @@ def clip(
                 log.info("%s: %d of %s frames", source.name, done, expected or "?")
 
         frames = restore_clip(source, target, restorer, show)
-    emit(as_json, {"source": str(source), "target": str(target), "frames": frames, "model": restorer.name},
-         f"{target}: {frames} frames restored")  # fmt: skip
+    emit(
+        as_json,
+        {"source": str(source), "target": str(target), "frames": frames, "model": restorer.name},
+        f"{target}: {frames} frames restored",
+    )
 
 
 @app.command()
-def plan(night: Night, site: SiteFile = "cameras.toml", archive: Archive = "archive", store: Store = "store",
-         camera: CameraIds = None, as_json: Json = False) -> None:  # fmt: skip
+def plan(
+    night: Night,
+    site: SiteFile = "cameras.toml",
+    archive: Archive = "archive",
+    store: Store = "store",
+    camera: CameraIds = None,
+    as_json: Json = False,
+) -> None:
     """What would run: segments, gaps, slots, gigabytes, hours at this machine's measured rate. Writes nothing."""
     from tasks.site import read_site
 
@@ -119,8 +132,9 @@ def plan(night: Night, site: SiteFile = "cameras.toml", archive: Archive = "arch
     raise typer.Exit(PARTIAL if nothing else DONE)
 
 
-def _estimates(site: Site, night: str, archive: str, store: str,
-               cameras: list[str] | None) -> tuple[list[Estimate], dict[str, str]]:  # fmt: skip
+def _estimates(
+    site: Site, night: str, archive: str, store: str, cameras: list[str] | None
+) -> tuple[list[Estimate], dict[str, str]]:
     from tasks import storage
     from tasks.estimate import estimate
     from tasks.plan import NothingToDoError, plan_night
@@ -138,14 +152,35 @@ def _estimates(site: Site, night: str, archive: str, store: str,
 
 def _show_plan(estimates: Sequence[Estimate], nothing: dict[str, str]) -> None:
     table = Table(title="Plan", caption="hours at the rate measured just now on one frame of each camera")
-    columns = ("camera", "segments", "unreadable", "gaps", "slots", "with footage", "GB in", "GB raw", "GB stored",
-               "frames/s", "hours left")  # fmt: skip
+    columns = (
+        "camera",
+        "segments",
+        "unreadable",
+        "gaps",
+        "slots",
+        "with footage",
+        "GB in",
+        "GB raw",
+        "GB stored",
+        "frames/s",
+        "hours left",
+    )
     for name in columns:
         table.add_column(name, justify="left" if name == "camera" else "right")
     for e in estimates:
-        table.add_row(e.camera, str(e.segments), str(e.problems), str(e.gaps), str(e.slots), str(e.footage_slots),
-                      f"{e.gb_in:.3f}", f"{e.gb_raw:.3f}", f"{e.gb_stored:.3f}", f"{e.frames_per_s:.2f}",
-                      f"{e.hours:.2f}")  # fmt: skip
+        table.add_row(
+            e.camera,
+            str(e.segments),
+            str(e.problems),
+            str(e.gaps),
+            str(e.slots),
+            str(e.footage_slots),
+            f"{e.gb_in:.3f}",
+            f"{e.gb_raw:.3f}",
+            f"{e.gb_stored:.3f}",
+            f"{e.frames_per_s:.2f}",
+            f"{e.hours:.2f}",
+        )
     out = Console()
     out.print(table)
     hours = sum(e.hours for e in estimates)
@@ -156,11 +191,16 @@ def _show_plan(estimates: Sequence[Estimate], nothing: dict[str, str]) -> None:
 
 
 @app.command()
-def enhance(night: Night, site: SiteFile = "cameras.toml", archive: Archive = "archive", store: Store = "store",
-            camera: CameraIds = None,
-            scheduler: Annotated[str, typer.Option(help="Existing Dask scheduler, tcp://host:port.")] = "",
-            report: Annotated[bool, typer.Option(help="Write the night's report as well.")] = True,
-            as_json: Json = False) -> None:  # fmt: skip
+def enhance(
+    night: Night,
+    site: SiteFile = "cameras.toml",
+    archive: Archive = "archive",
+    store: Store = "store",
+    camera: CameraIds = None,
+    scheduler: Annotated[str, typer.Option(help="Existing Dask scheduler, tcp://host:port.")] = "",
+    report: Annotated[bool, typer.Option(help="Write the night's report as well.")] = True,
+    as_json: Json = False,
+) -> None:
     """The overnight job. Resumes by itself: run it again after any interruption."""
     from tasks.site import read_site
 
@@ -176,8 +216,16 @@ def enhance(night: Night, site: SiteFile = "cameras.toml", archive: Archive = "a
     raise typer.Exit(exit_code(outcomes))
 
 
-def run_night(night: str, site: str, archive: str, store: str, cameras: list[str] | None, *, report: bool,
-              truths: dict[str, str] | None = None) -> tuple[list[CameraNight], str]:  # fmt: skip
+def run_night(
+    night: str,
+    site: str,
+    archive: str,
+    store: str,
+    cameras: list[str] | None,
+    *,
+    report: bool,
+    truths: dict[str, str] | None = None,
+) -> tuple[list[CameraNight], str]:
     """Run the flows of one night on a Prefect server and workers; returns the outcomes and the report's URL."""
     from flows import engine
     from flows.progress import night_progress
@@ -235,8 +283,12 @@ def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store"
 
 
 @app.command()
-def status(night: Annotated[str, typer.Argument(help="Only this night, YYYY-MM-DD.")] = "", store: Store = "store",
-           camera: CameraIds = None, as_json: Json = False) -> None:  # fmt: skip
+def status(
+    night: Annotated[str, typer.Argument(help="Only this night, YYYY-MM-DD.")] = "",
+    store: Store = "store",
+    camera: CameraIds = None,
+    as_json: Json = False,
+) -> None:
     """What is done and what is under way, read from the store."""
     from tasks.status import list_nights
 
@@ -248,8 +300,15 @@ def status(night: Annotated[str, typer.Argument(help="Only this night, YYYY-MM-D
     for name in ("camera", "night", "state", "shards", "frames", "coverage", "quarantined"):
         table.add_column(name)
     for n in nights:
-        table.add_row(n.camera, n.night, n.state, f"{n.shards_done}/{n.shards}", str(n.frames), f"{n.coverage:.1%}",
-                      str(n.problems))  # fmt: skip
+        table.add_row(
+            n.camera,
+            n.night,
+            n.state,
+            f"{n.shards_done}/{n.shards}",
+            str(n.frames),
+            f"{n.coverage:.1%}",
+            str(n.problems),
+        )
     Console().print(table if nights else f"{store}: holds no nights")
 
 

@@ -1,6 +1,6 @@
 """The demo: a drawn and filmed archive of two cameras, put through the very flows that a site runs.
 
-    film the archive -> enhance the night -> report with the known truth beside it
+film the archive -> enhance the night -> report with the known truth beside it
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ def run_demo(folder: Path, console: Console) -> int:
     log.info("enhancing the night of %s", sample.night)
     truths = {camera: storage.normalise(str(path)) for camera, path in sample.truth.items()}
     store = folder / "store"
-    outcomes, report = cli.run_night(sample.night, str(sample.cameras_toml), str(sample.archive), str(store), None,
-                                     report=True, truths=truths)  # fmt: skip
+    outcomes, report = cli.run_night(
+        sample.night, str(sample.cameras_toml), str(sample.archive), str(store), None, report=True, truths=truths
+    )
     cli.show_outcomes(outcomes, "")
     out = Console()
     for outcome in outcomes:

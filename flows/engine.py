@@ -56,7 +56,9 @@ def prefect_server() -> Iterator[str]:
     given = os.environ.get("PREFECT_API_URL")
     if given:
         if not _healthy(given):
-            raise EngineError(f"PREFECT_API_URL={given}: no Prefect server answers there; start it or unset the variable")
+            raise EngineError(
+                f"PREFECT_API_URL={given}: no Prefect server answers there; start it or unset the variable"
+            )
         yield given
         return
     with TemporaryDirectory(prefix="lednet-prefect-") as home:
@@ -74,7 +76,18 @@ def prefect_server() -> Iterator[str]:
 
 def _start_server(port: int, home: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PREFECT_HOME": str(home)}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui", "--host", "127.0.0.1", "--port", f"{port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--no-ui",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        f"{port}",
+    ]
     log.info("starting a Prefect server on port %d", port)
     with open(home / "server.log", "wb") as output:
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
@@ -130,9 +143,14 @@ def local_workers() -> AbstractContextManager[Any]:
     environment = {"OMP_NUM_THREADS": str(max(1, cores // count)), "MKL_NUM_THREADS": str(max(1, cores // count))}
     log.info("starting %d Dask worker process(es)%s", count, " with GPU" if gpu else "")
     cluster: AbstractContextManager[Any] = LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-        resources={"GPU": 1} if gpu else {}, env=environment,
-    )  # fmt: skip
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        resources={"GPU": 1} if gpu else {},
+        env=environment,
+    )
     return cluster
 
 

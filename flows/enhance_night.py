@@ -34,8 +34,9 @@ Futures = list[PrefectFuture[ItemResult]]
 
 
 @flow(name="enhance-night", task_runner=DaskTaskRunner(cluster_class=engine.workers))  # type: ignore[arg-type]
-def enhance_night(night: str, site: str, archive: str, store_url: str,
-                  cameras: list[str] | None = None) -> list[CameraNight]:  # fmt: skip
+def enhance_night(
+    night: str, site: str, archive: str, store_url: str, cameras: list[str] | None = None
+) -> list[CameraNight]:
     """Enhance one night of a site.
 
     Args:
@@ -62,8 +63,9 @@ def enhance_night(night: str, site: str, archive: str, store_url: str,
     return outcomes
 
 
-def prepare(camera: Camera, night: str, archive: str, store_url: str,
-            settings: NightSettings) -> NightPlan | CameraNight:  # fmt: skip
+def prepare(
+    camera: Camera, night: str, archive: str, store_url: str, settings: NightSettings
+) -> NightPlan | CameraNight:
     """Plan a camera's night and lay out its run; an outcome instead where there is nothing to do."""
     try:
         plan = plan_night(camera, night, archive, store_url, settings)

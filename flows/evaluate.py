@@ -1,6 +1,6 @@
 """The morning's report: what a night's store holds, compared and drawn.
 
-    find the published nights -> compare with the truth where one is known -> write page and tables
+find the published nights -> compare with the truth where one is known -> write page and tables
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from tasks.types import CameraNight
 
 
 @flow(name="evaluate")
-def evaluate(night: str, site: str, store_url: str, outcomes: Sequence[CameraNight] = (),
-             truths: Mapping[str, str] | None = None) -> str:  # fmt: skip
+def evaluate(
+    night: str, site: str, store_url: str, outcomes: Sequence[CameraNight] = (), truths: Mapping[str, str] | None = None
+) -> str:
     """Write the report of a night; returns its URL.
 
     Args:

@@ -45,8 +45,7 @@ def _count(store_url: str, night: str, cameras: list[str] | None) -> tuple[int, 
     return sum(n.shards_done for n in nights), sum(n.shards for n in nights)
 
 
-def _follow_bar(store_url: str, night: str, cameras: list[str] | None, console: Console,
-                done: threading.Event) -> None:  # fmt: skip
+def _follow_bar(store_url: str, night: str, cameras: list[str] | None, console: Console, done: threading.Event) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task(f"night of {night}, shards", total=None)
@@ -55,8 +54,9 @@ def _follow_bar(store_url: str, night: str, cameras: list[str] | None, console: 
             bar.update(task, completed=stored, total=wanted or None)
 
 
-def _follow_lines(store_url: str, night: str, cameras: list[str] | None, console: Console,
-                  done: threading.Event) -> None:  # fmt: skip
+def _follow_lines(
+    store_url: str, night: str, cameras: list[str] | None, console: Console, done: threading.Event
+) -> None:
     while not done.wait(LOG_EVERY_S):
         stored, wanted = _count(store_url, night, cameras)
         log.info("night of %s: %d of %d shards stored", night, stored, wanted)

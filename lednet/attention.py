@@ -50,9 +50,7 @@ def attend(q_RGLD: Tensor, k_RGKD: Tensor, v_RGKD: Tensor, bias_GLK: Tensor) -> 
     if rows <= step:
         return F.scaled_dot_product_attention(q_RGLD, k_RGKD, v_RGKD, attn_mask=bias)
     parts = [
-        F.scaled_dot_product_attention(
-            q_RGLD[i : i + step], k_RGKD[i : i + step], v_RGKD[i : i + step], attn_mask=bias
-        )
+        F.scaled_dot_product_attention(q_RGLD[i : i + step], k_RGKD[i : i + step], v_RGKD[i : i + step], attn_mask=bias)
         for i in range(0, rows, step)
     ]
     return torch.cat(parts)

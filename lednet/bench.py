@@ -50,8 +50,15 @@ def measure(sizes: Sequence[str], resolutions: Sequence[str], device: str, repea
                     times[size].append(took)
         for size in sizes:
             median = statistics.median(times[size])
-            rows.append({"size": size, "resolution": name, "ms": round(1000 * median, 2), "fps": round(1 / median, 2),
-                         "tiled": frame[0, :, :, 0].size > restorers[size].pixels_at_once})  # fmt: skip
+            rows.append(
+                {
+                    "size": size,
+                    "resolution": name,
+                    "ms": round(1000 * median, 2),
+                    "fps": round(1 / median, 2),
+                    "tiled": frame[0, :, :, 0].size > restorers[size].pixels_at_once,
+                }
+            )
     return rows
 
 
@@ -64,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    rows = measure(options.size or ["small", "base"], options.resolution or ["640x360", "720p"], options.device,
-                   options.repeats)  # fmt: skip
+    rows = measure(
+        options.size or ["small", "base"], options.resolution or ["640x360", "720p"], options.device, options.repeats
+    )
     if options.json:
         print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "rows": rows}))
         return 0

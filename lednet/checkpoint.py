@@ -29,8 +29,15 @@ SHIPPED = Path(__file__).parent / "weights"
 
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-           "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8}  # fmt: skip
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
@@ -64,8 +71,11 @@ def write_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
     for name, tensor in tensors.items():
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         data = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape),
-                        "data_offsets": [offset, offset + len(data)]}  # fmt: skip
+        header[name] = {
+            "dtype": _NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + len(data)],
+        }
         chunks.append(data)
         offset += len(data)
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -143,14 +153,14 @@ def save(path: Path, model: LEDNet, *, half: bool, training: dict[str, Any], val
 
 
 def locate(checkpoint: str | Path) -> Path:
-    """A shipped checkpoint's name, or a path to a .safetensors file -> the path. Raises CheckpointError if not there."""
+    """A shipped checkpoint's name or a .safetensors file's path -> the path. Raises CheckpointError if not there."""
     path = Path(checkpoint)
     if str(checkpoint) in SIZES:
         path = SHIPPED / f"{checkpoint}.safetensors"
     if not path.is_file():
         shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
         raise CheckpointError(
-            f"checkpoint {checkpoint}: no such file; name a .safetensors file, or one shipped with the package ({shipped})"
+            f"checkpoint {checkpoint}: no such file; name a .safetensors file, or a shipped one ({shipped})"
         )
     return path
 

@@ -69,7 +69,7 @@ class VGG19Features(nn.Module):
         super().__init__()
         if not path.is_file():
             raise WeightsMissingError(
-                f"perceptual loss: no VGG19 weights at {path}; pass --vgg FILE.npz, or --perceptual off to train without"
+                f"perceptual loss: no VGG19 weights at {path}; pass --vgg FILE.npz or --perceptual off"
             )
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -106,7 +106,7 @@ class VGG19Features(nn.Module):
 
 
 class LEDNetLoss(nn.Module):
-    """L = alpha * L_en + beta * L_deb (Guo et al. 2024), L_en on the side image (eq. 3), L_deb on the full one (eq. 4)."""
+    """L = alpha * L_en + beta * L_deb (Guo et al. 2024): on the side image (eq. 3) and on the full one (eq. 4)."""
 
     def __init__(self, weights: LossWeights, features: VGG19Features | None) -> None:
         super().__init__()

@@ -70,7 +70,7 @@ class Restoration(NamedTuple):
     side: Tensor
     """[n, 3, ceil(h/8), ceil(w/8)], the encoder's own small image."""
     pooled: list[Tensor]
-    """The global statistics that steered the pass: the light's, then the fusions', coarse to fine; each [n, c, 1, 1]."""
+    """The global statistics that steered the pass: of light, then of fusion, coarse to fine; each [n, c, 1, 1]."""
 
 
 class SelectiveFusion(nn.Module):
@@ -90,7 +90,7 @@ class SelectiveFusion(nn.Module):
         self.expand = nn.ModuleList(nn.Conv2d(hidden, channels, 1) for _ in range(2))
 
     def weights(self, pooled: Tensor) -> Tensor:
-        """Pooled features [n, c, 1, 1] -> weights [2, n, c, 1, 1] that sum to one over the first axis (fp32 softmax)."""
+        """Pooled features [n, c, 1, 1] -> weights [2, n, c, 1, 1], summing to one over the first axis."""
         z = self.reduce(pooled)
         return torch.stack([expand(z) for expand in self.expand]).float().softmax(0).to(pooled.dtype)
 

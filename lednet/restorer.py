@@ -31,7 +31,7 @@ BYTES_PER_PIXEL_AND_CHANNEL = 14
 
 
 def choose_device(device: str) -> torch.device:
-    """"auto" is the first GPU, or else the CPU. Raises ValueError if the named device can't be used."""
+    """ "auto" is the first GPU, or else the CPU. Raises ValueError if the named device can't be used."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = torch.device(device)
@@ -64,8 +64,9 @@ class Restorer:
         ValueError: if the device or the precision is not to be had.
     """
 
-    def __init__(self, model: str | Path | LEDNet, *, device: str = "auto", precision: str = "auto",
-                 memory_mb: int = 2048) -> None:  # fmt: skip
+    def __init__(
+        self, model: str | Path | LEDNet, *, device: str = "auto", precision: str = "auto", memory_mb: int = 2048
+    ) -> None:
         if precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision must be auto, fp32 or bf16, not {precision!r}")
         self.device = choose_device(device)

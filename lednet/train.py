@@ -84,8 +84,10 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if self.size not in SIZES or self.recipe not in RECIPES:
-            raise ValueError(f"unknown size {self.size!r} or recipe {self.recipe!r}: "
-                             f"sizes {', '.join(SIZES)}; recipes {', '.join(RECIPES)}")  # fmt: skip
+            raise ValueError(
+                f"unknown size {self.size!r} or recipe {self.recipe!r}: "
+                f"sizes {', '.join(SIZES)}; recipes {', '.join(RECIPES)}"
+            )
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
@@ -116,9 +118,16 @@ class Trainer:
     interrupted run goes on exactly where it was (to the bit on the CPU).
     """
 
-    def __init__(self, settings: TrainSettings, clips: Sequence[Clip], held_out: Sequence[Clip], device: torch.device,
-                 features: VGG19Features | None, out: Path,
-                 origin: tuple[LEDNet, checkpoint.Card] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        settings: TrainSettings,
+        clips: Sequence[Clip],
+        held_out: Sequence[Clip],
+        device: torch.device,
+        features: VGG19Features | None,
+        out: Path,
+        origin: tuple[LEDNet, checkpoint.Card] | None = None,
+    ) -> None:
         torch.manual_seed(settings.seed)
         self.origin = origin[1] if origin else None
         self.settings, self.device, self.out = settings, device, out
@@ -140,9 +149,15 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs, loadable with `weights_only=True`."""
-        return {"model": self.model.state_dict(), "average": self.average.state_dict(), "step": self.step,
-                "optimizer": self.optimizer.state_dict(), "generator": self.generator.get_state(),
-                "seconds": self.seconds, "settings": json.dumps(asdict(self.settings))}  # fmt: skip
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "step": self.step,
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "seconds": self.seconds,
+            "settings": json.dumps(asdict(self.settings)),
+        }
 
     def save_state(self) -> None:
         """Write `state.pt` atomically."""
@@ -223,12 +238,22 @@ class Trainer:
         figures = self.validate()
         training: dict[str, Any] = {"from": self.origin.training} if self.origin else {}
         training |= {
-            "command": command, "settings": asdict(self.settings), "steps_done": self.step,
-            "hours": round(self.seconds / 3600, 3), "device": device_name(self.device),
-            "threads": torch.get_num_threads(), "clips": [c.name for c in self.clips], "torch": torch.__version__,
-        }  # fmt: skip
-        checkpoint.save(self.out / f"{self.settings.size}.safetensors", self.average, half=True,
-                        training=training, validation=figures)  # fmt: skip
+            "command": command,
+            "settings": asdict(self.settings),
+            "steps_done": self.step,
+            "hours": round(self.seconds / 3600, 3),
+            "device": device_name(self.device),
+            "threads": torch.get_num_threads(),
+            "clips": [c.name for c in self.clips],
+            "torch": torch.__version__,
+        }
+        checkpoint.save(
+            self.out / f"{self.settings.size}.safetensors",
+            self.average,
+            half=True,
+            training=training,
+            validation=figures,
+        )
         self.record({"step": self.step, "validation": figures})
         log.info("step %d: %s", self.step, json.dumps(figures))
 
@@ -251,12 +276,25 @@ class Trainer:
             waited += wait
             if self.step % s.log_every == 0:
                 elapsed = time.perf_counter() - since
-                line = {"step": self.step, "loss": sum(losses) / len(losses), "psnr": sum(ratios) / len(ratios),
-                        "images_per_s": images / elapsed, "wait_share": waited / elapsed}  # fmt: skip
+                line = {
+                    "step": self.step,
+                    "loss": sum(losses) / len(losses),
+                    "psnr": sum(ratios) / len(ratios),
+                    "images_per_s": images / elapsed,
+                    "wait_share": waited / elapsed,
+                }
                 self.record(line)
                 eta = elapsed / s.log_every * (s.steps - self.step) / 3600
-                log.info("step %d/%d loss %.4f psnr %.2f dB %.1f images/s data wait %.0f %% ETA %.2f h", self.step,
-                         s.steps, line["loss"], line["psnr"], line["images_per_s"], 100 * line["wait_share"], eta)  # fmt: skip
+                log.info(
+                    "step %d/%d loss %.4f psnr %.2f dB %.1f images/s data wait %.0f %% ETA %.2f h",
+                    self.step,
+                    s.steps,
+                    line["loss"],
+                    line["psnr"],
+                    line["images_per_s"],
+                    100 * line["wait_share"],
+                    eta,
+                )
                 losses, ratios, waited, images, since = [], [], 0.0, 0, time.perf_counter()
             if self.step % s.save_every == 0 or self.step == s.steps:
                 self.export(command)
@@ -296,9 +334,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device)
-    settings = replace(TrainSettings(), size=options.size, recipe=options.recipe, steps=options.steps, seed=options.seed,
-                       learning_rate=options.learning_rate, save_every=options.save_every)  # fmt: skip
+    device = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
+    )
+    settings = replace(
+        TrainSettings(),
+        size=options.size,
+        recipe=options.recipe,
+        steps=options.steps,
+        seed=options.seed,
+        learning_rate=options.learning_rate,
+        save_every=options.save_every,
+    )
     if options.perceptual == "off":
         settings = replace(settings, loss=replace(settings.loss, perceptual=0.0))
     try:

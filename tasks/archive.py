@@ -25,10 +25,17 @@ from tasks.decode import Header, VideoError, probe
 from tasks.types import NANOSECONDS, Camera, Problem, Segment
 
 _TOKENS = {
-    "%Y": r"(?P<Y>\d{4})", "%m": r"(?P<m>\d{2})", "%d": r"(?P<d>\d{2})", "%H": r"(?P<H>\d{2})", "%M": r"(?P<M>\d{2})",
-    "%S": r"(?P<S>\d{2})", "%f": r"(?P<f>\d{1,6})", "*": r"[^/]*",
-    "{chapter}": r"(?P<chapter>\d{2})", "{clip}": r"(?P<clip>\d{4})",
-}  # fmt: skip
+    "%Y": r"(?P<Y>\d{4})",
+    "%m": r"(?P<m>\d{2})",
+    "%d": r"(?P<d>\d{2})",
+    "%H": r"(?P<H>\d{2})",
+    "%M": r"(?P<M>\d{2})",
+    "%S": r"(?P<S>\d{2})",
+    "%f": r"(?P<f>\d{1,6})",
+    "*": r"[^/]*",
+    "{chapter}": r"(?P<chapter>\d{2})",
+    "{clip}": r"(?P<clip>\d{4})",
+}
 _TOKEN = re.compile(r"%[YmdHMSf]|\*|\{chapter\}|\{clip\}")
 
 PROBE_THREADS = 8
@@ -89,7 +96,7 @@ def static_prefix(pattern: str, day: date) -> str:
 
 
 def true_time(wall: datetime, camera: Camera) -> int:
-    """A recorder's naive time -> true time in nanoseconds: zone (first of two readings when clocks fall back), offset."""
+    """A recorder's naive time -> true time in nanoseconds; of two readings when clocks fall back, the first."""
     zone = UTC if camera.clock == "utc" else ZoneInfo(camera.timezone)
     moment = wall.replace(tzinfo=zone) + timedelta(0)
     epoch = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
@@ -104,7 +111,8 @@ def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str]) -> _Name
     chapter, clip = int(groups.get("chapter") or 0), groups.get("clip") or ""
     if not {"Y", "m", "d"} <= groups.keys():
         return _Named(entry, "", None, chapter, clip)
-    raw = "{}-{}-{} {}:{}:{}".format(*(groups.get(k) or "00" for k in "YmdHMS")) + "." + (groups.get("f") or "0").ljust(6, "0")
+    parts = [groups.get(k) or "00" for k in "YmdHMS"]
+    raw = "{}-{}-{} {}:{}:{}.".format(*parts) + (groups.get("f") or "0").ljust(6, "0")
     try:
         wall = datetime.strptime(raw, "%Y-%m-%d %H:%M:%S.%f")
     except ValueError:
@@ -127,8 +135,9 @@ def _list(camera: Camera, archive: str, days: Iterable[date]) -> tuple[list[_Nam
     return list(named.values()), list(problems.values())
 
 
-def find_segments(camera: Camera, archive: str, start_ns: int, end_ns: int,
-                  probe: Callable[[str], Header] = probe) -> Found:  # fmt: skip
+def find_segments(
+    camera: Camera, archive: str, start_ns: int, end_ns: int, probe: Callable[[str], Header] = probe
+) -> Found:
     """The camera's files that may hold frames from `start_ns` to `end_ns`, in order of time.
 
     Files whose length is needed and not fixed by the camera's description are opened for their headers, a few at once.
@@ -155,7 +164,9 @@ def _may_matter(named: _Named, camera: Camera, start_ns: int) -> bool:
     return named.wall is None or true_time(named.wall, camera) >= start_ns
 
 
-def _measure(named: list[_Named], camera: Camera, probe: Callable[[str], Header]) -> tuple[list[Segment], list[Problem]]:
+def _measure(
+    named: list[_Named], camera: Camera, probe: Callable[[str], Header]
+) -> tuple[list[Segment], list[Problem]]:
     """Give every file its start and end."""
     headers: dict[str, Header] = {}
     problems: list[Problem] = []

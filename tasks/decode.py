@@ -84,12 +84,18 @@ def probe(url: str) -> Header:
             raise VideoError(url, "no frame of it can be decoded")
         if first.rotation % 180:
             width, height = height, width
-        return Header(seconds if seconds and seconds > 0 else None, _created(container), width, height,
-                      float(stream.average_rate or 0))  # fmt: skip
+        return Header(
+            seconds if seconds and seconds > 0 else None,
+            _created(container),
+            width,
+            height,
+            float(stream.average_rate or 0),
+        )
 
 
-def read_frames(url: str, from_s: float, to_s: float, errors: list[str],
-                most_pixels: int) -> Iterator[tuple[float, VideoFrame]]:  # fmt: skip
+def read_frames(
+    url: str, from_s: float, to_s: float, errors: list[str], most_pixels: int
+) -> Iterator[tuple[float, VideoFrame]]:
     """Frames with times in [from_s, to_s), seconds since the stream's first timestamp, in the order they are shown.
 
     Args:
@@ -100,7 +106,8 @@ def read_frames(url: str, from_s: float, to_s: float, errors: list[str],
     """
     with open_video(url) as (container, stream):
         if (stream.width or 0) * (stream.height or 0) > most_pixels:
-            raise VideoError(url, f"frames of {stream.width}x{stream.height} are above the limit of {most_pixels} pixels")
+            size = f"{stream.width}x{stream.height}"
+            raise VideoError(url, f"its frames of {size} are above the limit of {most_pixels} pixels")
         if from_s > SEEK_MARGIN_S:
             _seek(container, stream, from_s - SEEK_MARGIN_S)
         clock = _Clock(stream)
@@ -139,6 +146,7 @@ def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> Non
 
 def _decode(container: InputContainer, stream: VideoStream, errors: list[str]) -> Iterator[VideoFrame]:
     """Every frame that can be had; damage is noted and stepped over."""
+
     def note(cause: str) -> None:
         if cause not in errors:
             errors.append(cause)

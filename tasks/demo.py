@@ -69,17 +69,39 @@ class DemoCamera:
 
 CAMERAS = (
     DemoCamera(
-        "pit-north", "Pit, north face", "outdoor", "Asia/Shanghai", "pit-north/%Y-%m-%d/%H-%M-%S.mp4", "local",
-        Recipe("demo pit", gain=(0.8, 0.8), gamma=(2.3, 2.3), highlight_boost=(5.0, 5.0),
-               shot_noise=(0.0012, 0.0012), read_noise=(0.0012, 0.0012)),
+        "pit-north",
+        "Pit, north face",
+        "outdoor",
+        "Asia/Shanghai",
+        "pit-north/%Y-%m-%d/%H-%M-%S.mp4",
+        "local",
+        Recipe(
+            "demo pit",
+            gain=(0.8, 0.8),
+            gamma=(2.3, 2.3),
+            highlight_boost=(5.0, 5.0),
+            shot_noise=(0.0012, 0.0012),
+            read_noise=(0.0012, 0.0012),
+        ),
         broken=True,
     ),
     DemoCamera(
-        "silo-1", "Silo 1, receiving hall", "indoor", "Asia/Shanghai", "NVR2/silo1_%Y%m%dT%H%M%SZ.mp4", "utc",
-        Recipe("demo silo", gain=(0.75, 0.75), gamma=(2.4, 2.4), highlight_boost=(4.0, 4.0),
-               shot_noise=(0.0016, 0.0016), read_noise=(0.0014, 0.0014)),
+        "silo-1",
+        "Silo 1, receiving hall",
+        "indoor",
+        "Asia/Shanghai",
+        "NVR2/silo1_%Y%m%dT%H%M%SZ.mp4",
+        "utc",
+        Recipe(
+            "demo silo",
+            gain=(0.75, 0.75),
+            gamma=(2.4, 2.4),
+            highlight_boost=(4.0, 4.0),
+            shot_noise=(0.0016, 0.0016),
+            read_noise=(0.0014, 0.0014),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -132,8 +154,10 @@ def build_demo_archive(
         FileExistsError: if the folder holds an archive that is not the demo's.
     """
     if width % 2 or height % 2 or min(width, height, fps, subframes) < 1 or round(seconds / 2 * fps) < 1:
-        raise ValueError(f"cannot film {seconds} s of {width} x {height} at {fps} x {subframes} a second; "
-                         "width and height must be even, and each segment one frame at least")  # fmt: skip
+        raise ValueError(
+            f"cannot film {seconds} s of {width} x {height} at {fps} x {subframes} a second; "
+            "width and height must be even, and each segment one frame at least"
+        )
     half = math.ceil(seconds / 2)
     second = math.ceil(seconds / 2 + GAP_S)
     footage = Footage(round(seconds / 2 * fps), (0, second), second + half, second + half + math.ceil(BROKEN_S))
@@ -180,9 +204,16 @@ def _describe(footage: Footage) -> str:
     lines = [HEADER]
     for camera in CAMERAS:
         fields: dict[str, Any] = {
-            "id": camera.id, "name": camera.name, "scene": camera.scene, "timezone": camera.timezone,
-            "pattern": camera.pattern, "rate": SLOTS_A_SECOND, "start": START, "end": end, "clock": camera.clock,
-        }  # fmt: skip
+            "id": camera.id,
+            "name": camera.name,
+            "scene": camera.scene,
+            "timezone": camera.timezone,
+            "pattern": camera.pattern,
+            "rate": SLOTS_A_SECOND,
+            "start": START,
+            "end": end,
+            "clock": camera.clock,
+        }
         lines += ["", "[[camera]]", *(f"{name} = {json.dumps(value)}" for name, value in fields.items())]
     return "\n".join(lines) + "\n"
 
@@ -194,8 +225,13 @@ def _record(camera: DemoCamera, film: Film, footage: Footage, archive: Path, tru
     height, width, _ = film.truth(0.0).shape
     count = footage.frames * len(footage.starts_s)
     group = zarr.open_group(str(truth), mode="w", zarr_format=3)
-    frames = group.create_array("frames", shape=(count, height, width, 3), chunks=(1, height, width, 3), dtype="uint8",
-                                dimension_names=("time", "y", "x", "channel"))  # fmt: skip
+    frames = group.create_array(
+        "frames",
+        shape=(count, height, width, 3),
+        chunks=(1, height, width, 3),
+        dtype="uint8",
+        dimension_names=("time", "y", "x", "channel"),
+    )
     times_ns: list[int] = []
 
     def shots(begin_s: int) -> Iterator[Picture]:

@@ -103,8 +103,15 @@ class Canvas:
         drawn = self.pixels.copy()
         for k in range(-2, int((width + height) / pitch) + 2):
             left = x + k * pitch
-            self.polygon([(left, y + height), (left + height, y), (left + height + pitch / 2, y),
-                          (left + pitch / 2, y + height)], dark)  # fmt: skip
+            self.polygon(
+                [
+                    (left, y + height),
+                    (left + height, y),
+                    (left + height + pitch / 2, y),
+                    (left + pitch / 2, y + height),
+                ],
+                dark,
+            )
         np.copyto(self.pixels, drawn, where=~board[..., None])
 
     def text(self, words: str, x: float, y: float, height: float, colour: Colour) -> None:
@@ -211,8 +218,15 @@ class View:
         warped = cv2.warpAffine(pixels, local, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
         return slice(top, bottom), slice(left, right), warped.astype(np.uint8, copy=False)
 
-    def stamp(self, picture: Picture, sprite: Sprite, at: Point, angle: float = 0.0, size: Point = (1.0, 1.0),
-              opacity: float = 1.0) -> None:  # fmt: skip
+    def stamp(
+        self,
+        picture: Picture,
+        sprite: Sprite,
+        at: Point,
+        angle: float = 0.0,
+        size: Point = (1.0, 1.0),
+        opacity: float = 1.0,
+    ) -> None:
         """Lay a sprite over the picture, its pivot at `at`, turned clockwise by `angle`, stretched by `size`."""
         warped = self._warp(sprite.pixels, self._placement(sprite, at, angle, size))
         if warped is None:

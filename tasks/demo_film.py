@@ -44,8 +44,12 @@ class Film:
     def shoot(self, t: float) -> Picture:
         """The night's frame [h, w, 3], exposed around `t`. Its noise depends on how many were shot before."""
         times = t + (np.arange(self.subframes) - (self.subframes - 1) / 2) / (self.fps * self.subframes)
-        linear = self.expose([self._moved(self.scene.render(float(at)), dx, dy) for at, (dx, dy) in
-                              zip(times, self.shake(times), strict=True)])  # fmt: skip
+        linear = self.expose(
+            [
+                self._moved(self.scene.render(float(at)), dx, dy)
+                for at, (dx, dy) in zip(times, self.shake(times), strict=True)
+            ]
+        )
         dark = make_night(linear[None], self.recipe, self.noise)[0]
         return np.ascontiguousarray((dark.permute(1, 2, 0) * 255).round().byte().numpy())
 

@@ -97,8 +97,10 @@ class Indoor:
             view.stamp(picture, self.idler, (x, y - 10), turn / 5)
         window, late = view.strip(self.coal, (-turn) % STRIP, BELT_LENGTH - 26)
         along = 34 - late
-        at = (BELT_FOOT[0] + along * math.cos(LEAN) + PULLEY * math.sin(LEAN),
-              BELT_FOOT[1] + along * math.sin(LEAN) - PULLEY * math.cos(LEAN))  # fmt: skip
+        at = (
+            BELT_FOOT[0] + along * math.cos(LEAN) + PULLEY * math.sin(LEAN),
+            BELT_FOOT[1] + along * math.sin(LEAN) - PULLEY * math.cos(LEAN),
+        )
         view.stamp(picture, window, at, LEAN)
         view.stamp(picture, self.hood, BELT_HEAD)
         for middle in (BELT_FOOT, BELT_HEAD):
@@ -192,8 +194,10 @@ def _floor(canvas: Canvas, generator: np.random.Generator) -> None:
     for k in range(7):
         canvas.bar(_inside(k / 7, 0, 0), _inside(k / 7, 1, 0), 1.0 - 0.08 * k, (112, 108, 100))
     for across in (0.52, 0.9):
-        canvas.polygon([_inside(0, across, 0), _inside(0, across + 0.02, 0), _inside(1, across + 0.02, 0),
-                        _inside(1, across, 0)], YELLOW)  # fmt: skip
+        canvas.polygon(
+            [_inside(0, across, 0), _inside(0, across + 0.02, 0), _inside(1, across + 0.02, 0), _inside(1, across, 0)],
+            YELLOW,
+        )
 
 
 def _walls(canvas: Canvas) -> None:
@@ -260,6 +264,8 @@ def _roof(canvas: Canvas) -> None:
     for depth, across in LAMPS:
         x, y = _inside(depth, across, LAMP_HEIGHT)
         size = 1.5 - 0.9 * depth
-        canvas.polygon([(x - 9 * size, y), (x - 4 * size, y - 9 * size), (x + 4 * size, y - 9 * size),
-                        (x + 9 * size, y)], (66, 70, 76))  # fmt: skip
+        canvas.polygon(
+            [(x - 9 * size, y), (x - 4 * size, y - 9 * size), (x + 4 * size, y - 9 * size), (x + 9 * size, y)],
+            (66, 70, 76),
+        )
         canvas.bar((x, y - 9 * size), (x, y - 24 * size), 1.2 * size, DARK)

@@ -195,10 +195,13 @@ def _floor(canvas: Canvas, generator: np.random.Generator) -> None:
     heap = fractal(shape, (9 * unit, 7 * unit), 5, generator)
     light = relief(cv2.GaussianBlur(heap, (0, 0), 0.3 * unit).astype(np.float32), 0.2)
     xs = np.linspace(-4, 644, 110)
-    ridge = [(float(x), ROAD - 13 + 3.4 * math.sin(x / 17) * math.sin(x / 41) + float(generator.normal(0, 0.8)))
-             for x in xs]  # fmt: skip
-    for points, colour in (([*ridge, (644.0, ROAD + 9), (-4.0, ROAD + 10)], (148, 124, 102)),
-                           (_heap_outline(generator), (112, 104, 100))):  # fmt: skip
+    ridge = [
+        (float(x), ROAD - 13 + 3.4 * math.sin(x / 17) * math.sin(x / 41) + float(generator.normal(0, 0.8))) for x in xs
+    ]
+    for points, colour in (
+        ([*ridge, (644.0, ROAD + 9), (-4.0, ROAD + 10)], (148, 124, 102)),
+        (_heap_outline(generator), (112, 104, 100)),
+    ):
         canvas.polygon(points, colour)
         slope = np.clip(1.16 - (rows - ROAD + 12) / 60, 0.78, 1.2)
         canvas.shade(((1 + 0.1 * heap) * light * slope).astype(np.float32), canvas.mask(points))
@@ -207,8 +210,10 @@ def _floor(canvas: Canvas, generator: np.random.Generator) -> None:
 def _heap_outline(generator: np.random.Generator) -> list[Point]:
     """The muck pile that the excavator digs in."""
     xs = np.linspace(352, 500, 40)
-    return [(float(x), ROAD + 10 - 44 * math.sin(math.pi * (x - 352) / 148) ** 1.3 + float(generator.normal(0, 1)))
-            for x in xs]  # fmt: skip
+    return [
+        (float(x), ROAD + 10 - 44 * math.sin(math.pi * (x - 352) / 148) ** 1.3 + float(generator.normal(0, 1)))
+        for x in xs
+    ]
 
 
 def _mast(canvas: Canvas, head: Point) -> None:

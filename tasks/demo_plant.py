@@ -125,8 +125,10 @@ def chute(view: View) -> Sprite:
     """The chute and its skirt; its pivot is the middle of its mouth."""
     canvas = view.canvas(120, 240)
     x, y = 60.0, 206.0
-    canvas.polygon([(x - 44, 0), (x + 44, 0), (x + 44, y - 90), (x + 24, y - 22), (x - 24, y - 22), (x - 44, y - 90)],
-                   (128, 136, 140))  # fmt: skip
+    canvas.polygon(
+        [(x - 44, 0), (x + 44, 0), (x + 44, y - 90), (x + 24, y - 22), (x - 24, y - 22), (x - 44, y - 90)],
+        (128, 136, 140),
+    )
     canvas.polygon([(x + 16, 0), (x + 44, 0), (x + 44, y - 90), (x + 24, y - 22), (x + 8, y - 22)], (98, 106, 112))
     for height in (40, 84, 116):
         canvas.box(x - 47, height, 94, 5, (76, 84, 92))
@@ -161,10 +163,23 @@ def hood(view: View) -> Sprite:
     """The box around the belt's head and the spout below it; its pivot is the pulley's axle."""
     canvas = view.canvas(90, 120)
     x, y = 40.0, 48.0
-    canvas.polygon([(x - 24, y - 34), (x + 16, y - 40), (x + 32, y - 26), (x + 32, y + 26), (x + 24, y + 58),
-                    (x + 4, y + 58), (x - 2, y + 24), (x - 24, y - 4)], (118, 126, 130))  # fmt: skip
-    canvas.polygon([(x + 18, y - 39), (x + 32, y - 26), (x + 32, y + 26), (x + 24, y + 58), (x + 16, y + 58),
-                    (x + 20, y + 22)], (92, 100, 106))  # fmt: skip
+    canvas.polygon(
+        [
+            (x - 24, y - 34),
+            (x + 16, y - 40),
+            (x + 32, y - 26),
+            (x + 32, y + 26),
+            (x + 24, y + 58),
+            (x + 4, y + 58),
+            (x - 2, y + 24),
+            (x - 24, y - 4),
+        ],
+        (118, 126, 130),
+    )
+    canvas.polygon(
+        [(x + 18, y - 39), (x + 32, y - 26), (x + 32, y + 26), (x + 24, y + 58), (x + 16, y + 58), (x + 20, y + 22)],
+        (92, 100, 106),
+    )
     canvas.bar((x - 24, y - 34), (x + 16, y - 40), 2.4, (160, 166, 168))
     canvas.box(x + 2, y + 54, 25, 5, YELLOW)
     canvas.text("B-1", x + 4, y - 22, 8, (40, 44, 48))
@@ -198,11 +213,19 @@ def worker(view: View) -> dict[str, Sprite]:
     body.box(12, 50, 17, 4, (228, 230, 224))
     body.box(18, 23, 3.4, 39, (226, 222, 90))
     body.disc(21, 14, 7.2, skin)
-    body.polygon([(12.4, 12), (13.5, 6.5), (17.5, 3.4), (22.5, 3), (27, 5.6), (29, 9.4), (33, 11.4), (33, 12.8),
-                  (12.4, 12.8)], (232, 206, 52))  # fmt: skip
+    body.polygon(
+        [(12.4, 12), (13.5, 6.5), (17.5, 3.4), (22.5, 3), (27, 5.6), (29, 9.4), (33, 11.4), (33, 12.8), (12.4, 12.8)],
+        (232, 206, 52),
+    )
     body.box(25.4, 12.8, 3.2, 2.6, (60, 60, 62))
     shadow = view.puff(9, (40, 36, 34), 0.9, 0)
     wide: Picture = cv2.resize(shadow.pixels, None, fx=2.6, fy=0.5, interpolation=cv2.INTER_LINEAR).astype(np.uint8)
     blot = Sprite(wide, shadow.density, (wide.shape[1] / shadow.density / 2, wide.shape[0] / shadow.density / 2))
-    return {"thigh": view.sprite(thigh, (8, 4)), "shin": view.sprite(shin, (8, 4)), "arm": view.sprite(arm, (7, 5)),
-            "hand": view.sprite(hand, (7, 4)), "body": view.sprite(body, (20, 60)), "shadow": blot}  # fmt: skip
+    return {
+        "thigh": view.sprite(thigh, (8, 4)),
+        "shin": view.sprite(shin, (8, 4)),
+        "arm": view.sprite(arm, (7, 5)),
+        "hand": view.sprite(hand, (7, 4)),
+        "body": view.sprite(body, (20, 60)),
+        "shadow": blot,
+    }

@@ -58,14 +58,31 @@ def truck(view: View) -> Sprite:
     """A haul truck that drives to the right; its pivot is on the frame, between the wheels."""
     canvas = view.canvas(220, 112)
     x, y = 112.0, 84.0
-    heap = [(x - 84, y - 52), (x - 66, y - 64), (x - 44, y - 70), (x - 20, y - 76), (x + 6, y - 74), (x + 26, y - 64),
-            (x + 34, y - 52)]  # fmt: skip
+    heap = [
+        (x - 84, y - 52),
+        (x - 66, y - 64),
+        (x - 44, y - 70),
+        (x - 20, y - 76),
+        (x + 6, y - 74),
+        (x + 26, y - 64),
+        (x + 34, y - 52),
+    ]
     canvas.polygon(heap, (92, 84, 80))
     canvas.weather(0.28, 5, 1)
     canvas.box(x - 86, y - 6, 176, 9, STEEL)
     canvas.polygon([(x - 24, y + 3), (x + 22, y + 3), (x + 16, y + 14), (x - 18, y + 14)], (62, 64, 68))
-    bed = [(x - 100, y - 58), (x + 40, y - 52), (x + 42, y - 70), (x + 96, y - 70), (x + 96, y - 64), (x + 52, y - 62),
-           (x + 44, y - 26), (x + 22, y - 12), (x - 62, y - 10), (x - 98, y - 40)]  # fmt: skip
+    bed = [
+        (x - 100, y - 58),
+        (x + 40, y - 52),
+        (x + 42, y - 70),
+        (x + 96, y - 70),
+        (x + 96, y - 64),
+        (x + 52, y - 62),
+        (x + 44, y - 26),
+        (x + 22, y - 12),
+        (x - 62, y - 10),
+        (x - 98, y - 40),
+    ]
     canvas.polygon(bed, YELLOW)
     for k in range(7):
         canvas.bar((x - 84 + 19 * k, y - 55 + 0.9 * k), (x - 74 + 15 * k, y - 13), 3.4, SHADE)
@@ -139,5 +156,9 @@ def excavator(view: View) -> tuple[Sprite, Sprite, Sprite, Sprite]:
     bucket.polygon(shell, (98, 94, 90))
     bucket.polygon([(13, 30), (24, 34), (36, 27), (38, 14), (32, 13), (30, 22)], (64, 62, 62))
     bucket.disc(9, 17, 3, STEEL)
-    return (view.sprite(base, (66, 82)), view.sprite(boom, (6, 13)), view.sprite(stick, (6, 10)),
-            view.sprite(bucket, (9, 17)))  # fmt: skip
+    return (
+        view.sprite(base, (66, 82)),
+        view.sprite(boom, (6, 13)),
+        view.sprite(stick, (6, 10)),
+        view.sprite(bucket, (9, 17)),
+    )

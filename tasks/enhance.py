@@ -1,7 +1,7 @@
 """Restoring one work item: what runs on a worker, from archive to stored shards.
 
-Decoding, restoring and writing overlap through bounded queues. Shards that have a receipt are left alone, so a work item
-may run any number of times, on any worker. Not covered: which items there are (`tasks.plan`), publishing
+Decoding, restoring and writing overlap through bounded queues. Shards that have a receipt are left alone, so a work
+item may run any number of times, on any worker. Not covered: which items there are (`tasks.plan`), publishing
 (`tasks.publish`).
 """
 
@@ -122,8 +122,13 @@ class _ShardBuilder:
         shard = self.waiting.pop(0)
         return _Open(shard, np.zeros((shard.count, self.item.height, self.item.width, 3), np.uint8))
 
-    def add(self, batch: list[SlotFrame], damage: list[Damage], before: NDArray[np.uint8] | None,
-            after: NDArray[np.uint8] | None) -> None:  # fmt: skip
+    def add(
+        self,
+        batch: list[SlotFrame],
+        damage: list[Damage],
+        before: NDArray[np.uint8] | None,
+        after: NDArray[np.uint8] | None,
+    ) -> None:
         """Take a batch of frames, in slot order, and the damage met among them."""
         if before is not None and after is not None:
             for frame, dark, bright in zip(batch, before, after, strict=True):
@@ -162,10 +167,13 @@ class _ShardBuilder:
         shard, rows = self.open.shard, self.open.rows
         sha256, size = store.write_shard(self.item, shard, self.open.frames) if rows else ("", 0)
         receipt = Receipt(
-            shard.index, sha256, size, store.runs_of([int(str(r["slot"])) for r in rows]),
+            shard.index,
+            sha256,
+            size,
+            store.runs_of([int(str(r["slot"])) for r in rows]),
             tuple(sorted(self.open.sources.items())),
             tuple(Problem(url, cause) for url, cause in sorted(self.open.damage)),
-        )  # fmt: skip
+        )
         store.write_receipt(self.item.run_url, receipt, pd.DataFrame(rows, columns=row_columns()))
         log.info("%s shard %d: %d frames", self.item.camera, shard.index, receipt.frames)
 

@@ -51,7 +51,16 @@ def estimate(plan: NightPlan, settings: NightSettings, shards_done: int) -> Esti
     raw = plan.planned_slots * restored.nbytes
     left = 1 - shards_done / max(1, plan.shards)
     return Estimate(
-        plan.camera.id, len(plan.segments), len(plan.problems), len(plan.gaps), plan.grid.slots, plan.planned_slots,
-        plan.shards - shards_done, sum(s.size for s in plan.segments) / 1e9, raw / 1e9, raw * ratio / 1e9, rate,
+        plan.camera.id,
+        len(plan.segments),
+        len(plan.problems),
+        len(plan.gaps),
+        plan.grid.slots,
+        plan.planned_slots,
+        plan.shards - shards_done,
+        sum(s.size for s in plan.segments) / 1e9,
+        raw / 1e9,
+        raw * ratio / 1e9,
+        rate,
         plan.planned_slots * left / rate / 3600,
-    )  # fmt: skip
+    )

@@ -28,8 +28,14 @@ class NothingToDoError(Exception):
         self.problems = problems
 
 
-def plan_night(camera: Camera, night: str, archive: str, store: str, settings: NightSettings,
-               probe: Callable[[str], Header] = probe) -> NightPlan:  # fmt: skip
+def plan_night(
+    camera: Camera,
+    night: str,
+    archive: str,
+    store: str,
+    settings: NightSettings,
+    probe: Callable[[str], Header] = probe,
+) -> NightPlan:
     """Plan one camera's night.
 
     Args:
@@ -52,12 +58,36 @@ def plan_night(camera: Camera, night: str, archive: str, store: str, settings: N
     footage = grid.slots - sum(grid.slot_at(b) - grid.slot_at(a) for a, b in gaps)
     stride = max(1, footage // settings.preview_pictures)
     items = tuple(
-        WorkItem(camera.id, night, run_url, grid, height, width, per_shard, part, _touching(grid, part, found.segments),
-                 settings.checkpoint, stride)
+        WorkItem(
+            camera.id,
+            night,
+            run_url,
+            grid,
+            height,
+            width,
+            per_shard,
+            part,
+            _touching(grid, part, found.segments),
+            settings.checkpoint,
+            stride,
+        )
         for part in _chunks(shards, max(1, settings.item_slots // per_shard))
-    )  # fmt: skip
-    return NightPlan(camera, night, run, run_url, grid, height, width, per_shard, found.segments, found.problems, gaps,
-                     items, {"name": card.name, "sha256": card.sha256})  # fmt: skip
+    )
+    return NightPlan(
+        camera,
+        night,
+        run,
+        run_url,
+        grid,
+        height,
+        width,
+        per_shard,
+        found.segments,
+        found.problems,
+        gaps,
+        items,
+        {"name": card.name, "sha256": card.sha256},
+    )
 
 
 def _frame_size(found: Found, probe: Callable[[str], Header]) -> tuple[int, int, Found]:
@@ -82,13 +112,17 @@ def shard_length(height: int, width: int, settings: NightSettings) -> int:
     return max(settings.shard_least, min(settings.shard_most, aimed))
 
 
-def run_key(weights: str, settings: NightSettings, grid: Grid, size: tuple[int, int], segments: Sequence[Segment],
-            archive: str) -> str:  # fmt: skip
+def run_key(
+    weights: str, settings: NightSettings, grid: Grid, size: tuple[int, int], segments: Sequence[Segment], archive: str
+) -> str:
     """Hash of all that decides the result: weights, settings, grid, frame size, and the etags of the segments."""
     inputs = {
-        "weights": weights, "settings": settings.stored(), "grid": asdict(grid), "size": size,
+        "weights": weights,
+        "settings": settings.stored(),
+        "grid": asdict(grid),
+        "size": size,
         "segments": [(storage.relative(s.url, archive), s.etag, s.start_ns) for s in segments],
-    }  # fmt: skip
+    }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -99,9 +133,7 @@ def shards_with_footage(grid: Grid, per_shard: int, segments: Sequence[Segment])
         first = max(0, grid.slot_at(segment.start_ns))
         last = min(grid.slots - 1, grid.slot_at(segment.end_ns))
         wanted.update(range(first // per_shard, last // per_shard + 1) if first <= last else ())
-    return tuple(
-        Shard(i, i * per_shard, min(per_shard, grid.slots - i * per_shard)) for i in sorted(wanted)
-    )
+    return tuple(Shard(i, i * per_shard, min(per_shard, grid.slots - i * per_shard)) for i in sorted(wanted))
 
 
 def find_gaps(grid: Grid, segments: Sequence[Segment]) -> tuple[tuple[int, int], ...]:

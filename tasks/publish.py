@@ -1,4 +1,4 @@
-"""Publishing a camera's night: checks that it is whole, gathers the rows, makes the preview, writes the manifest last."""
+"""Publishing a camera's night: check that it is whole, gather the rows, make the preview, write the manifest last."""
 
 from __future__ import annotations
 
@@ -37,8 +37,15 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
 def summary(manifest: dict[str, Any], status: str, store_url: str) -> CameraNight:
     """A published night in a line."""
     camera, night = manifest["camera"]["id"], manifest["night"]
-    return CameraNight(camera, status, "", manifest["frames"], manifest["coverage"], len(manifest["problems"]),
-                       store.manifest_url(store_url, camera, night))  # fmt: skip
+    return CameraNight(
+        camera,
+        status,
+        "",
+        manifest["frames"],
+        manifest["coverage"],
+        len(manifest["problems"]),
+        store.manifest_url(store_url, camera, night),
+    )
 
 
 def picture_rows(run_url: str, shards: list[int]) -> Iterator[pd.DataFrame]:
@@ -71,11 +78,22 @@ def _manifest(plan: NightPlan, receipts: list[Receipt], frames: int, preview: st
                 known.append(problem.reason)
     problems = [Problem(url, "; ".join(reasons), used[url]) for url, reasons in sorted(causes.items())]
     return {
-        "format": store.MANIFEST_FORMAT, "camera": asdict(plan.camera), "night": plan.night, "run": plan.run,
-        "model": plan.model, "slots": plan.grid.slots, "frames": frames, "coverage": frames / plan.grid.slots,
-        "shards": [r.shard for r in receipts], "bytes": sum(r.size for r in receipts),
-        "start_ns": plan.grid.start_ns, "height": plan.height, "width": plan.width,
-        "frames_url": store.frames_url(plan.run_url), "preview_url": preview, "gaps": plan.gaps,
+        "format": store.MANIFEST_FORMAT,
+        "camera": asdict(plan.camera),
+        "night": plan.night,
+        "run": plan.run,
+        "model": plan.model,
+        "slots": plan.grid.slots,
+        "frames": frames,
+        "coverage": frames / plan.grid.slots,
+        "shards": [r.shard for r in receipts],
+        "bytes": sum(r.size for r in receipts),
+        "start_ns": plan.grid.start_ns,
+        "height": plan.height,
+        "width": plan.width,
+        "frames_url": store.frames_url(plan.run_url),
+        "preview_url": preview,
+        "gaps": plan.gaps,
         "segments": [asdict(s) | {"frames": used[s.url]} for s in plan.segments],
         "problems": [asdict(p) for p in problems],
-    }  # fmt: skip
+    }

@@ -67,7 +67,9 @@ def _section(manifest: dict[str, Any], truth: Truth | None) -> CameraSection:
     return CameraSection(manifest, quality, pictures, truth.figures if truth else None)
 
 
-def _pictures(manifest: dict[str, Any], run_url: str, quality: pd.DataFrame, truth: Truth | None) -> tuple[Picture, ...]:
+def _pictures(
+    manifest: dict[str, Any], run_url: str, quality: pd.DataFrame, truth: Truth | None
+) -> tuple[Picture, ...]:
     """The sharpest, the median and the least sharp moment after restoration, of those that pictures were kept of."""
     if quality.empty:
         return ()

@@ -91,10 +91,15 @@ class ReportPage:
         day = date.fromisoformat(self.night)
         known = any(s.reference is not None and len(s.reference) for s in self.sections)
         page = _template().render(
-            night=self.night, title=f"{day:%A} {day.day} {day:%B %Y}", summary=_summary(self), sections=sections,
-            unpublished=_unpublished(self), store_url=self.store_url, truth_known=known,
+            night=self.night,
+            title=f"{day:%A} {day.day} {day:%B %Y}",
+            summary=_summary(self),
+            sections=sections,
+            unpublished=_unpublished(self),
+            store_url=self.store_url,
+            truth_known=known,
             metrics=METRICS + TRUTH_METRICS if known else METRICS,
-        )  # fmt: skip
+        )
         # File names may carry bytes that are no text (lone surrogates); one of them must not cost the whole report.
         return page.encode("utf-8", "backslashreplace").decode()
 
@@ -109,11 +114,19 @@ def camera_table(page: ReportPage) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [asdict(c) | {"name": c.camera, "scene": ""} for c in _unpublished(page)]
     for section in _by_attention(page.sections):
         m = section.manifest
-        rows.append({
-            "camera": m["camera"]["id"], "name": m["camera"]["name"], "scene": m["camera"]["scene"],
-            "coverage": float(m["coverage"]), "frames": int(m["frames"]), "gaps_s": _gaps_s(m),
-            "quarantined": _quarantined(m), "status": "published", **{key: _mean(section, key) for key in keys},
-        })  # fmt: skip
+        rows.append(
+            {
+                "camera": m["camera"]["id"],
+                "name": m["camera"]["name"],
+                "scene": m["camera"]["scene"],
+                "coverage": float(m["coverage"]),
+                "frames": int(m["frames"]),
+                "gaps_s": _gaps_s(m),
+                "quarantined": _quarantined(m),
+                "status": "published",
+                **{key: _mean(section, key) for key in keys},
+            }
+        )
     columns = ["camera", "name", "scene", "coverage", "frames", "gaps_s", "quarantined", *keys, "status"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(["coverage", "gaps_s", *keys], float))
 
@@ -195,18 +208,36 @@ def _summary_of_figures(table: pd.DataFrame) -> str:
 def _section_view(section: CameraSection, index: int, page: ReportPage) -> dict[str, Any]:
     m = section.manifest
     zone = ZoneInfo(m["camera"]["timezone"])
-    figures = [(k, *(_number(_mean(section, f"{k.key}_{side}") * k.scale, k.digits) for side in SIDES))
-               for k in METRICS + TRUTH_METRICS]  # fmt: skip
+    figures = [
+        (k, *(_number(_mean(section, f"{k.key}_{side}") * k.scale, k.digits) for side in SIDES))
+        for k in METRICS + TRUTH_METRICS
+    ]
     return {
-        "anchor": f"camera-{index}", "manifest": m, "camera": m["camera"], "marks": _marks(section),
-        "coverage": _percent(m["coverage"]), "figures": figures, "known": any(p.truth for p in section.pictures),
-        "footage": _duration(_seconds(m, m["frames"])), "whole": _duration(_seconds(m, m["slots"])),
+        "anchor": f"camera-{index}",
+        "manifest": m,
+        "camera": m["camera"],
+        "marks": _marks(section),
+        "coverage": _percent(m["coverage"]),
+        "figures": figures,
+        "known": any(p.truth for p in section.pictures),
+        "footage": _duration(_seconds(m, m["frames"])),
+        "whole": _duration(_seconds(m, m["slots"])),
         "gaps": [(_local(a, zone), _local(b, zone), _duration((b - a) / NANOSECONDS)) for a, b in m["gaps"]],
-        "gaps_total": _duration(_gaps_s(m)), "quarantined": _quarantined(m), "megabytes": _number(m["bytes"] / 1e6, 1),
-        "trend": _trend(section, zone), "preview_link": _link(m["preview_url"], page.store_url),
-        "pictures": [{"caption": p.caption, "before": _data_uri(p.before), "after": _data_uri(p.after),
-                      "truth": _data_uri(p.truth)} for p in section.pictures],
-    }  # fmt: skip
+        "gaps_total": _duration(_gaps_s(m)),
+        "quarantined": _quarantined(m),
+        "megabytes": _number(m["bytes"] / 1e6, 1),
+        "trend": _trend(section, zone),
+        "preview_link": _link(m["preview_url"], page.store_url),
+        "pictures": [
+            {
+                "caption": p.caption,
+                "before": _data_uri(p.before),
+                "after": _data_uri(p.after),
+                "truth": _data_uri(p.truth),
+            }
+            for p in section.pictures
+        ],
+    }
 
 
 def _marks(section: CameraSection) -> list[tuple[str, str]]:
@@ -236,8 +267,9 @@ def _trend(section: CameraSection, zone: ZoneInfo) -> dict[str, Any] | None:
     return {
         **{side: _path(means[f"brightness_{side}"].tolist(), top) for side in SIDES},
         "missing": [(f"{run[0] * 1000 / bins:g}", f"{len(run) * 1000 / bins:g}") for run in holes],
-        "top": f"{top:.0%}", "times": [_local(round(start + slots * step * n / 2), zone)[1] for n in range(3)],
-    }  # fmt: skip
+        "top": f"{top:.0%}",
+        "times": [_local(round(start + slots * step * n / 2), zone)[1] for n in range(3)],
+    }
 
 
 def _path(values: list[float], top: float) -> str:

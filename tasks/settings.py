@@ -36,5 +36,16 @@ class NightSettings:
     def stored(self) -> dict[str, Any]:
         """The settings that decide what is stored, and so are part of the run key."""
         fields = asdict(self)
-        return {k: fields[k] for k in ("shard_mb", "shard_least", "shard_most", "zstd_level", "preview_pictures",
-                                       "preview_width", "tile_mb", "most_pixels")}  # fmt: skip
+        return {
+            k: fields[k]
+            for k in (
+                "shard_mb",
+                "shard_least",
+                "shard_most",
+                "zstd_level",
+                "preview_pictures",
+                "preview_width",
+                "tile_mb",
+                "most_pixels",
+            )
+        }

@@ -1,17 +1,17 @@
 """A site's description: cameras.toml, read and checked.
 
-    [settings]                       # optional; every field of tasks.settings.NightSettings
-    checkpoint = "small"
+[settings]                       # optional; every field of tasks.settings.NightSettings
+checkpoint = "small"
 
-    [[camera]]
-    id = "pit-north"
-    name = "Pit, north face"
-    scene = "outdoor"                # outdoor | indoor
-    timezone = "Asia/Shanghai"
-    pattern = "north/%Y-%m-%d/%H%M%S.mp4"
-    rate = 5                         # slots a second; "30000/1001" is fine
-    start = "18:00"                  # the rest has defaults, see tasks.types.Camera
-    end = "06:00"
+[[camera]]
+id = "pit-north"
+name = "Pit, north face"
+scene = "outdoor"                # outdoor | indoor
+timezone = "Asia/Shanghai"
+pattern = "north/%Y-%m-%d/%H%M%S.mp4"
+rate = 5                         # slots a second; "30000/1001" is fine
+start = "18:00"                  # the rest has defaults, see tasks.types.Camera
+end = "06:00"
 """
 
 from __future__ import annotations
@@ -89,8 +89,9 @@ def _settings(table: Any, source: str) -> NightSettings:
         if name not in known:
             raise SiteError(f"{source}, settings: unknown field {name!r}; known: {', '.join(known)}")
         if type(value) is not known[name] or (isinstance(value, int) and value < 1):
-            raise SiteError(f"{source}, settings: {name} must be a {'positive number' if known[name] is int else 'text'}, "
-                            f"not {value!r}")  # fmt: skip
+            raise SiteError(
+                f"{source}, settings: {name} must be {'above 0' if known[name] is int else 'text'}, not {value!r}"
+            )
     return NightSettings(**table)
 
 
@@ -101,8 +102,10 @@ def _camera(entry: Any, where: str) -> Camera:
     missing = [n for n in ("id", "name", "scene", "timezone", "pattern", "rate") if n not in entry]
     unknown = [n for n in entry if n not in known]
     if missing or unknown:
-        raise SiteError(f"{where}: missing {', '.join(missing) or 'nothing'}, unknown {', '.join(unknown) or 'nothing'}; "
-                        f"known fields: {', '.join(known)}")  # fmt: skip
+        raise SiteError(
+            f"{where}: missing {', '.join(missing) or 'nothing'}, unknown {', '.join(unknown) or 'nothing'}; "
+            f"known fields: {', '.join(known)}"
+        )
     for name in ("id", "name", "scene", "timezone", "pattern", "start", "end", "clock"):
         if not isinstance(entry.get(name, ""), str):
             raise SiteError(f"{where}: {name} must be text, not {entry[name]!r}")
@@ -120,7 +123,9 @@ def _rate(value: Any, where: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= MOST_SLOTS_A_SECOND:
-        raise SiteError(f"{where}: rate must be above 0 and at most {MOST_SLOTS_A_SECOND} slots a second, not {value!r}")
+        raise SiteError(
+            f"{where}: rate must be above 0 and at most {MOST_SLOTS_A_SECOND} slots a second, not {value!r}"
+        )
     return rate
 
 
@@ -145,4 +150,6 @@ def _check(camera: Camera, where: str) -> None:
         except ValueError:
             raise SiteError(f"{where}: {name} must be a time of day such as 18:00, not {value!r}") from None
     if camera.pattern.startswith("/") or ".." in camera.pattern.split("/") or not camera.pattern:
-        raise SiteError(f"{where}: pattern {camera.pattern!r} must stay below the archive; write it relative, without ..")
+        raise SiteError(
+            f"{where}: pattern {camera.pattern!r} must stay below the archive; write it relative, without .."
+        )

@@ -50,20 +50,24 @@ def night_grid(camera: Camera, night: str) -> Grid:
     return Grid(start_ns, camera.rate, int((end_ns - start_ns) * camera.rate / NANOSECONDS))
 
 
-def fill_slots(grid: Grid, first: int, last: int, segments: tuple[Segment, ...],
-               most_pixels: int) -> Iterator[SlotFrame | Damage]:  # fmt: skip
+def fill_slots(
+    grid: Grid, first: int, last: int, segments: tuple[Segment, ...], most_pixels: int
+) -> Iterator[SlotFrame | Damage]:
     """Frames for the slots first <= slot < last, in order, with damage as it is met.
 
-    Each slot takes the frame nearest to its time among those within half a slot of it; of two segments that overlap,
-    the one that begins first keeps the slots it has filled.
+    Each slot takes the frame nearest to its time among those within half a slot of it. A slot at or after the end of
+    the last frame's showing stays empty, so that four seconds of footage fill four seconds of slots. Of two segments
+    that overlap, the one that begins first keeps the slots it has filled.
     """
     held: _Candidate | None = None
     done = first - 1
     for segment in segments:
         errors: list[str] = []
         told = 0
+        shown: list[int] = []  # times of the segment's last two frames
         try:
             for time_ns, picture in _timed(grid, first, last, segment, errors, most_pixels):
+                shown = [*shown[-1:], time_ns]
                 slot = grid.slot_at(time_ns)
                 if slot <= done or slot >= last:
                     continue
@@ -82,6 +86,10 @@ def fill_slots(grid: Grid, first: int, last: int, segments: tuple[Segment, ...],
             errors.append(error.cause)
         except OSError as error:
             errors.append(f"cannot be read: {error}")
+        if held is not None and held.url == segment.url and len(shown) == 2:
+            footage_end = 2 * shown[1] - shown[0]
+            if grid.time_ns(held.slot) >= footage_end:
+                held = None
         for cause in errors[told:]:
             begins = min(max(grid.slot_at(segment.start_ns), first), last - 1)
             yield Damage(max(begins, held.slot if held else first), segment.url, cause)
@@ -102,8 +110,9 @@ class _Candidate:
         return SlotFrame(self.slot, pixels(self.frame), self.url)
 
 
-def _timed(grid: Grid, first: int, last: int, segment: Segment, errors: list[str],
-           most_pixels: int) -> Iterator[tuple[int, VideoFrame]]:  # fmt: skip
+def _timed(
+    grid: Grid, first: int, last: int, segment: Segment, errors: list[str], most_pixels: int
+) -> Iterator[tuple[int, VideoFrame]]:
     """A segment's frames that may belong to the wanted slots, with their true times."""
     margin = round(NANOSECONDS / grid.rate)
     begin = (grid.time_ns(first) - margin - segment.start_ns) / NANOSECONDS

@@ -44,8 +44,18 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
     statuses = []
     if manifest is not None:
         count = len(manifest["shards"])
-        statuses.append(NightStatus(camera, night, "published", count, count, manifest["frames"], manifest["coverage"],
-                                    len(manifest["problems"])))  # fmt: skip
+        statuses.append(
+            NightStatus(
+                camera,
+                night,
+                "published",
+                count,
+                count,
+                manifest["frames"],
+                manifest["coverage"],
+                len(manifest["problems"]),
+            )
+        )
     folder = storage.join(store_url, "enhanced", camera, night)
     for run in storage.names(folder):
         if run == "manifest.json" or (manifest is not None and (run == manifest["run"] or not statuses)):

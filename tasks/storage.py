@@ -70,7 +70,7 @@ def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
         fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     except (ImportError, ValueError) as error:
-        raise StorageError(f"{url}: cannot be opened ({error}); use file://, s3:// or install its fsspec driver") from error
+        raise StorageError(f"{url}: cannot be opened ({error}); use file:// or s3://, or install its driver") from error
     return fs, cast(str, path)
 
 

@@ -66,21 +66,50 @@ def create_run(plan: NightPlan, settings: NightSettings, version: str) -> None:
     if storage.exists(ready):
         return
     n, h, w, shard = plan.grid.slots, plan.height, plan.width, plan.shard_slots
-    group = zarr.create_group(storage.zarr_store(url), zarr_format=3, overwrite=True, attributes={
-        "title": f"{plan.camera.name}, night of {plan.night}, restored by LEDNet",
-        "camera": plan.camera.id, "scene": plan.camera.scene, "night": plan.night, "run": plan.run,
-        "color_space": "sRGB", "model": plan.model, "settings": settings.stored(), "software": f"lednet {version}",
-        "sources": [{"url": s.url, "etag": s.etag, "start_ns": s.start_ns} for s in plan.segments],
-    })  # fmt: skip
-    group.create_array("frames", shape=(n, h, w, 3), dtype="uint8", chunks=(1, h, w, 3), shards=(shard, h, w, 3),
-                       compressors=ZstdCodec(level=settings.zstd_level), fill_value=0,
-                       dimension_names=("time", "y", "x", "channel"))  # fmt: skip
+    group = zarr.create_group(
+        storage.zarr_store(url),
+        zarr_format=3,
+        overwrite=True,
+        attributes={
+            "title": f"{plan.camera.name}, night of {plan.night}, restored by LEDNet",
+            "camera": plan.camera.id,
+            "scene": plan.camera.scene,
+            "night": plan.night,
+            "run": plan.run,
+            "color_space": "sRGB",
+            "model": plan.model,
+            "settings": settings.stored(),
+            "software": f"lednet {version}",
+            "sources": [{"url": s.url, "etag": s.etag, "start_ns": s.start_ns} for s in plan.segments],
+        },
+    )
+    group.create_array(
+        "frames",
+        shape=(n, h, w, 3),
+        dtype="uint8",
+        chunks=(1, h, w, 3),
+        shards=(shard, h, w, 3),
+        compressors=ZstdCodec(level=settings.zstd_level),
+        fill_value=0,
+        dimension_names=("time", "y", "x", "channel"),
+    )
     group.create_array("valid", shape=(n,), dtype="bool", chunks=(n,), fill_value=False, dimension_names=("time",))
-    times = group.create_array("time", shape=(n,), dtype="int64", chunks=(n,), fill_value=0, dimension_names=("time",),
-                               attributes={"units": "nanoseconds since 1970-01-01", "standard_name": "time",
-                                           "calendar": "proleptic_gregorian"})  # fmt: skip
+    times = group.create_array(
+        "time",
+        shape=(n,),
+        dtype="int64",
+        chunks=(n,),
+        fill_value=0,
+        dimension_names=("time",),
+        attributes={
+            "units": "nanoseconds since 1970-01-01",
+            "standard_name": "time",
+            "calendar": "proleptic_gregorian",
+        },
+    )
     times[:] = np.array([plan.grid.time_ns(i) for i in range(n)], np.int64)
-    storage.write(ready, canonical_json({"shards": plan.shards, "slots": plan.planned_slots}))  # from here on the group is never laid out anew, so no shard can be lost
+    # From here on the group is never laid out anew, so no shard can be lost.
+    storage.write(ready, canonical_json({"shards": plan.shards, "slots": plan.planned_slots}))
 
 
 def write_shard(item: WorkItem, shard: Shard, frames: NDArray[np.uint8]) -> tuple[str, int]:
@@ -96,10 +125,16 @@ def write_shard(item: WorkItem, shard: Shard, frames: NDArray[np.uint8]) -> tupl
     # A night that is wholly black is not a missing one: zarr leaves out chunks of fill value unless told.
     with zarr.config.set({"array.write_empty_chunks": True}):
         array = zarr.open_array(store, path="frames", mode="r+")
-        if array.shards is None or shard.first % array.shards[0] or frames.shape != (shard.count, *array.shape[1:]) or \
-                shard.count != min(array.shards[0], array.shape[0] - shard.first):  # fmt: skip
-            raise StoreError(f"{item.run_url}: slots {shard.first}+{shard.count} {frames.shape} are no whole shard of "
-                             f"{array.shards} in {array.shape}; remove the run's folder and start again")  # fmt: skip
+        if (
+            array.shards is None
+            or shard.first % array.shards[0]
+            or frames.shape != (shard.count, *array.shape[1:])
+            or shard.count != min(array.shards[0], array.shape[0] - shard.first)
+        ):
+            raise StoreError(
+                f"{item.run_url}: slots {shard.first}+{shard.count} {frames.shape} are no whole shard of "
+                f"{array.shards} in {array.shape}; remove the run's folder and start again"
+            )
         array[shard.first : shard.first + shard.count] = frames
     if len(store.written) != 1:
         raise StoreError(f"{item.run_url}: shard {shard.index} went into {len(store.written)} objects, not one")
@@ -146,11 +181,13 @@ def read_receipt(run_url: str, shard: int) -> Receipt:
     try:
         fields = json.loads(storage.read(url))
         return Receipt(
-            int(fields["shard"]), str(fields["sha256"]), int(fields["size"]),
+            int(fields["shard"]),
+            str(fields["sha256"]),
+            int(fields["size"]),
             tuple((int(a), int(b)) for a, b in fields["valid"]),
             tuple((str(u), int(c)) for u, c in fields["sources"]),
             tuple(Problem(**p) for p in fields["problems"]),
-        )  # fmt: skip
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{url}: not a receipt ({error}); remove it and run the night again") from error
 

@@ -13,8 +13,12 @@ from tasks.types import ItemResult, WorkItem
 
 
 # No delay between tries: it would hold the GPU's slot. Transient storage faults are retried in tasks.storage.
-@task(name="enhance-item", task_run_name="{item.camera} {item.night} from shard {item.shards[0].index}", retries=1,
-      persist_result=False)  # fmt: skip
+@task(
+    name="enhance-item",
+    task_run_name="{item.camera} {item.night} from shard {item.shards[0].index}",
+    retries=1,
+    persist_result=False,
+)
 def enhance(item: WorkItem, settings: NightSettings) -> ItemResult:
     """`tasks.enhance.enhance_item` on a Dask worker."""
     return enhance_item(item, settings)

@@ -75,9 +75,11 @@ def restore_clip(source: Path, target: Path, restorer: Restorer, progress: Calla
     """
     temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix or '.mp4'}")
     try:
-        with open_video(f"file://{source.absolute()}") as (container, stream):
-            with av.open(str(temporary), "w", format=None if target.suffix else "mp4") as out:
-                count = _transcode(container, stream, out, restorer, progress)
+        with (
+            open_video(f"file://{source.absolute()}") as (container, stream),
+            av.open(str(temporary), "w", format=None if target.suffix else "mp4") as out,
+        ):
+            count = _transcode(container, stream, out, restorer, progress)
         if count == 0:
             raise VideoError(str(source), "no frame of it can be decoded")
         os.replace(temporary, target)
@@ -86,8 +88,13 @@ def restore_clip(source: Path, target: Path, restorer: Restorer, progress: Calla
     return count
 
 
-def _transcode(container: InputContainer, stream: VideoStream, out: OutputContainer, restorer: Restorer,
-               progress: Callable[[int, int], None]) -> int:  # fmt: skip
+def _transcode(
+    container: InputContainer,
+    stream: VideoStream,
+    out: OutputContainer,
+    restorer: Restorer,
+    progress: Callable[[int, int], None],
+) -> int:
     rate = stream.average_rate or stream.guessed_rate or Fraction(FALLBACK_FPS)
     base = stream.time_base or Fraction(1, 90_000)
     video: VideoStream | None = None

@@ -1,0 +1,408 @@
+"""Checkpoints come back as they were written, or as a CheckpointError that says what to do; nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lednet import checkpoint
+from lednet.checkpoint import CheckpointError, card_path, load, read_safetensors, save, write_safetensors
+from lednet.model import LEDNet, LEDNetConfig
+
+DTYPES = sorted(checkpoint._DTYPES.values(), key=str)
+
+
+def same_bytes(a: Tensor, b: Tensor) -> bool:
+    return (
+        a.dtype == b.dtype
+        and a.shape == b.shape
+        and a.reshape(-1).view(torch.uint8).tolist() == b.reshape(-1).view(torch.uint8).tolist()
+    )
+
+
+def some_tensors() -> dict[str, Tensor]:
+    """One of every type, with odd sizes in between so that offsets are not aligned by chance."""
+    tensors: dict[str, Tensor] = {"first": torch.arange(3, dtype=torch.uint8)}
+    for i, dtype in enumerate(DTYPES):
+        tensors[f"block.{i}.weight"] = (torch.randn(3, i + 1, 2) * 50).to(dtype)
+    tensors["scalar"] = torch.tensor(3.5)
+    tensors["nothing"] = torch.zeros(0, 4)
+    tensors["odd"] = torch.tensor([float("nan"), float("inf"), -0.0])
+    tensors["transposed"] = torch.arange(6.0).reshape(2, 3).T
+    return tensors
+
+
+def wrap(header: Any, body: bytes = b"") -> bytes:
+    """The bytes of a safetensors file of that header (JSON, or the bytes themselves)."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+@pytest.fixture
+def saved(tmp_path: Path, tiny: LEDNetConfig) -> Path:
+    path = tmp_path / "model.safetensors"
+    save(path, LEDNet(tiny), half=True, training={"steps": 3}, validation={"psnr": 20.5})
+    return path
+
+
+def give_card(path: Path, **changed: Any) -> None:
+    """Make the card of a weights file say what the file is, apart from `changed`."""
+    card = {"name": "x", "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "config": {}} | changed
+    card_path(path).write_text(json.dumps(card))
+
+
+# The format
+
+
+def test_the_safetensors_library_reads_our_bytes(tmp_path: Path) -> None:
+    tensors = some_tensors()
+    data = write_safetensors(tensors)
+    (tmp_path / "ours.safetensors").write_bytes(data)
+    for theirs in (safetensors.torch.load(data), safetensors.torch.load_file(tmp_path / "ours.safetensors")):
+        assert theirs.keys() == tensors.keys()
+        assert [name for name in tensors if not same_bytes(theirs[name], tensors[name])] == []
+
+
+def test_we_read_the_safetensors_librarys_bytes() -> None:
+    tensors = {name: tensor.contiguous() for name, tensor in some_tensors().items()}
+    ours = read_safetensors(safetensors.torch.save(tensors, metadata={"format": "pt"}), "theirs")
+    assert ours.keys() == tensors.keys()
+    assert [name for name in tensors if not same_bytes(ours[name], tensors[name])] == []
+
+
+def test_no_tensors_at_all_are_a_file_too() -> None:
+    assert read_safetensors(write_safetensors({}), "empty") == {}
+    assert safetensors.torch.load(write_safetensors({})) == {}
+
+
+@given(
+    shapes=st.lists(st.lists(st.integers(0, 4), max_size=3), max_size=5),
+    dtype=st.sampled_from(DTYPES),
+    name=st.text(min_size=1, max_size=5).filter(lambda n: n != "__metadata__" and n.isprintable()),
+)
+def test_tensors_of_any_shape_and_name_come_back(shapes: list[list[int]], dtype: torch.dtype, name: str) -> None:
+    tensors = {f"{name}{i}": torch.ones(shape).to(dtype) for i, shape in enumerate(shapes)}
+    data = write_safetensors(tensors)
+    for back in (read_safetensors(data, "ours"), safetensors.torch.load(data)):
+        assert back.keys() == tensors.keys()
+        assert all(same_bytes(back[n], tensors[n]) for n in tensors)
+
+
+# Hostile bytes
+
+F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+
+
+@given(data=st.binary(max_size=200))
+def test_random_bytes_are_a_checkpoint_error(data: bytes) -> None:
+    with pytest.raises(CheckpointError, match=r"^some/file: .*(copy it again|train a new one)"):
+        read_safetensors(data, "some/file")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8) | st.just("F32"),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["a", "dtype", "shape", "data_offsets", "__metadata__"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+entries = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F32", "F16", "U8", "Q9"]) | json_values,
+        "shape": st.lists(st.integers(-3, 5) | st.floats(), max_size=3) | json_values,
+        "data_offsets": st.lists(st.integers(-3, 12) | st.floats(), max_size=3) | json_values,
+    }
+)
+
+
+@given(header=json_values | st.dictionaries(st.text(max_size=3), entries, max_size=3), body=st.binary(max_size=12))
+@example({"a": F32 | {"shape": [float("inf")]}}, b"1234")
+@example({"a": F32 | {"data_offsets": [0, 1e400]}}, b"1234")
+@example({"a": F32 | {"shape": [0, 10**30], "data_offsets": [0, 0]}}, b"")
+def test_hostile_headers_raise_nothing_but_checkpoint_errors(header: Any, body: bytes) -> None:
+    try:
+        tensors = read_safetensors(wrap(header, body), "file")
+    except CheckpointError:
+        return
+    assert sum(t.numel() * t.element_size() for t in tensors.values()) == len(body)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\x08\0\0", id="less than a header length"),
+        pytest.param(b"\xff" * 8 + b"{}", id="huge header length"),
+        pytest.param((2**63 - 1).to_bytes(8, "little") + b"{}", id="largest signed header length"),
+        pytest.param((10).to_bytes(8, "little") + b"{}", id="header longer than the file"),
+        pytest.param(wrap([]), id="a list for a header"),
+        pytest.param(wrap(1), id="a number for a header"),
+        pytest.param(wrap(None), id="null for a header"),
+        pytest.param(wrap("text"), id="text for a header"),
+        pytest.param(wrap(b""), id="empty header"),
+        pytest.param(wrap(b"\xff\xfe{}"), id="header not UTF-8"),
+        pytest.param(wrap("{}".encode("utf-16")), id="header in UTF-16"),
+        pytest.param(wrap(b"[" * 100_000), id="lists nested without end"),
+        pytest.param(wrap(b'{"a":' * 100_000), id="tables nested without end"),
+        pytest.param(wrap(b'{"a":' + b"9" * 5_000 + b"}"), id="a number of 5000 digits"),
+        pytest.param(wrap({"a": None}), id="no entry"),
+        pytest.param(wrap({"a": {}}), id="empty entry"),
+        pytest.param(wrap({"a": F32 | {"dtype": "F3"}}, b"1234"), id="unknown type"),
+        pytest.param(wrap({"a": F32 | {"dtype": ["F32"]}}, b"1234"), id="a list for a type"),
+        pytest.param(wrap({"a": F32 | {"data_offsets": [-4, 0]}}, b"1234"), id="negative offset"),
+        pytest.param(wrap({"a": F32 | {"data_offsets": [4, 0]}}, b"1234"), id="offsets backwards"),
+        pytest.param(wrap({"a": F32 | {"data_offsets": [0, 4, 4]}}, b"1234"), id="three offsets"),
+        pytest.param(wrap({"a": F32 | {"data_offsets": [False, 4]}}, b"1234"), id="truth for an offset"),
+        pytest.param(wrap({"a": F32 | {"shape": [-1]}}, b"1234"), id="negative size"),
+        pytest.param(wrap({"a": F32 | {"shape": [-1, -1]}}, b"1234"), id="two negative sizes"),
+        pytest.param(wrap({"a": F32 | {"shape": [1.5]}}, b"1234"), id="a size that is no whole number"),
+        pytest.param(wrap({"a": F32 | {"shape": "1"}}, b"1234"), id="text for a shape"),
+        pytest.param(wrap({"a": F32 | {"shape": [float("inf")]}}, b"1234"), id="infinite size"),
+        pytest.param(wrap({"a": F32 | {"shape": [2]}}, b"1234"), id="shape larger than its data"),
+        pytest.param(wrap({"a": F32 | {"shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}}), id="sizes that overflow"),
+        pytest.param(wrap({"a": F32, "b": F32}, b"1234"), id="overlapping tensors"),
+        pytest.param(wrap({"a": F32, "b": F32 | {"data_offsets": [2, 6]}}, b"123456"), id="half overlapping tensors"),
+        pytest.param(wrap({"a": F32 | {"data_offsets": [4, 8]}}, b"12345678"), id="a gap before"),
+        pytest.param(wrap({"a": F32}, b"12345"), id="bytes left over"),
+        pytest.param(wrap({"a": F32}, b"123"), id="bytes missing"),
+    ],
+)
+def test_a_file_that_is_not_whole_and_consistent_is_refused(data: bytes) -> None:
+    with pytest.raises(CheckpointError, match=r"^here\.safetensors: .*copy it again"):
+        read_safetensors(data, "here.safetensors")
+
+
+@given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_never_more_than_a_checkpoint_error_even_without_a_hash(place: int, bit: int) -> None:
+    data = bytearray(write_safetensors({"a": torch.ones(3), "b": torch.ones(2, 2).half()}))
+    data[place % len(data)] ^= 1 << bit
+    with contextlib.suppress(CheckpointError):
+        read_safetensors(bytes(data), "file")
+
+
+# Saving and loading
+
+
+def test_a_model_saved_in_fp32_comes_back_exactly(tmp_path: Path, tiny: LEDNetConfig) -> None:
+    model = LEDNet(tiny)
+    save(tmp_path / "a.safetensors", model, half=False, training={}, validation={})
+    back, _ = load(tmp_path / "a.safetensors")
+    assert not back.training
+    assert back.config == tiny
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(back.state_dict()[name], tensor), name
+
+
+def test_a_model_saved_in_half_comes_back_rounded_to_fp16_in_fp32(tmp_path: Path, tiny: LEDNetConfig) -> None:
+    model = LEDNet(tiny)
+    save(tmp_path / "a.safetensors", model, half=True, training={}, validation={})
+    back, _ = load(str(tmp_path / "a.safetensors"))
+    for name, tensor in model.state_dict().items():
+        assert back.state_dict()[name].dtype == torch.float32
+        assert torch.equal(back.state_dict()[name], tensor.half().float()), name
+
+
+def test_half_is_half_the_size(tmp_path: Path, tiny: LEDNetConfig) -> None:
+    model = LEDNet(tiny)
+    for name, half in (("full", False), ("half", True)):
+        save(tmp_path / f"{name}.safetensors", model, half=half, training={}, validation={})
+    full, half_size = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half"))
+    assert 0.45 < half_size / full < 0.65
+
+
+def test_the_card_says_what_the_checkpoint_is(saved: Path, tiny: LEDNetConfig) -> None:
+    _, card = load(saved)
+    assert card.name == "model"
+    assert card.sha256 == hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert LEDNetConfig.from_dict(card.config) == tiny
+    assert card.training == {"steps": 3}
+    assert card.validation == {"psnr": 20.5}
+
+
+def test_saving_leaves_no_other_files_behind(saved: Path) -> None:
+    assert sorted(p.name for p in saved.parent.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_the_safetensors_library_reads_a_saved_checkpoint(saved: Path) -> None:
+    model, _ = load(saved)
+    theirs = safetensors.torch.load_file(saved)
+    assert theirs.keys() == model.state_dict().keys()
+
+
+# Loading what should not be loaded
+
+
+@given(share=st.floats(0, 1), bit=st.integers(0, 7))
+@example(0.0, 0)
+@example(1.0, 7)
+def test_a_flipped_bit_anywhere_in_the_weights_is_refused(share: float, bit: int) -> None:
+    data = bytearray(FlippedBits.data())
+    data[int(share * (len(data) - 1))] ^= 1 << bit
+    path = FlippedBits.folder / "model.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: sha256 is .* copy weights and card again"):
+        load(path)
+
+
+class FlippedBits:
+    """A checkpoint that outlives one example."""
+
+    folder: Path
+    _data: bytes
+
+    @classmethod
+    def data(cls) -> bytes:
+        return cls._data
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _flipped_bits(tmp_path_factory: pytest.TempPathFactory, tiny: LEDNetConfig) -> None:
+    FlippedBits.folder = tmp_path_factory.mktemp("flipped")
+    path = FlippedBits.folder / "model.safetensors"
+    save(path, LEDNet(tiny), half=True, training={}, validation={})
+    FlippedBits._data = path.read_bytes()
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_a_truncated_file_is_refused_even_if_its_card_agrees(kept: int, saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="sha256"):
+        load(saved)
+    give_card(saved)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: not a whole safetensors file"):
+        load(saved)
+
+
+def test_a_missing_file_is_refused_with_what_could_be_named_instead(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.safetensors: no such file; name a \.safetensors file"):
+        load(tmp_path / "none.safetensors")
+
+
+def test_a_missing_card_is_refused_by_name(saved: Path) -> None:
+    card_path(saved).unlink()
+    with pytest.raises(CheckpointError, match=r"model\.json: no readable card.*copy the \.json"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "1", "null", '"card"', "{}", '{"name": "x"}', "[" * 100_000, "\0",
+     '{"name": "x", "sha256": 5, "config": {}}', '{"name": "x", "sha256": "", "config": []}',
+     '{"name": "x", "sha256": "", "config": {}, "colour": "red"}'],
+)  # fmt: skip
+def test_a_card_that_is_no_card_is_refused(text: str, saved: Path) -> None:
+    card_path(saved).write_text(text)
+    with pytest.raises(CheckpointError, match=r"model\.json: no readable card"):
+        load(saved)
+
+
+def test_a_card_that_is_not_text_is_refused(saved: Path) -> None:
+    card_path(saved).write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(CheckpointError, match=r"model\.json: no readable card"):
+        load(saved)
+
+
+def test_the_card_of_another_file_is_refused(saved: Path, tiny: LEDNetConfig) -> None:
+    other = saved.with_name("other.safetensors")
+    save(other, LEDNet(tiny), half=True, training={}, validation={})
+    card_path(saved).write_bytes(card_path(other).read_bytes())
+    with pytest.raises(CheckpointError, match="another's"):
+        load(saved)
+
+
+class Bomb:
+    """Unpickling it would leave a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, (str(self.path), "w"))
+
+
+def test_a_pickle_is_refused_and_never_run(saved: Path, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"weights": Bomb(tmp_path / "exploded")}, buffer)
+    saved.write_bytes(buffer.getvalue())
+    give_card(saved)
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        load(saved)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"heads": 4},
+        {"channels": [32, 32]},
+        {"channels": 32},
+        {"channels": [33, 33, 33]},
+        {"channels": [-32, 32, 32]},
+        {"channels": ["a", "b", "c"]},
+        {"channels": [64, 64, 64]},
+        {"channels": None},
+        {"encoder_blocks": [1, 1, 2]},
+        {"encoder_blocks": [1.5, 1, 1]},
+        {"middle_blocks": "two"},
+        {"decoder_blocks": []},
+    ],
+    ids=str,
+)
+def test_a_config_that_is_not_the_weights_own_is_refused(
+    change: dict[str, Any], saved: Path, tiny: LEDNetConfig
+) -> None:
+    give_card(saved, config=tiny.to_dict() | change)
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors: not the weights of the LEDNet on its card.*copy"
+    ) as caught:
+        load(saved)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_config_without_a_field_is_refused(saved: Path, tiny: LEDNetConfig) -> None:
+    give_card(saved, config={k: v for k, v in tiny.to_dict().items() if k != "channels"})
+    with pytest.raises(CheckpointError, match="channels"):
+        load(saved)
+
+
+def test_weights_with_a_tensor_missing_or_too_many_are_refused(saved: Path, tiny: LEDNetConfig) -> None:
+    tensors = read_safetensors(saved.read_bytes(), "")
+    for changed in ({k: v for k, v in tensors.items() if k != "head.bias"}, tensors | {"extra": torch.ones(1)}):
+        saved.write_bytes(write_safetensors(changed))
+        give_card(saved, config=tiny.to_dict())
+        with pytest.raises(CheckpointError, match=r"head\.bias|extra"):
+            load(saved)
+
+
+def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    checkpoint.write_atomically(path, b"old")
+
+    def crash(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", crash)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("path", sorted(checkpoint.SHIPPED.glob("*.safetensors")), ids=lambda p: p.stem)
+def test_every_shipped_checkpoint_loads_and_says_what_it_was_measured_on(path: Path) -> None:
+    model, card = load(path.stem)
+    assert card.name == path.stem
+    assert card.training
+    assert card.validation["clips"]
+    assert torch.isfinite(model(torch.rand(1, 3, 24, 32))).all()

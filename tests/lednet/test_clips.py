@@ -1,0 +1,264 @@
+"""Clips are decoded, split by name and drawn from so that a pair is aligned and repeatable."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lednet.clips import Clip, ClipError, PairSampler, find_clips, is_high_speed, read_clip, split_clips
+from lednet.degrade import Recipe, average_burst, linear_to_srgb
+
+CPU = torch.device("cpu")
+CLEAR = Recipe("clear", gain=(1.0, 1.0), gamma=(1.0, 1.0))
+"""Degrades nothing but by the burst itself."""
+
+names = st.text("abcdefghij0123456789_", min_size=1, max_size=12)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def write_video(path: Path, levels: list[int], fps: float = 25.0, size: int = 64) -> Path:
+    """A Motion JPEG clip whose frame i is an even grey of levels[i]."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), fps, (size, size))
+    assert writer.isOpened()
+    for level in levels:
+        writer.write(np.full((size, size, 3), level, np.uint8))
+    writer.release()
+    return path
+
+
+def levels_of(clip: Clip) -> list[int]:
+    return [round(frame.float().mean().item()) for frame in clip.frames]
+
+
+def counting_clip(frames: int, height: int = 32, width: int = 32, high_speed: bool = True) -> Clip:
+    """Frame i is an even grey of level 10 i."""
+    levels = torch.arange(frames, dtype=torch.uint8) * 10
+    return Clip("counting", levels.reshape(-1, 1, 1, 1).expand(-1, 3, height, width).contiguous(), high_speed)
+
+
+def noise_clip(frames: int, height: int, width: int, high_speed: bool) -> Clip:
+    return Clip("noise", torch.randint(0, 240, (frames, 3, height, width), dtype=torch.uint8), high_speed)
+
+
+# Decoding
+
+
+def test_a_high_speed_clip_gives_its_first_consecutive_frames(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", [10 * i for i in range(20)], fps=240)
+    clip = read_clip(path, 6, True, CPU)
+    assert clip.name == "a"
+    assert clip.frames.dtype == torch.uint8
+    assert clip.frames.shape == (6, 3, 64, 64)
+    assert levels_of(clip) == pytest.approx([0, 10, 20, 30, 40, 50], abs=2)
+
+
+@pytest.mark.parametrize(("count", "most"), [(20, 5), (19, 10), (11, 10), (20, 7)])
+def test_another_clip_gives_frames_spread_evenly_over_all_of_it(count: int, most: int, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", [12 * i for i in range(count)])
+    places = np.array(levels_of(read_clip(path, most, False, CPU))) / 12
+    assert len(places) == most
+    steps = np.diff(places)
+    assert steps.min() > 0.5
+    assert steps.max() - steps.min() < 1.5
+    assert places[-1] + count / most + 1 > count - 0.5
+
+
+def test_a_clip_shorter_than_asked_gives_all_its_frames(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", [50] * 4)
+    assert read_clip(path, 60, False, CPU).frames.shape[0] == 4
+
+
+def test_frames_come_in_rgb_order(tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "red.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 64))
+    writer.write(np.full((64, 64, 3), (10, 20, 200), np.uint8))
+    writer.release()
+    red, green, blue = read_clip(tmp_path / "red.avi", 1, False, CPU).frames[0].float().mean((1, 2)).tolist()
+    assert (red, green, blue) == (pytest.approx(200, abs=6), pytest.approx(20, abs=6), pytest.approx(10, abs=6))
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no video" * 100], ids=["empty", "text"])
+def test_a_clip_that_no_frame_can_be_decoded_of_is_an_error_that_names_it(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(content)
+    with pytest.raises(ClipError, match=r"broken\.mp4.*no frame.*re-encode"):
+        read_clip(tmp_path / "broken.mp4", 10, False, CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "fps", "fast"),
+    [("walk", 25, False), ("walk", 119, False), ("walk", 120, True), ("walk", 240, True), ("GX01_240FPS", 30, True)],
+)
+def test_high_speed_is_told_by_the_rate_or_by_the_name(name: str, fps: float, fast: bool, tmp_path: Path) -> None:
+    assert is_high_speed(write_video(tmp_path / f"{name}.avi", [0, 9], fps)) is fast
+
+
+def test_clips_are_found_by_suffix_in_the_order_of_names(tmp_path: Path) -> None:
+    for name in ("b.MP4", "a.avi", "notes.txt", "c.mov"):
+        (tmp_path / name).touch()
+    assert [p.name for p in find_clips(tmp_path)] == ["a.avi", "b.MP4", "c.mov"]
+
+
+def test_a_folder_without_clips_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match="no video files"):
+        find_clips(tmp_path)
+    with pytest.raises(ClipError, match="nowhere"):
+        find_clips(tmp_path / "nowhere")
+
+
+# Splitting
+
+
+def as_paths(stems: set[str]) -> list[Path]:
+    return [Path("clips") / f"{stem}.mp4" for stem in sorted(stems)]
+
+
+@given(stems=st.sets(names, max_size=20), share=st.floats(0, 1))
+def test_every_clip_is_on_exactly_one_side(stems: set[str], share: float) -> None:
+    paths = as_paths(stems)
+    training, held = split_clips(paths, share)
+    assert sorted(training + held) == sorted(paths)
+    assert not set(training) & set(held)
+    assert held or len(paths) < 2
+
+
+@given(stems=st.sets(names, min_size=2, max_size=20), added=st.sets(names, max_size=10))
+def test_adding_clips_never_moves_a_training_clip_to_the_held_out_side(stems: set[str], added: set[str]) -> None:
+    before, after = (split_clips(as_paths(s), 0.2) for s in (stems, stems | added))
+    assert not set(before[0]) & set(after[1])
+
+
+@given(stems=st.sets(names, max_size=20), added=st.sets(names, max_size=10))
+def test_a_clip_held_out_by_its_name_stays_held_out_when_clips_are_added(stems: set[str], added: set[str]) -> None:
+    by_name = {p for p in as_paths(stems) if zlib.crc32(p.stem.encode()) / 2**32 < 0.2}
+    for clips in (stems, stems | added):
+        assert by_name <= set(split_clips(as_paths(clips), 0.2)[1])
+
+
+@given(stems=st.sets(names, max_size=20), seed=st.randoms(use_true_random=False))
+def test_neither_order_nor_folder_nor_suffix_decides_a_clips_side(stems: set[str], seed) -> None:  # type: ignore[no-untyped-def]
+    paths = as_paths(stems)
+    moved = [Path("elsewhere") / p.with_suffix(".avi").name for p in paths]
+    seed.shuffle(moved)
+    assert {p.stem for p in split_clips(paths, 0.3)[1]} == {p.stem for p in split_clips(moved, 0.3)[1]}
+
+
+def test_about_the_asked_share_of_many_clips_is_held_out() -> None:
+    held = split_clips([Path(f"GX{i:06d}.mp4") for i in range(2_000)], 0.2)[1]
+    assert 0.15 < len(held) / 2_000 < 0.25
+
+
+# Drawing pairs
+
+
+@pytest.mark.parametrize("high_speed", [True, False])
+def test_equal_seeds_draw_equal_batches_and_others_draw_others(high_speed: bool) -> None:
+    clip = noise_clip(20, 40, 48, high_speed)
+    recipe = Recipe("shaken", gain=(0.4, 0.9), gamma=(1.5, 3.0), shake_px=(2.0, 9.0), read_noise=(0.001, 0.01))
+    first, again, other = (PairSampler([clip], recipe, seeded(seed)).sample(2, 16, 24) for seed in (1, 1, 2))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert not torch.equal(first[1], other[1])
+
+
+def test_the_label_of_a_high_speed_clip_is_the_centre_frame_of_its_burst() -> None:
+    clip = counting_clip(25)
+    sampler = PairSampler([clip], CLEAR, seeded())
+    levels = torch.arange(25) * 10 / 255
+    seen = set()
+    for _ in range(30):
+        degraded, label = sampler.sample(1, 16, 16)
+        centre = round(label[0, 0, 0, 0].item() * 25.5)
+        torch.testing.assert_close(label, levels[centre].expand_as(label), rtol=0, atol=1e-5)
+        bursts = {
+            reach: linear_to_srgb(
+                average_burst(levels[centre - reach : centre + reach + 1].reshape(-1, 1, 1, 1), torch.ones(1, 1, 1))
+            ).item()
+            for reach in range(2, 8)
+            if reach <= centre <= 24 - reach
+        }
+        near = min(bursts, key=lambda r: abs(bursts[r] - degraded.mean().item()))
+        assert degraded.mean().item() == pytest.approx(bursts[near], abs=0.6 / 255)
+        seen.add(near)
+    assert len(seen) > 3  # bursts of several lengths
+
+
+@pytest.mark.parametrize("frames", range(1, 17))
+def test_a_high_speed_clip_of_any_length_can_be_drawn_from(frames: int) -> None:
+    sampler = PairSampler([counting_clip(frames)], CLEAR, seeded(frames))
+    for _ in range(8):
+        degraded, label = sampler.sample(1, 16, 16)
+        assert degraded.shape == label.shape == (1, 3, 16, 16)
+
+
+def test_a_still_of_a_clear_recipe_is_its_own_label() -> None:
+    degraded, label = PairSampler([noise_clip(5, 40, 40, False)], CLEAR, seeded()).sample(4, 24, 16)
+    torch.testing.assert_close(degraded, label, rtol=0, atol=2e-3)
+
+
+def test_a_still_drawn_at_half_size_is_its_own_label_too() -> None:
+    frames = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    frames[..., ::2] = 200  # stripes one pixel wide: halved, they are one even grey, in light and not in sRGB values
+    sampler = PairSampler([Clip("stripes", frames, False)], CLEAR, seeded())
+    halved = 0
+    for _ in range(12):
+        degraded, label = sampler.sample(1, 16, 24)
+        torch.testing.assert_close(degraded, label, rtol=0, atol=2.5e-3)
+        halved += int(label.std() < 1e-3)
+    assert 0 < halved < 12
+
+
+def test_a_burst_is_not_shaken_on_top() -> None:
+    frame = torch.randint(0, 240, (1, 3, 40, 40), dtype=torch.uint8)
+    clip = Clip("still burst", frame.expand(20, -1, -1, -1), True)
+    recipe = Recipe("shaken", gain=(1.0, 1.0), gamma=(1.0, 1.0), shake_px=(9.0, 12.0))
+    degraded, label = PairSampler([clip], recipe, seeded()).sample(2, 24, 24)
+    torch.testing.assert_close(degraded, label, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("high_speed", [True, False])
+@pytest.mark.parametrize(("height", "width"), [(32, 16), (16, 48), (40, 40)])
+def test_a_crop_larger_than_the_frame_is_padded(height: int, width: int, high_speed: bool) -> None:
+    clip = noise_clip(20, 20, 24, high_speed)
+    degraded, label = PairSampler([clip], CLEAR, seeded()).sample(2, height, width)
+    assert degraded.shape == label.shape == (2, 3, height, width)
+
+
+def test_padding_repeats_the_border() -> None:
+    clip = noise_clip(1, 16, 16, False)
+    for seed in range(8):
+        label = PairSampler([clip], CLEAR, seeded(seed)).sample(1, 20, 20)[1]
+        frame = clip.frames[0].float() / 255
+        padded = torch.nn.functional.pad(frame[None], (0, 4, 0, 4), mode="replicate")[0]
+        assert any(torch.equal(label[0], padded.flip(dims)) for dims in ([], [-1], [-2], [-1, -2]))
+
+
+def test_pairs_are_flipped_both_ways() -> None:
+    frame = torch.arange(16 * 16, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(1, 3, 16, 16)
+    labels = PairSampler([Clip("corner", frame, False)], CLEAR, seeded()).sample(40, 16, 16)[1]
+    corners = {round(corner * 255) for corner in labels[:, 0, 0, 0].tolist()}
+    assert corners == {0, 15, 240, 255}
+
+
+def test_a_sampler_without_clips_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(ClipError, match="add footage"):
+        PairSampler([], CLEAR, seeded())
+
+
+def test_pairs_are_in_bounds_and_floating(textured) -> None:  # type: ignore[no-untyped-def]
+    frames = (textured(32, 32) * 255).byte()
+    degraded, label = PairSampler([Clip("t", frames, False)], CLEAR, seeded()).sample(2, 16, 16)
+    for image in (degraded, label):
+        assert isinstance(image, Tensor)
+        assert image.dtype == torch.float32
+        assert image.min() >= 0
+        assert image.max() <= 1

@@ -1,0 +1,316 @@
+"""Training resumes to the bit, learns, says what is wrong, and writes a checkpoint that loads."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lednet import checkpoint, train
+from lednet.clips import Clip, split_clips
+from lednet.losses import LossTerms
+from lednet.model import SIZES, LEDNet, LEDNetConfig
+from lednet.train import Stage, Trainer, TrainSettings, learning_rate, stage_at, update_average
+
+CPU = torch.device("cpu")
+
+
+def quick(**changes: Any) -> TrainSettings:
+    """Settings of a run of six small steps."""
+    plain = TrainSettings(
+        size="tiny", steps=6, warmup_steps=2, learning_rate=2e-3, stages=(Stage(1.0, 32, 32, 1),), frames_per_clip=4,
+        validation_pairs=4, validation_crop=32, log_every=2, save_every=3,
+    )  # fmt: skip
+    return replace(plain, **changes)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_size(monkeypatch: pytest.MonkeyPatch, tiny: LEDNetConfig) -> None:
+    monkeypatch.setitem(SIZES, "tiny", tiny)
+
+
+@pytest.fixture
+def clips() -> list[Clip]:
+    frames = torch.randint(0, 256, (20, 3, 40, 48), dtype=torch.uint8)
+    return [Clip("still", frames[:6], False), Clip("burst", frames, True)]
+
+
+def trainer_of(
+    out: Path, clips: list[Clip], settings: TrainSettings | None = None, held_out: list[Clip] | None = None
+) -> Trainer:
+    out.mkdir(exist_ok=True)
+    return Trainer(settings or quick(), clips, held_out or [], CPU, None, out)
+
+
+def everything(trainer: Trainer) -> dict[str, Tensor]:
+    """All tensors of a run: weights, their average, the optimiser's and the random state."""
+    tensors = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in trainer.average.state_dict().items()}
+    for i, state in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+    return tensors | {"generator": trainer.generator.get_state()}
+
+
+def different(a: Trainer, b: Trainer) -> list[str]:
+    left, right = everything(a), everything(b)
+    assert left.keys() == right.keys()
+    return [name for name in left if not torch.equal(left[name], right[name])]
+
+
+# Resuming
+
+
+@pytest.mark.parametrize(("size", "first"), [("tiny", 1), ("tiny", 4), ("small", 2)])
+def test_a_stopped_and_resumed_run_equals_an_unbroken_one_to_the_bit(
+    size: str, first: int, tmp_path: Path, clips: list[Clip]
+) -> None:
+    settings = quick(size=size, steps=5, stages=(Stage(0.6, 32, 32, 1), Stage(1.0, 32, 40, 2)))
+    straight, stopped, resumed = (trainer_of(tmp_path / name, clips, settings) for name in ("a", "b", "b"))
+    for _ in range(5):
+        straight.train_step()
+    for _ in range(first):
+        stopped.train_step()
+    stopped.save_state()
+    torch.rand(7)  # the global random state is no part of a run
+    resumed.resume()
+    assert resumed.step == first
+    for _ in range(5 - first):
+        resumed.train_step()
+    assert different(straight, resumed) == []
+
+
+def test_validating_and_exporting_in_between_do_not_change_the_run(tmp_path: Path, clips: list[Clip]) -> None:
+    plain = trainer_of(tmp_path / "plain", clips)
+    for _ in range(6):
+        plain.train_step()
+    exporting = trainer_of(tmp_path / "exporting", clips[1:] + clips[:1], held_out=clips[:1])
+    exporting.sampler = plain.sampler.__class__(plain.sampler.clips, plain.sampler.recipe, exporting.generator)
+    exporting.run("test")
+    assert different(plain, exporting) == []
+
+
+def test_without_a_saved_state_a_run_begins_at_step_0(tmp_path: Path, clips: list[Clip]) -> None:
+    trainer = trainer_of(tmp_path, clips)
+    trainer.resume()
+    assert trainer.step == 0
+
+
+def test_a_state_of_other_settings_is_refused_by_name(tmp_path: Path, clips: list[Clip]) -> None:
+    trainer_of(tmp_path, clips).save_state()
+    with pytest.raises(ValueError, match=r"state\.pt belongs to a run with other settings.*another --out"):
+        trainer_of(tmp_path, clips, quick(seed=2)).resume()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "other"])
+def test_a_damaged_state_is_refused_by_name(damage: str, tmp_path: Path, clips: list[Clip]) -> None:
+    trainer = trainer_of(tmp_path, clips)
+    trainer.save_state()
+    path = tmp_path / "state.pt"
+    data = path.read_bytes()
+    damaged = {"truncated": data[: len(data) // 2], "garbage": b"no state at all", "empty": b"", "other": b""}
+    path.write_bytes(damaged[damage])
+    if damage == "other":
+        torch.save({"step": 3}, path)
+    with pytest.raises(ValueError, match=r"state\.pt: not a whole training state.*delete it"):
+        trainer.resume()
+
+
+def test_a_run_stopped_between_its_last_step_and_the_export_exports_when_resumed(
+    tmp_path: Path, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = quick(steps=2)
+    trainer = trainer_of(tmp_path, clips, settings)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "export", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run("test")
+    again = trainer_of(tmp_path, clips, settings)
+    again.resume()
+    again.run("test")
+    _, card = checkpoint.load(tmp_path / "tiny.safetensors")
+    assert card.training["steps_done"] == 2
+
+
+# Learning
+
+
+def test_the_loss_falls_on_a_single_unmoving_clip(tmp_path: Path, textured: Callable[[int, int], Tensor]) -> None:
+    frames = (textured(32, 32) * 255).byte().expand(4, -1, -1, -1)
+    settings = quick(size="small", recipe="paper", steps=15, save_every=100)
+    trainer = trainer_of(tmp_path, [Clip("still", frames, False)], settings)
+    losses = [trainer.train_step()[0] for _ in range(15)]
+    assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(tmp_path: Path, clips: list[Clip]) -> None:
+    trainer = trainer_of(tmp_path, clips)
+    trainer.train_step()
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+
+    def nan(image: Tensor, *_: Tensor) -> LossTerms:
+        return LossTerms(*(image.mean() * float("nan") for _ in range(4)))
+
+    trainer.loss.forward = nan  # type: ignore[method-assign]
+    with pytest.raises(FloatingPointError, match=r"not finite at step 1; the batch is in .*not_finite_1\.pt"):
+        trainer.train_step()
+    batch = torch.load(tmp_path / "not_finite_1.pt", weights_only=True)
+    assert batch["degraded"].shape == batch["label"].shape == (1, 3, 32, 32)
+    assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
+
+
+def test_high_speed_clips_are_drawn_more_often(tmp_path: Path, clips: list[Clip]) -> None:
+    drawn = trainer_of(tmp_path, clips, quick(high_speed_weight=4)).sampler.clips
+    assert [sum(c.name == name for c in drawn) for name in ("still", "burst")] == [1, 4]
+
+
+# Schedules
+
+
+@given(steps=st.integers(2, 5_000), warmup=st.integers(0, 300), peak=st.floats(1e-5, 1e-2), step=st.integers(0, 10_000))
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_a_hundredth(
+    steps: int, warmup: int, peak: float, step: int
+) -> None:
+    settings = TrainSettings(steps=steps, warmup_steps=warmup, learning_rate=peak)
+    here, there = learning_rate(step, settings), learning_rate(step + 1, settings)
+    assert 0 < here <= peak * (1 + 1e-9)
+    assert there > here if step + 1 < warmup else there <= here
+    assert learning_rate(warmup, settings) == pytest.approx(peak, rel=1e-6)
+    assert learning_rate(max(steps, warmup + 1), settings) == pytest.approx(peak / 100, rel=1e-6)
+
+
+def test_stages_follow_each_other_at_their_shares_of_the_steps() -> None:
+    settings = TrainSettings(steps=100)
+    starts = [next(i for i in range(200) if stage_at(i, settings) is stage) for stage in settings.stages]
+    assert starts == pytest.approx([0, 55, 80], abs=1)
+    assert stage_at(1_000, settings) is settings.stages[-1]
+
+
+def test_the_average_of_unchanging_weights_becomes_those_weights(tiny: LEDNetConfig) -> None:
+    average, model = LEDNet(tiny), LEDNet(tiny)
+    distance = [(average.stem.weight - model.stem.weight).abs().max().item()]
+    for step in range(20):
+        update_average(average, model, step, 0.998)
+        distance.append((average.stem.weight - model.stem.weight).abs().max().item())
+    assert distance == sorted(distance, reverse=True)
+    assert distance[-1] < 0.01 * distance[0]
+
+
+@pytest.mark.parametrize("change", [{"size": "huge"}, {"recipe": "fog"}])
+def test_settings_of_an_unknown_size_or_recipe_are_refused_with_the_known_ones(change: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"sizes small, base, large.*; recipes paper, night"):
+        TrainSettings(**change)
+
+
+# The command
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> Path:
+    """Two clips of 64x64, one of which is held out."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("pit", "silo"):
+        writer = cv2.VideoWriter(str(folder / f"{name}.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 64))
+        for i in range(6):
+            y, x = np.mgrid[0:64, 0:64]
+            writer.write(np.stack([(x * 3 + i * 5) % 256, (y * 3) % 256, (x + y) % 256], -1).astype(np.uint8))
+        writer.release()
+    return folder
+
+
+@pytest.fixture
+def quick_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lednet train` with small crops and a short validation, which no option sets."""
+    fast = partial(
+        TrainSettings, stages=(Stage(1.0, 32, 32, 1),), frames_per_clip=4, validation_pairs=4, validation_crop=32,
+        log_every=1,
+    )  # fmt: skip
+    monkeypatch.setattr(train, "TrainSettings", fast)
+
+
+def command(footage: Path, out: Path, *more: str) -> list[str]:
+    return ["--data", str(footage), "--out", str(out), "--steps", "2", "--device", "cpu", *more]
+
+
+def test_the_command_writes_a_checkpoint_that_loads_with_a_card_that_says_how_it_was_made(
+    footage: Path, tmp_path: Path, quick_command: None
+) -> None:
+    out = tmp_path / "run"
+    assert train.main(command(footage, out, "--perceptual", "off", "--seed", "3")) == 0
+    model, card = checkpoint.load(out / "small.safetensors")
+    assert model(torch.rand(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+    training, held_out = split_clips(sorted(footage.iterdir()), 0.2)
+    assert card.training["clips"] == [p.stem for p in training]
+    assert card.validation["clips"] == [p.stem for p in held_out]
+    assert card.training["steps_done"] == 2
+    assert card.training["settings"]["seed"] == 3
+    assert card.training["command"].startswith("lednet train --data")
+    assert card.training["device"] == "CPU"
+    assert {"psnr_lednet", "psnr_gamma", "psnr_identity", "ssim_lednet"} <= card.validation.keys()
+
+
+def test_the_command_logs_one_line_of_json_an_interval(footage: Path, tmp_path: Path, quick_command: None) -> None:
+    out = tmp_path / "run"
+    train.main(command(footage, out, "--perceptual", "off"))
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 2]
+    assert {"loss", "psnr", "images_per_s", "wait_share"} <= lines[0].keys()
+    assert "validation" in lines[-1]
+
+
+def test_the_command_run_again_finds_its_work_done(footage: Path, tmp_path: Path, quick_command: None) -> None:
+    out = tmp_path / "run"
+    arguments = command(footage, out, "--perceptual", "off")
+    assert train.main(arguments) == 0
+    written = (out / "small.safetensors").read_bytes()
+    assert train.main(arguments) == 0
+    assert (out / "small.safetensors").read_bytes() == written
+
+
+def test_missing_vgg_weights_end_the_command_with_1_and_a_line_that_says_what_to_do(
+    footage: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vgg = tmp_path / "none.npz"
+    with caplog.at_level(logging.ERROR):
+        assert train.main(command(footage, tmp_path / "run", "--vgg", str(vgg))) == 1
+    assert str(vgg) in caplog.text
+    assert "--perceptual off" in caplog.text
+
+
+def test_a_folder_without_clips_ends_the_command_with_1_and_its_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert train.main(command(tmp_path / "empty", tmp_path / "run", "--perceptual", "off")) == 1
+    assert str(tmp_path / "empty") in caplog.text
+
+
+def test_an_unreadable_clip_ends_the_command_with_1_and_its_name(
+    footage: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (footage / "broken.mp4").write_bytes(b"no video")
+    assert train.main(command(footage, tmp_path / "run", "--perceptual", "off")) == 1
+    assert "broken.mp4" in caplog.text
+
+
+def test_other_settings_for_the_same_run_folder_end_the_command_with_1(
+    footage: Path, tmp_path: Path, quick_command: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "run"
+    assert train.main(command(footage, out, "--perceptual", "off")) == 0
+    assert train.main(command(footage, out, "--perceptual", "off", "--seed", "9")) == 1
+    assert "other settings" in caplog.text
