@@ -9,6 +9,7 @@ Everything that is started here is bound to loopback, owns its process group and
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -30,6 +31,8 @@ SERVER_START_S = 120
 """A Prefect server needs some 25 s from cold, longer on a busy machine."""
 SERVER_STOP_S = 10
 MOST_LOCAL_WORKERS = 4
+
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -59,38 +62,62 @@ def prefect_server() -> Iterator[str]:
             raise EngineError(
                 f"PREFECT_API_URL={given}: no Prefect server answers there; start it or unset the variable"
             )
-        yield given
+        with _environment({"PREFECT_API_URL": given}):
+            yield given
         return
     with TemporaryDirectory(prefix="lednet-prefect-") as home:
         port = free_port()
         url = f"http://127.0.0.1:{port}/api"
         process = _start_server(port, Path(home))
-        os.environ["PREFECT_API_URL"] = url
         try:
             _wait_until_healthy(url, process, Path(home) / "server.log")
-            yield url
+            # Its database goes with it, so nobody will look for logs there.
+            with _environment({"PREFECT_API_URL": url, "PREFECT_LOGGING_TO_API_ENABLED": "false"}):
+                yield url
         finally:
-            del os.environ["PREFECT_API_URL"]
             stop_group(process)
 
 
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Prefect settings for child processes, and for this one although its settings may have been read before."""
+    import prefect.settings
+    from prefect.settings import temporary_settings
+
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        with temporary_settings(updates={getattr(prefect.settings, name): v for name, v in variables.items()}):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _start_server(port: int, home: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"PREFECT_HOME": str(home)}
-    command = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "server",
-        "start",
-        "--no-ui",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        f"{port}",
-    ]
+    # One process, not `prefect server start` with its child, so that the kernel can end it when this process is killed.
+    application = "prefect.server.api.server:create_app"
+    options = ["--host", "127.0.0.1", "--port", str(port), "--timeout-keep-alive", "5"]
+    environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "false"}
     log.info("starting a Prefect server on port %d", port)
     with open(home / "server.log", "wb") as output:
-        return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        return subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "--factory", application, *options],
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )
+
+
+def _end_with_parent() -> None:
+    """Linux: have the kernel end this process when its parent dies, even by SIGKILL. Elsewhere nothing."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], output: Path) -> None:

@@ -125,9 +125,13 @@ class PairSampler:
     def _crop(self, clip: Clip, height: int, width: int) -> tuple[Tensor, Tensor]:
         """One random crop: (blurred linear light, sharp sRGB), each [3, height, width]."""
         shown = clip.frames.shape[2:]
-        # Every other crop comes from the frame at half size: more of the scene in view, cleaner labels.
-        half = 2 if self._integer(2) and shown[0] >= 2 * height and shown[1] >= 2 * width else 1
-        height, width = half * height, half * width
+        # Some crops come from the frame shrunk to a half or a quarter: more of the scene in view, up to all of it, from
+        # which alone it can be told how dark the night is; cleaner labels too. Bursts of quarters would cost too much.
+        shrinks = [
+            s for s in ((1, 2) if clip.high_speed else (1, 2, 4)) if shown[0] >= s * height and shown[1] >= s * width
+        ]
+        shrink = shrinks[self._integer(len(shrinks))] if shrinks else 1
+        height, width = shrink * height, shrink * width
         y, x = self._integer(max(shown[0] - height, 0) + 1), self._integer(max(shown[1] - width, 0) + 1)
         boost = draw(self.recipe.highlight_boost, (1, 1, 1), self.generator)
         reach = 2 + self._integer(6) if clip.high_speed else 0  # bursts of 5 to 15 frames, fewer of a shorter clip
@@ -138,9 +142,9 @@ class PairSampler:
         if any(short):
             window = functional.pad(window, short, mode="replicate")
         linear = average_burst(window, boost)
-        if half == 2:  # in linear light, as a sensor of larger pixels would
-            label = linear_to_srgb(functional.avg_pool2d(srgb_to_linear(window[reach]), 2))
-            return functional.avg_pool2d(linear, 2), label.clamp(0, 1)
+        if shrink > 1:  # in linear light, as a sensor of larger pixels would
+            label = linear_to_srgb(functional.avg_pool2d(srgb_to_linear(window[reach]), shrink))
+            return functional.avg_pool2d(linear, shrink), label.clamp(0, 1)
         return linear, window[reach]
 
     def sample(self, batch: int, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ TILE_GRID = 64
 
 LEAST_TILE = 256
 
-BYTES_PER_PIXEL_AND_CHANNEL = 14
+BYTES_PER_PIXEL_AND_CHANNEL = 34
 """Peak working memory of one pass per frame pixel and per channel of the finest scale, in fp32; measured."""
 
 

@@ -66,11 +66,12 @@ class TrainSettings:
     ema: float = 0.998
     loss: LossWeights = field(default_factory=LossWeights)
     stages: tuple[Stage, ...] = (
-        Stage(0.55, 128, 128, 8),
-        Stage(0.80, 128, 256, 4),
-        Stage(1.00, 256, 256, 2),
+        Stage(0.35, 128, 128, 8),
+        Stage(0.75, 128, 256, 4),
+        Stage(1.00, 176, 320, 2),
     )
-    """Crops grow and get wide, so that the network meets long axes and whole-frame statistics in training."""
+    """Crops grow and get wide, so that the network meets long axes and whole-frame statistics in training; shrunk to a
+    quarter, the last ones hold a whole 720p frame."""
     frames_per_clip: int = 60
     high_speed_frames: int = 300
     high_speed_weight: int = 3

@@ -39,8 +39,11 @@ _TOKENS = {
 _TOKEN = re.compile(r"%[YmdHMSf]|\*|\{chapter\}|\{clip\}")
 
 PROBE_THREADS = 8
+POSSIBLE_YEARS = range(1970, 2200)
+"""Of a recorder's clock; what lies beyond is no time, and may not fit into 64 bits."""
 LONGEST_SEGMENT_S = 25 * 3600
-"""No file is longer; bounds how far back a night looks for files that reach into it."""
+"""No file is longer where its camera's description states no length; bounds how far back a night looks for files that
+reach into it."""
 UNKNOWN_LENGTH_S = 24 * 3600
 """Assumed length of a file whose header tells none and that no other follows."""
 
@@ -63,6 +66,7 @@ class _Named:
     """The recorder's time as written, without zone; None where the name has none."""
     chapter: int
     clip: str
+    """Its folder and the number in its name: recorders use a number again on another day."""
 
 
 @lru_cache(maxsize=1024)
@@ -98,9 +102,8 @@ def static_prefix(pattern: str, day: date) -> str:
 def true_time(wall: datetime, camera: Camera) -> int:
     """A recorder's naive time -> true time in nanoseconds; of two readings when clocks fall back, the first."""
     zone = UTC if camera.clock == "utc" else ZoneInfo(camera.timezone)
-    moment = wall.replace(tzinfo=zone) + timedelta(0)
-    epoch = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return round((epoch // timedelta(microseconds=1)) * 1000 + camera.clock_offset_s * NANOSECONDS)
+    epoch = wall.replace(tzinfo=zone).astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return epoch // timedelta(microseconds=1) * 1000 + round(camera.clock_offset_s * NANOSECONDS)
 
 
 def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str]) -> _Named | Problem | None:
@@ -108,7 +111,8 @@ def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str]) -> _Name
     if match is None:
         return None
     groups = match.groupdict()
-    chapter, clip = int(groups.get("chapter") or 0), groups.get("clip") or ""
+    chapter = int(groups.get("chapter") or 0)
+    clip = relative[: relative.rfind("/") + 1] + (groups.get("clip") or "")
     if not {"Y", "m", "d"} <= groups.keys():
         return _Named(entry, "", None, chapter, clip)
     parts = [groups.get(k) or "00" for k in "YmdHMS"]
@@ -116,6 +120,8 @@ def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str]) -> _Name
     try:
         wall = datetime.strptime(raw, "%Y-%m-%d %H:%M:%S.%f")
     except ValueError:
+        wall = datetime.min
+    if wall.year not in POSSIBLE_YEARS:
         return Problem(entry.url, f"its name holds no possible time: {raw}")
     return _Named(entry, raw, wall, chapter, clip)
 
@@ -142,12 +148,12 @@ def find_segments(
 
     Files whose length is needed and not fixed by the camera's description are opened for their headers, a few at once.
     """
-    earliest = start_ns - LONGEST_SEGMENT_S * NANOSECONDS
-    # A recorder's date can differ from the true one by its offset and by its zone, a day at most each way beyond it.
-    slack = timedelta(days=1) + abs(timedelta(seconds=camera.clock_offset_s))
-    first = datetime.fromtimestamp(start_ns / NANOSECONDS, UTC) - slack
-    last = datetime.fromtimestamp(end_ns / NANOSECONDS, UTC) + slack
-    days = [first.date() + timedelta(days=i) for i in range((last - first).days + 2)]
+    earliest = start_ns - round((camera.segment_s or LONGEST_SEGMENT_S) * NANOSECONDS)
+    # A recorder's date differs from the true one by its clock's offset, and by its zone: a day at most each way.
+    zone, offset = timedelta(days=1), timedelta(seconds=camera.clock_offset_s)
+    first = (datetime.fromtimestamp(earliest / NANOSECONDS, UTC) - offset - zone).date()
+    last = (datetime.fromtimestamp(end_ns / NANOSECONDS, UTC) - offset + zone).date()
+    days = [first + timedelta(days=i) for i in range((last - first).days + 1)]
     named, problems = _list(camera, archive, days)
     dated = [n for n in named if n.wall is None or earliest <= true_time(n.wall, camera) < end_ns]
     empty = [n for n in dated if n.entry.size == 0]
@@ -179,14 +185,14 @@ def _measure(
                 problems.append(outcome)
     bad = {p.url for p in problems}
     segments: list[Segment] = []
-    clip_end: dict[str, int] = {}
+    ends: dict[tuple[str, int], int] = {}
     for n in _in_recording_order(n for n in named if n.entry.url not in bad):
-        segment = _place(n, camera, headers.get(n.entry.url), clip_end.get(n.clip))
+        segment = _place(n, camera, headers.get(n.entry.url), ends.get((n.clip, n.chapter - 1)))
         if isinstance(segment, Problem):
             problems.append(segment)
         else:
             segments.append(segment)
-            clip_end[n.clip] = segment.end_ns
+            ends[n.clip, n.chapter] = segment.end_ns
     return _end_at_next_start(sorted(segments, key=lambda s: (s.start_ns, s.url))), problems
 
 
@@ -196,14 +202,16 @@ def _in_recording_order(named: Iterable[_Named]) -> list[_Named]:
 
 
 def _place(n: _Named, camera: Camera, header: Header | None, chapter_start: int | None) -> Segment | Problem:
-    """Give one file its start and end; `chapter_start` is where the clip's earlier chapters ended."""
+    """Give one file its start and end; `chapter_start` is where the clip's chapter before ended."""
     seconds = camera.segment_s or (header.seconds if header else None)
     if n.wall is not None:
         return _segment(n, true_time(n.wall, camera), n.raw_time, seconds)
-    if n.chapter > 1 and chapter_start is not None:
+    if n.chapter > 1:
         # Every chapter carries the clip's creation time, so only the first one's counts.
-        return _segment(n, chapter_start, f"chapter {n.chapter} of clip {n.clip}", seconds)
-    if header is None or header.created is None:
+        if chapter_start is None:
+            return Problem(n.entry.url, f"when it begins is unknown: chapter {n.chapter - 1} of its clip is not usable")
+        return _segment(n, chapter_start, f"chapter {n.chapter} of clip {n.clip.rpartition('/')[2]}", seconds)
+    if header is None or header.created is None or header.created.year not in POSSIBLE_YEARS:
         return Problem(n.entry.url, "neither its name nor its header says when it was recorded")
     return _segment(n, true_time(header.created.replace(tzinfo=None), camera), header.created.isoformat(), seconds)
 

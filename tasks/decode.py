@@ -7,7 +7,7 @@ A container's frame count and frame rate are never used for placing a frame; onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,10 @@ from numpy.typing import NDArray
 from tasks import storage
 
 SEEK_MARGIN_S = 2.0
-"""How far before the wanted time to seek: containers without an index land late."""
+"""How far before the wanted time to seek at first: containers without an index land late."""
+
+CUT_OFF_S = 2.0
+"""A file whose last frame stands this much before the end that its header states has been cut off."""
 
 FALLBACK_FPS = 25
 """Pace of frames that carry no timestamp in a file that states no rate."""
@@ -79,7 +82,7 @@ def probe(url: str) -> Header:
         elif container.duration:
             seconds = container.duration / av.time_base
         width, height = stream.width, stream.height
-        first = next((f for f in _decode(container, stream, []) if f is not None), None)
+        first = next(_decode(container, stream, lambda cause: None), None)
         if first is None:
             raise VideoError(url, "no frame of it can be decoded")
         if first.rotation % 180:
@@ -98,42 +101,109 @@ def read_frames(
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Frames with times in [from_s, to_s), seconds since the stream's first timestamp, in the order they are shown.
 
+    Reading from the middle gives the same frames as reading from the start, whatever the container's index is worth.
+
     Args:
         errors: causes of damage met on the way are appended, each kind once; the readable rest is still yielded.
 
     Raises:
         VideoError: if the file can't be opened, holds no video, or its frames are larger than `most_pixels`.
     """
+    back = SEEK_MARGIN_S
+    while True:
+        try:
+            yield from _read_after_seek(url, from_s - back, from_s, to_s, errors, most_pixels)
+            return
+        except _LandedLateError:
+            back *= 4
+
+
+class _LandedLateError(Exception):
+    """A seek led to where the wanted frames can't be decoded from: no key frame stands between there and them."""
+
+
+def _read_after_seek(
+    url: str, seek_s: float, from_s: float, to_s: float, errors: list[str], most_pixels: int
+) -> Iterator[tuple[float, VideoFrame]]:
+    sound = seek_s <= 0  # from here on frames are whole: the file's start, or a key frame
+
+    def note(cause: str) -> None:
+        if sound and cause not in errors:
+            errors.append(cause)
+
     with open_video(url) as (container, stream):
-        if (stream.width or 0) * (stream.height or 0) > most_pixels:
-            size = f"{stream.width}x{stream.height}"
-            raise VideoError(url, f"its frames of {size} are above the limit of {most_pixels} pixels")
-        if from_s > SEEK_MARGIN_S:
-            _seek(container, stream, from_s - SEEK_MARGIN_S)
-        clock = _Clock(stream)
-        for frame in _decode(container, stream, errors):
+        _refuse_large(url, stream.width or 0, stream.height or 0, most_pixels)
+        clock = _Clock(url, container, stream, from_start=sound)
+        if not sound:
+            _seek(container, stream, seek_s)
+        for frame in _decode(container, stream, note):
+            _refuse_large(url, frame.width, frame.height, most_pixels)
             seconds = clock.time(frame)
+            if not sound and seconds is not None and seconds > from_s:
+                raise _LandedLateError
+            sound = sound or (seconds is not None and frame.key_frame)
+            if not sound or seconds is None or seconds < from_s:
+                continue
             if seconds >= to_s:
                 return
-            if seconds >= from_s:
-                yield seconds, frame
+            yield seconds, frame
+        if not sound:
+            raise _LandedLateError
+        if clock.last_s + CUT_OFF_S < _stated_seconds(container, stream):
+            note("ends early (its header promises more)")
+
+
+def _refuse_large(url: str, width: int, height: int, most_pixels: int) -> None:
+    if width * height > most_pixels:
+        raise VideoError(url, f"its frames of {width}x{height} are above the limit of {most_pixels} pixels")
 
 
 class _Clock:
-    """Frame -> seconds since the stream's first timestamp; frames without one follow the one before."""
+    """Frame -> seconds since the stream's first timestamp; frames without one follow the one before.
 
-    def __init__(self, stream: VideoStream) -> None:
+    AVI holds no presentation times, and those that FFmpeg derives are wrong where frames are reordered. There the
+    decoding times at which frames come out are taken, counted from the first frame's.
+    """
+
+    def __init__(self, url: str, container: InputContainer, stream: VideoStream, from_start: bool) -> None:
         self.base = stream.time_base or Fraction(1, 1000)
         self.first = stream.start_time or 0
         self.step = 1 / (stream.average_rate or Fraction(FALLBACK_FPS))
-        self.last: Fraction | None = None
+        self.last: Fraction | None = -self.step if from_start else None
+        self.by_decoding = container.format.name == "avi"
+        if self.by_decoding:
+            stream.thread_type = "SLICE"  # frames decoded side by side come out later
+            self.first = _first_decoding_time(url)
 
-    def time(self, frame: VideoFrame) -> float:
-        if frame.pts is not None:
-            self.last = (frame.pts - self.first) * self.base
-        else:
-            self.last = self.last + self.step if self.last is not None else Fraction(0)
-        return float(self.last)
+    @property
+    def last_s(self) -> float:
+        """Time of the last frame; below zero where there was none."""
+        return -1.0 if self.last is None else float(self.last)
+
+    def time(self, frame: VideoFrame) -> float | None:
+        """None: after a seek, no frame has told its time yet."""
+        stamp = frame.dts if self.by_decoding else frame.pts
+        if stamp is not None:
+            self.last = (stamp - self.first) * self.base
+        elif self.last is not None:
+            self.last += self.step
+        return None if self.last is None else float(self.last)
+
+
+def _first_decoding_time(url: str) -> int:
+    with open_video(url) as (container, stream):
+        stream.thread_type = "SLICE"
+        first = next(_decode(container, stream, lambda cause: None), None)
+        return 0 if first is None or first.dts is None else first.dts
+
+
+def _stated_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """Duration that the header states; 0 where a duration would be FFmpeg's own estimate."""
+    if not {"mp4", "matroska", "avi", "flv"} & set(container.format.name.split(",")):
+        return 0.0
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base - max(0, container.start_time or 0) / av.time_base
 
 
 def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> None:
@@ -141,34 +211,33 @@ def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> Non
     try:
         container.seek((stream.start_time or 0) + int(seconds / base), stream=stream, backward=True)
     except av.error.FFmpegError:
-        container.seek(0)  # no index at all: decode from the start
+        raise _LandedLateError from None
 
 
-def _decode(container: InputContainer, stream: VideoStream, errors: list[str]) -> Iterator[VideoFrame]:
+def _decode(container: InputContainer, stream: VideoStream, note: Callable[[str], None]) -> Iterator[VideoFrame]:
     """Every frame that can be had; damage is noted and stepped over."""
-
-    def note(cause: str) -> None:
-        if cause not in errors:
-            errors.append(cause)
-
     packets = container.demux(stream)
     while True:
+        packet: Any = None
         try:
             packet = next(packets)
         except StopIteration:
             return
         except (av.error.FFmpegError, OSError) as error:
             note(f"ends early ({_words(error)})")
-            return
+        if packet is not None and packet.is_corrupt:
+            note("damaged (packets flagged corrupt by the container)")
         try:
-            frames: list[Any] = packet.decode()
+            frames: list[Any] = stream.codec_context.decode(packet)  # None: what the decoder still holds
         except av.error.FFmpegError as error:
             note(f"damaged ({_words(error)})")
-            continue
+            frames = []
         for frame in frames:
             if frame.is_corrupt:
                 note("damaged (frames flagged corrupt by the decoder)")
             yield frame
+        if packet is None:
+            return
 
 
 def pixels(frame: VideoFrame) -> NDArray[np.uint8]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
@@ -65,9 +67,12 @@ def _enhance_stretch(item: WorkItem, shards: list[Shard], settings: NightSetting
     first, last = shards[0].first, shards[-1].first + shards[-1].count
     decoded = fill_slots(item.grid, first, last, item.segments, settings.most_pixels)
     count = 0
-    with Background(settings.queue_batches) as background:
+    with (
+        closing(prefetch(decoded, settings.queue_batches * settings.batch)) as events,
+        Background(settings.queue_batches) as background,
+    ):
         builder = _ShardBuilder(item, shards, settings)
-        for batch, damage in batches(prefetch(decoded, settings.queue_batches * settings.batch), settings.batch):
+        for batch, damage in batches(events, settings.batch):
             before = np.stack([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
             after = restorer.restore(before) if before is not None else None
             count += len(batch)
@@ -130,14 +135,21 @@ class _ShardBuilder:
         after: NDArray[np.uint8] | None,
     ) -> None:
         """Take a batch of frames, in slot order, and the damage met among them."""
+        told = deque(damage)
         if before is not None and after is not None:
             for frame, dark, bright in zip(batch, before, after, strict=True):
+                # Damage is told before the frame of its slot. It must be noted before that frame closes an earlier
+                # shard, or a resumed run, which does not decode that shard again, would never hear of it.
+                while told and told[0].slot <= frame.slot:
+                    self._note(told.popleft())
                 self._reach(frame.slot)
                 self._add_frame(frame, dark, bright)
-        for event in damage:
-            # Damage is told by the frame after it; it belongs to the shard of its slot, or the one at hand.
-            self._reach(event.slot)
-            self.open.damage[event.url, event.cause] = None
+        for event in told:
+            self._note(event)
+
+    def _note(self, event: Damage) -> None:
+        self._reach(event.slot)  # an event of a shard that is closed already goes to the one at hand
+        self.open.damage[event.url, event.cause] = None
 
     def _reach(self, slot: int) -> None:
         while slot >= self.open.shard.first + self.open.shard.count and self.waiting:
@@ -184,12 +196,12 @@ def row_columns() -> list[str]:
     return ["slot", "time_ns", *metrics, *store.PICTURE_COLUMNS]
 
 
-def jpeg(frame: NDArray[np.uint8], width: int) -> bytes:
+def jpeg(frame: NDArray[np.uint8], width: int, quality: int = JPEG_QUALITY) -> bytes:
     """A frame as JPEG, at most `width` pixels wide."""
     if frame.shape[1] > width:
         height = max(1, round(frame.shape[0] * width / frame.shape[1]))
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    ok, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    ok, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise ValueError(f"OpenCV could not encode a picture of {frame.shape}")
     return data.tobytes()

@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
 from numcodecs.zstd import Zstd
+from numpy.typing import NDArray
 
-from tasks.decode import pixels, read_frames
+from tasks.decode import VideoError, pixels, read_frames
 from tasks.enhance import fit, load_restorer
 from tasks.settings import NightSettings
 from tasks.types import NightPlan
@@ -18,7 +20,7 @@ from tasks.types import NightPlan
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected cost of one camera's night, of what is not done yet."""
+    """Expected cost of one camera's night; gigabytes are of the whole night, `hours` of what is not done yet."""
 
     camera: str
     segments: int
@@ -39,9 +41,7 @@ class Estimate:
 
 def estimate(plan: NightPlan, settings: NightSettings, shards_done: int) -> Estimate:
     """Measure one frame of the night and extrapolate. Raises VideoError if no frame can be decoded after all."""
-    segment = plan.segments[0]
-    _, frame = next(read_frames(segment.url, 0.0, float("inf"), [], settings.most_pixels))
-    picture = fit(pixels(frame), plan.height, plan.width)[None]
+    picture = fit(_some_frame(plan, settings), plan.height, plan.width)[None]
     restorer = load_restorer(settings.checkpoint, settings.tile_mb)
     restorer.restore(picture)  # the first pass also allocates and tunes
     started = time.perf_counter()
@@ -64,3 +64,16 @@ def estimate(plan: NightPlan, settings: NightSettings, shards_done: int) -> Esti
         rate,
         plan.planned_slots * left / rate / 3600,
     )
+
+
+def _some_frame(plan: NightPlan, settings: NightSettings) -> NDArray[np.uint8]:
+    """The first frame of the first segment that gives one."""
+    failure = VideoError(plan.run_url, "the night holds no segment")
+    for segment in plan.segments:
+        try:
+            for _, frame in read_frames(segment.url, 0.0, float("inf"), [], settings.most_pixels):
+                return pixels(frame)
+            failure = VideoError(segment.url, "no frame of it can be decoded")
+        except VideoError as error:
+            failure = error
+    raise failure

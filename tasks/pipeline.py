@@ -8,39 +8,32 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
 T = TypeVar("T")
 
-_POLL_S = 0.1
-"""How often a blocked producer looks whether its consumer has gone."""
 
+def prefetch(source: Iterable[T], size: int) -> Generator[T, None, None]:
+    """Iterate `source` in a thread of its own, at most `size` items ahead. Its errors are raised here, in order.
 
-def prefetch(source: Iterable[T], size: int) -> Iterator[T]:
-    """Iterate `source` in a thread of its own, at most `size` items ahead. Its errors are raised here, in order."""
-    items: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(size)
+    Closing the iterator ends the thread and closes the source, if that is a generator.
+    """
+    items: queue.SimpleQueue[tuple[bool, T | BaseException | None]] = queue.SimpleQueue()
+    free = threading.Semaphore(size)
     gone = threading.Event()
-
-    def put(entry: tuple[bool, T | BaseException | None]) -> bool:
-        while not gone.is_set():
-            try:
-                items.put(entry, timeout=_POLL_S)
-                return True
-            except queue.Full:
-                continue
-        return False
+    iterator = iter(source)
 
     def produce() -> None:
         try:
-            for item in source:
-                if not put((True, item)):
-                    return
-            put((False, None))
+            while free.acquire() and not gone.is_set():
+                items.put((True, next(iterator)))
+        except StopIteration:
+            items.put((False, None))
         except BaseException as error:
-            put((False, error))
+            items.put((False, error))
 
     thread = threading.Thread(target=produce, name="prefetch", daemon=True)
     thread.start()
@@ -51,28 +44,43 @@ def prefetch(source: Iterable[T], size: int) -> Iterator[T]:
                 if isinstance(value, BaseException):
                     raise value
                 return
+            free.release()
             yield value  # type: ignore[misc]
     finally:
         gone.set()
+        free.release()
         thread.join()
+        if isinstance(iterator, Generator):
+            iterator.close()
 
 
 class Background:
     """Runs calls one after the other in one thread; `submit` blocks while `size` calls are waiting.
 
-    Used as a context: leaving it waits for all calls and raises the first error among them.
+    After a call has failed none is made any more: what it left half done must not be built upon. Used as a context:
+    leaving it waits for all calls and raises the first error among them.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._waiting: deque[Future[None]] = deque()
+        self._failed = False
 
     def submit(self, call: Callable[[], None]) -> None:
         """Queue a call. Raises the error of an earlier one."""
-        while len(self._waiting) >= self._size:
+        while self._waiting and (len(self._waiting) >= self._size or self._waiting[0].done()):
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(call))
+        self._waiting.append(self._pool.submit(self._run, call))
+
+    def _run(self, call: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            call()
+        except BaseException:
+            self._failed = True
+            raise
 
     def __enter__(self) -> Background:
         return self

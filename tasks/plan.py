@@ -54,6 +54,8 @@ def plan_night(
     run = run_key(card.sha256, settings, grid, (height, width), found.segments, archive)
     run_url = storage.join(store, "enhanced", camera.id, night, run)
     shards = shards_with_footage(grid, per_shard, found.segments)
+    if not shards:
+        raise NothingToDoError("its footage reaches no slot of the night", found.problems)
     gaps = find_gaps(grid, found.segments)
     footage = grid.slots - sum(grid.slot_at(b) - grid.slot_at(a) for a, b in gaps)
     stride = max(1, footage // settings.preview_pictures)
@@ -98,6 +100,9 @@ def _frame_size(found: Found, probe: Callable[[str], Header]) -> tuple[int, int,
             header = probe(segment.url)
         except VideoError as error:
             problems.append(Problem(segment.url, error.cause))
+            continue
+        except OSError as error:
+            problems.append(Problem(segment.url, f"cannot be read: {error}"))
             continue
         bad = {p.url for p in problems}
         rest = tuple(s for s in found.segments if s.url not in bad)

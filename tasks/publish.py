@@ -27,7 +27,7 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
     frames = store.write_valid(plan.run_url, plan.grid.slots, receipts)
     rows = [store.read_rows(plan.run_url, r.shard) for r in receipts if r.frames]
     if rows:
-        storage.write(storage.join(plan.run_url, "quality.parquet"), store.parquet_bytes(pd.concat(rows)))
+        storage.write(store.quality_url(plan.run_url), store.parquet_bytes(pd.concat(rows)))
     preview = _write_preview(plan, receipts, settings)
     manifest = _manifest(plan, receipts, frames, preview)
     storage.write(store.manifest_url(store_url, plan.camera.id, plan.night), store.canonical_json(manifest))

@@ -2,14 +2,14 @@
 
     <store>/reports/<date>/{index.html,cameras.csv,quality.parquet}
 
-The page itself is drawn by `tasks.report_page`.
+The page itself is drawn by `tasks.report_page`. It is one file that people mail: its pictures share a budget of bytes,
+so the more cameras a night has, the smaller they are.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,8 +23,14 @@ from tasks.enhance import jpeg
 from tasks.publish import picture_rows
 from tasks.report_page import CameraSection, Picture, ReportPage, camera_table
 from tasks.types import NANOSECONDS, CameraNight
+from tasks.video import read_jpeg
 
 PICTURE_WIDTH = 640
+MOMENTS = ("sharpest", "median", "least sharp")
+PICTURE_BYTES = 3_200_000
+"""Of all pictures of a page together; as base64 on the page they take a third more."""
+SMALLER = ((640, 80), (480, 78), (400, 75), (320, 72), (240, 70), (160, 65), (96, 60), (64, 50))
+"""Width and JPEG quality of pictures that are above their share, in the order in which they are tried."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +44,21 @@ class Truth:
 
 
 def write_report(night: str, store_url: str, outcomes: Sequence[CameraNight], truths: Mapping[str, Truth]) -> str:
-    """Write the report of the nights that are published; returns the page's URL."""
+    """Write the report of the nights that are published; returns the page's URL.
+
+    A published night that can't be read any more stands among the cameras without one, with the reason.
+    """
     sections: list[CameraSection] = []
+    published = [o for o in outcomes if o.manifest_url]
     unpublished = [o for o in outcomes if not o.manifest_url]
-    for outcome in outcomes:
-        if outcome.manifest_url:
+    for outcome in published:
+        try:
             manifest = store.read_manifest(store_url, outcome.camera, night)
-            assert manifest is not None
-            sections.append(_section(manifest, truths.get(outcome.camera)))
+            if manifest is None:
+                raise store.StoreError(f"{outcome.manifest_url}: is gone; run the night again")
+            sections.append(_section(manifest, truths.get(outcome.camera), PICTURE_BYTES // len(published)))
+        except (store.StoreError, OSError) as error:
+            unpublished.append(replace(outcome, status="damaged", reason=str(error), manifest_url=""))
     page = ReportPage(night, tuple(sections), tuple(unpublished), store_url)
     folder = storage.join(store_url, "reports", night)
     storage.write(storage.join(folder, "cameras.csv"), camera_table(page).to_csv(index=False).encode())
@@ -57,18 +70,15 @@ def write_report(night: str, store_url: str, outcomes: Sequence[CameraNight], tr
     return url
 
 
-def _section(manifest: dict[str, Any], truth: Truth | None) -> CameraSection:
+def _section(manifest: dict[str, Any], truth: Truth | None, picture_bytes: int) -> CameraSection:
     run_url = manifest["frames_url"].removesuffix("/frames.zarr")
-    try:
-        quality = pd.read_parquet(io.BytesIO(storage.read(storage.join(run_url, "quality.parquet"))))
-    except FileNotFoundError:  # a night without a single frame has no rows
-        quality = pd.DataFrame(columns=["slot", "time_ns"])
-    pictures = _pictures(manifest, run_url, quality, truth)
+    quality = store.read_quality(run_url)
+    pictures = _pictures(manifest, run_url, quality, truth, picture_bytes // len(MOMENTS))
     return CameraSection(manifest, quality, pictures, truth.figures if truth else None)
 
 
 def _pictures(
-    manifest: dict[str, Any], run_url: str, quality: pd.DataFrame, truth: Truth | None
+    manifest: dict[str, Any], run_url: str, quality: pd.DataFrame, truth: Truth | None, moment_bytes: int
 ) -> tuple[Picture, ...]:
     """The sharpest, the median and the least sharp moment after restoration, of those that pictures were kept of."""
     if quality.empty:
@@ -77,15 +87,29 @@ def _pictures(
     if kept.empty:
         return ()
     ordered = kept.sort_values(["sharpness_after", "slot"], ignore_index=True)
-    chosen = {"sharpest": len(ordered) - 1, "median": len(ordered) // 2, "least sharp": 0}
+    positions = (len(ordered) - 1, len(ordered) // 2, 0)
     zone = ZoneInfo(manifest["camera"]["timezone"])
     pictures = []
-    for label, position in chosen.items():
+    for label, position in zip(MOMENTS, positions, strict=True):
         row = ordered.iloc[position]
         moment = datetime.fromtimestamp(int(row["time_ns"]) / NANOSECONDS, UTC).astimezone(zone)
-        true_picture = _true_jpeg(truth, int(row["time_ns"])) if truth else None
-        pictures.append(Picture(f"{label}, {moment:%H:%M:%S}", row["before_jpeg"], row["after_jpeg"], true_picture))
+        sides = [row["before_jpeg"], row["after_jpeg"]]
+        fitted = within([*sides, _true_jpeg(truth, int(row["time_ns"]))] if truth else sides, moment_bytes)
+        if fitted:
+            pictures.append(Picture(f"{label}, {moment:%H:%M:%S}", *fitted))
     return tuple(pictures)
+
+
+def within(jpegs: list[bytes], most_bytes: int) -> list[bytes]:
+    """JPEGs of one moment, shrunk alike so that together they take `most_bytes` at most; none where they can't."""
+    frames = [read_jpeg(data) for data in jpegs]
+    if sum(map(len, jpegs)) <= most_bytes and all(f.shape[1] <= PICTURE_WIDTH for f in frames):
+        return jpegs
+    for width, quality in SMALLER:
+        smaller = [jpeg(frame, width, quality) for frame in frames]
+        if sum(map(len, smaller)) <= most_bytes:
+            return smaller
+    return []
 
 
 def _true_jpeg(truth: Truth, time_ns: int) -> bytes:

@@ -17,6 +17,7 @@ end = "06:00"
 from __future__ import annotations
 
 import re
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -30,6 +31,8 @@ from tasks.settings import NightSettings
 from tasks.types import Camera
 
 CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
+RATE = re.compile(r"\d{1,9}([./]\d{1,9})?", re.ASCII)
 MOST_SLOTS_A_SECOND = 240
 
 
@@ -50,7 +53,7 @@ class Site:
         unknown = [i for i in ids or [] if i not in known]
         if unknown:
             raise SiteError(f"no camera {', '.join(unknown)} in cameras.toml; known: {', '.join(known)}")
-        return tuple(known[i] for i in ids) if ids else self.cameras
+        return tuple(known[i] for i in dict.fromkeys(ids)) if ids else self.cameras
 
 
 def read_site(location: str) -> Site:
@@ -61,8 +64,10 @@ def read_site(location: str) -> Site:
         table = tomllib.loads(text)
     except FileNotFoundError:
         raise SiteError(f"{location}: not there; write a cameras.toml (README, section Your own night)") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SiteError(f"{location}: not a TOML file: {error}") from error
+    except OSError as error:
+        raise SiteError(f"{location}: cannot be read ({error}); pass the path or URL of a cameras.toml") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, numbers or nesting beyond all bounds
+        raise SiteError(f"{location}: not a TOML file: {error}; mend it there") from error
     return parse_site(table, location)
 
 
@@ -88,10 +93,9 @@ def _settings(table: Any, source: str) -> NightSettings:
     for name, value in table.items():
         if name not in known:
             raise SiteError(f"{source}, settings: unknown field {name!r}; known: {', '.join(known)}")
-        if type(value) is not known[name] or (isinstance(value, int) and value < 1):
-            raise SiteError(
-                f"{source}, settings: {name} must be {'above 0' if known[name] is int else 'text'}, not {value!r}"
-            )
+        if type(value) is not known[name] or (isinstance(value, int) and not 0 < value < 2**40):
+            wanted = "a whole number above 0" if known[name] is int else "text"
+            raise SiteError(f"{source}, settings: {name} must be {wanted}, not {_shown(value)}")
     return NightSettings(**table)
 
 
@@ -108,23 +112,34 @@ def _camera(entry: Any, where: str) -> Camera:
         )
     for name in ("id", "name", "scene", "timezone", "pattern", "start", "end", "clock"):
         if not isinstance(entry.get(name, ""), str):
-            raise SiteError(f"{where}: {name} must be text, not {entry[name]!r}")
+            raise SiteError(f"{where}: {name} must be text, not {_shown(entry[name])}")
     for name in ("clock_offset_s", "segment_s"):
         if not isinstance(entry.get(name, 0), (int, float)) or isinstance(entry.get(name), bool):
-            raise SiteError(f"{where}: {name} must be a number of seconds, not {entry[name]!r}")
+            raise SiteError(f"{where}: {name} must be a number of seconds, not {_shown(entry[name])}")
     camera = Camera(**{**entry, "rate": _rate(entry["rate"], where)})
     _check(camera, where)
     return camera
 
 
+def _shown(value: Any) -> str:
+    """A wrong value for a message; never the whole of a huge one."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return "a huge number"
+
+
 def _rate(value: Any, where: str) -> Fraction:
     try:
-        rate = Fraction(str(value)).limit_denominator(100_000)
+        # A text with an exponent may name a number that fills the memory.
+        written = isinstance(value, (int, float)) or (isinstance(value, str) and RATE.fullmatch(value))
+        rate = Fraction(str(value)).limit_denominator(100_000) if written else Fraction(0)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= MOST_SLOTS_A_SECOND:
         raise SiteError(
-            f"{where}: rate must be above 0 and at most {MOST_SLOTS_A_SECOND} slots a second, not {value!r}"
+            f"{where}: rate must be above 0 and at most {MOST_SLOTS_A_SECOND} slots a second, such as 5 or "
+            f'"30000/1001", not {_shown(value)}'
         )
     return rate
 
@@ -137,15 +152,17 @@ def _check(camera: Camera, where: str) -> None:
     if camera.clock not in ("local", "utc"):
         raise SiteError(f"{where}: clock must be local or utc, not {camera.clock!r}")
     if camera.segment_s is not None and not 0 < camera.segment_s <= 7 * 86_400:
-        raise SiteError(f"{where}: segment_s must be above 0 and at most a week, not {camera.segment_s!r}")
-    if abs(camera.clock_offset_s) > 366 * 86_400:
-        raise SiteError(f"{where}: clock_offset_s must be within a year, not {camera.clock_offset_s!r}")
+        raise SiteError(f"{where}: segment_s must be above 0 and at most a week, not {_shown(camera.segment_s)}")
+    if not abs(camera.clock_offset_s) <= 366 * 86_400:
+        raise SiteError(f"{where}: clock_offset_s must be within a year, not {_shown(camera.clock_offset_s)}")
     try:
         ZoneInfo(camera.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise SiteError(f"{where}: {camera.timezone!r} is no IANA time zone; write one such as Asia/Shanghai") from None
     for name, value in (("start", camera.start), ("end", camera.end)):
         try:
+            if not TIME_OF_DAY.fullmatch(value):
+                raise ValueError
             time.fromisoformat(value)
         except ValueError:
             raise SiteError(f"{where}: {name} must be a time of day such as 18:00, not {value!r}") from None

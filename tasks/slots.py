@@ -7,8 +7,10 @@ Covers choosing, for a stretch of slots, the nearest frame of each from the segm
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
+from heapq import heappop, heappush
+from math import inf
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -47,54 +49,38 @@ def night_grid(camera: Camera, night: str) -> Grid:
     start = datetime.combine(day, begins, zone)
     end = datetime.combine(day if ends > begins else day + timedelta(days=1), ends, zone)
     start_ns, end_ns = (int(t.timestamp()) * NANOSECONDS for t in (start, end))
-    return Grid(start_ns, camera.rate, int((end_ns - start_ns) * camera.rate / NANOSECONDS))
+    return Grid(start_ns, camera.rate, max(0, int((end_ns - start_ns) * camera.rate / NANOSECONDS)))
 
 
 def fill_slots(
     grid: Grid, first: int, last: int, segments: tuple[Segment, ...], most_pixels: int
 ) -> Iterator[SlotFrame | Damage]:
-    """Frames for the slots first <= slot < last, in order, with damage as it is met.
+    """Frames for the slots first <= slot < last, with damage as it is met; slots never go down.
 
     Each slot takes the frame nearest to its time among those within half a slot of it. A slot at or after the end of
     the last frame's showing stays empty, so that four seconds of footage fill four seconds of slots. Of two segments
-    that overlap, the one that begins first keeps the slots it has filled.
+    that overlap, the one that begins first fills the slots that it can. What fills a slot does not depend on `first`
+    and `last`.
     """
-    held: _Candidate | None = None
+    coming = [(grid.slot_at(s.start_ns), s) for s in reversed(segments) if grid.slot_at(s.start_ns) < last]
+    running: list[tuple[int, int, _Candidate, Iterator[_Candidate | Damage]]] = []
     done = first - 1
-    for segment in segments:
-        errors: list[str] = []
-        told = 0
-        shown: list[int] = []  # times of the segment's last two frames
-        try:
-            for time_ns, picture in _timed(grid, first, last, segment, errors, most_pixels):
-                shown = [*shown[-1:], time_ns]
-                slot = grid.slot_at(time_ns)
-                if slot <= done or slot >= last:
-                    continue
-                candidate = _Candidate(slot, abs(time_ns - grid.time_ns(slot)), picture, segment.url)
-                if held is None or slot > held.slot:
-                    if held is not None:
-                        done = held.slot
-                        yield held.chosen()
-                    held = candidate
-                elif slot == held.slot and candidate.distance < held.distance:
-                    held = candidate
-                for cause in errors[told:]:
-                    yield Damage(slot, segment.url, cause)
-                told = len(errors)
-        except VideoError as error:
-            errors.append(error.cause)
-        except OSError as error:
-            errors.append(f"cannot be read: {error}")
-        if held is not None and held.url == segment.url and len(shown) == 2:
-            footage_end = 2 * shown[1] - shown[0]
-            if grid.time_ns(held.slot) >= footage_end:
-                held = None
-        for cause in errors[told:]:
-            begins = min(max(grid.slot_at(segment.start_ns), first), last - 1)
-            yield Damage(max(begins, held.slot if held else first), segment.url, cause)
-    if held is not None:
-        yield held.chosen()
+    while coming or running:
+        if coming and (not running or coming[-1][0] <= running[0][0]):
+            order = -len(coming)
+            events = _choose(grid, first, last, coming.pop()[1], most_pixels)
+        else:
+            slot, order, chosen, events = heappop(running)
+            if slot > done:
+                done = slot
+                yield SlotFrame(slot, pixels(chosen.frame), chosen.url)
+        for event in events:
+            if isinstance(event, _Candidate):
+                heappush(running, (event.slot, order, event, events))
+                break
+            # Whatever a segment says of its own place, slots that others may still fill come after it.
+            soonest = min([event.slot, last - 1, *(r[0] for r in running[:1]), *(c[0] for c in coming[-1:])])
+            yield replace(event, slot=max(soonest, done, first))
 
 
 @dataclass(frozen=True)
@@ -106,16 +92,50 @@ class _Candidate:
     frame: VideoFrame
     url: str
 
-    def chosen(self) -> SlotFrame:
-        return SlotFrame(self.slot, pixels(self.frame), self.url)
+
+def _choose(grid: Grid, first: int, last: int, segment: Segment, most_pixels: int) -> Iterator[_Candidate | Damage]:
+    """One segment's frame for each slot, slots going up."""
+    errors: list[str] = []
+    told = 0
+    held: _Candidate | None = None
+    done = first - 1
+    shown: list[int] = []  # times of the last two frames
+    try:
+        for time_ns, frame in _timed(grid, first, last, segment, errors, most_pixels):
+            if not shown or time_ns > shown[-1]:
+                shown = [*shown[-1:], time_ns]
+            slot = grid.slot_at(time_ns)
+            if held is not None and slot > held.slot:
+                done = held.slot
+                yield held
+                held = None
+            for cause in errors[told:]:
+                yield Damage(slot, segment.url, cause)
+            told = len(errors)
+            distance = abs(time_ns - grid.time_ns(slot))
+            if done < slot < last and (held is None or (slot == held.slot and distance < held.distance)):
+                held = _Candidate(slot, distance, frame, segment.url)
+    except VideoError as error:
+        errors.append(error.cause)
+    except OSError as error:
+        errors.append(f"cannot be read: {error}")
+    if held is not None and len(shown) == 2 and grid.time_ns(held.slot) >= 2 * shown[1] - shown[0]:
+        held = None
+    for cause in errors[told:]:
+        yield Damage(held.slot if held else grid.slot_at(segment.start_ns), segment.url, cause)
+    if held is not None:
+        yield held
 
 
 def _timed(
     grid: Grid, first: int, last: int, segment: Segment, errors: list[str], most_pixels: int
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """A segment's frames that may belong to the wanted slots, with their true times."""
-    margin = round(NANOSECONDS / grid.rate)
+    """A segment's frames that may belong to the wanted slots, with their true times, and one frame more."""
+    margin = round(2 * NANOSECONDS / grid.rate)
     begin = (grid.time_ns(first) - margin - segment.start_ns) / NANOSECONDS
-    end = (grid.time_ns(last) + margin - segment.start_ns) / NANOSECONDS
-    for seconds, frame in read_frames(segment.url, max(0.0, begin), end, errors, most_pixels):
-        yield segment.start_ns + round(seconds * NANOSECONDS), frame
+    end = grid.time_ns(last)
+    for seconds, frame in read_frames(segment.url, max(0.0, begin), inf, errors, most_pixels):
+        time_ns = segment.start_ns + round(seconds * NANOSECONDS)
+        yield time_ns, frame
+        if time_ns >= end:
+            return

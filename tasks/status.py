@@ -58,7 +58,7 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
         )
     folder = storage.join(store_url, "enhanced", camera, night)
     for run in storage.names(folder):
-        if run == "manifest.json" or (manifest is not None and (run == manifest["run"] or not statuses)):
+        if run == "manifest.json" or (manifest is not None and run == manifest["run"]):
             continue
         done, wanted = progress(storage.join(folder, run))
         if wanted and (manifest is None or done < wanted):

@@ -1,8 +1,9 @@
 """The one place where URLs are opened: file://, s3:// and any other that fsspec knows.
 
 Covers reading, writing whole objects, listing and joining. Objects are written whole or not at all: local files through
-a temporary name and a rename, object stores by their own semantics. Transient faults are retried here and nowhere else.
-File systems are made inside the process that uses them and never pickled.
+a hidden temporary name and a rename, object stores by their own semantics. Transient faults are retried here and
+nowhere else. File systems are made inside the process that uses them and never pickled. No character of a name means
+anything but itself: URLs are taken as they stand, without escapes.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import os
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 import fsspec
 import zarr
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
@@ -27,6 +29,8 @@ ATTEMPTS = 5
 """Tries of one storage call, the first included."""
 FIRST_DELAY_S = 0.2
 """Mean pause after the first failure; it doubles, with full jitter."""
+TEMPORARY = ".tmp"
+"""How the hidden names of unfinished files end; a killed process may leave one, and no listing shows it."""
 
 
 class StorageError(OSError):
@@ -64,19 +68,25 @@ def join(url: str, *parts: str) -> str:
     return "/".join([url.rstrip("/"), *parts])
 
 
-def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def filesystem(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of a URL and the path on it. S3 endpoint, region and credentials come from the environment
     (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."""
+    # Not fsspec's url_to_fs, which takes "::" in a file's name for the link of a chain of URLs.
     try:
-        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        kind = fsspec.get_filesystem_class(_scheme(url))
+        fs = kind(use_listings_cache=False, **kind._get_kwargs_from_urls(url), **options)
     except (ImportError, ValueError) as error:
         raise StorageError(f"{url}: cannot be opened ({error}); use file:// or s3://, or install its driver") from error
-    return fs, cast(str, path)
+    return fs, cast(str, kind._strip_protocol(url))
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0] if "://" in url else "file"
 
 
 def is_local(url: str) -> bool:
     """Whether a URL names a folder or file of this machine."""
-    return urlsplit(url).scheme in ("", "file", "local")
+    return _scheme(url) in ("file", "local")
 
 
 def retry(call: Callable[[], T], what: str) -> T:
@@ -89,19 +99,31 @@ def retry(call: Callable[[], T], what: str) -> T:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return call()
-        except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise
-        except (OSError, TimeoutError) as error:
+        except PermissionError as error:
+            raise PermissionError(f"{what}: {error}; check the rights of this user or key") from error
+        except Exception as error:
+            if not isinstance(error, OSError) and not _is_drivers(error):
+                raise
             if attempt == ATTEMPTS:
                 raise StorageError(f"{what}: failed {ATTEMPTS} times, last with: {error}; check the store") from error
             time.sleep(random.uniform(0, 2 * FIRST_DELAY_S * 2 ** (attempt - 1)))
     raise AssertionError("unreachable")
 
 
+def _is_drivers(error: Exception) -> bool:
+    """Whether an error is one of the S3 client's own, which are no OSErrors: no connection, no credentials."""
+    return type(error).__module__.partition(".")[0] in ("botocore", "aiobotocore", "aiohttp")
+
+
 def read(url: str) -> bytes:
     """A whole object. Raises FileNotFoundError if there is none."""
     fs, path = filesystem(url)
-    return cast(bytes, retry(lambda: fs.cat_file(path), url))
+    try:
+        return cast(bytes, retry(lambda: fs.cat_file(path), url))
+    except (NotADirectoryError, IsADirectoryError) as error:
+        raise FileNotFoundError(f"{url}: no such object") from error
 
 
 def write(url: str, data: bytes) -> None:
@@ -115,12 +137,21 @@ def write(url: str, data: bytes) -> None:
 
 def _write_local(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    # Unique, since processes on several machines may write the same object at once and share process ids.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(TEMPORARY)
 
 
 def exists(url: str) -> bool:
@@ -130,25 +161,34 @@ def exists(url: str) -> bool:
 
 
 def find(url: str) -> Iterator[Entry]:
-    """Every object below a URL, by name. A folder that is not there holds nothing."""
+    """Every object below a URL, by name. A folder that is not there holds nothing; one that can't be listed is an
+    error, since its files would be missing silently."""
     fs, path = filesystem(url)
+    options = {"on_error": _unless_gone} if isinstance(fs, LocalFileSystem) else {}
     try:
-        found: dict[str, dict[str, Any]] = retry(lambda: fs.find(path, detail=True), url)
+        found: dict[str, dict[str, Any]] = retry(lambda: fs.find(path, detail=True, **options), url)
     except FileNotFoundError:
         return
     for name in sorted(found):
         info = found[name]
-        yield Entry(fs.unstrip_protocol(name), int(info.get("size") or 0), _etag(info))
+        if not _is_temporary(name.rsplit("/", 1)[-1]):
+            yield Entry(fs.unstrip_protocol(name), int(info.get("size") or 0), _etag(info))
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def names(url: str) -> list[str]:
-    """Names of the objects and folders directly below a URL; none where nothing is there."""
+    """Names of the objects and folders directly below a URL; none where nothing, or no folder, is there."""
     fs, path = filesystem(url)
     try:
         listing: list[str] = retry(lambda: fs.ls(path, detail=False), url)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted({entry.rstrip("/").rsplit("/", 1)[-1] for entry in listing} - {""})
+    below = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in listing if entry.rstrip("/") != path}
+    return sorted(name for name in below if name and not _is_temporary(name))
 
 
 def _etag(info: dict[str, Any]) -> str:
@@ -163,11 +203,14 @@ def open_seekable(url: str) -> Any:
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
         return open(path, "rb")
-    return fs.open(path, "rb", block_size=4 * 2**20, cache_type="readahead")
+    return retry(lambda: fs.open(path, "rb", block_size=4 * 2**20, cache_type="readahead"), url)
 
 
 def zarr_store(url: str) -> Store:
     """A URL as a Zarr store, made for this process."""
     if is_local(url):
-        return zarr.storage.LocalStore(urlsplit(url).path)
-    return zarr.storage.FsspecStore.from_url(url, storage_options={"use_listings_cache": False})
+        return zarr.storage.LocalStore(filesystem(url)[1])
+    fs, path = filesystem(url, asynchronous=True)
+    if not fs.async_impl:
+        fs = AsyncFileSystemWrapper(fs, asynchronous=True)
+    return zarr.storage.FsspecStore(fs, path=path)

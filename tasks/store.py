@@ -11,9 +11,11 @@ Every object is written whole. Nothing here depends on the clock or the machine:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -22,10 +24,11 @@ import numpy as np
 import pandas as pd
 import zarr
 from numpy.typing import NDArray
-from zarr.abc.store import Store
+from zarr import Array
+from zarr.abc.store import ByteRequest, Store
 from zarr.codecs import ZstdCodec
-from zarr.core.buffer import Buffer
-from zarr.storage import WrapperStore
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import MemoryStore, WrapperStore
 
 from tasks import storage
 from tasks.settings import NightSettings
@@ -34,6 +37,7 @@ from tasks.types import NightPlan, Problem, Receipt, Shard, WorkItem
 QUALITY_METRICS = ("brightness", "contrast", "noise", "sharpness")
 PICTURE_COLUMNS = ("before_jpeg", "after_jpeg")
 MANIFEST_FORMAT = 1
+_MANIFEST_KEYS = frozenset({"camera", "night", "run", "shards", "frames", "coverage", "problems", "frames_url"})
 
 
 class StoreError(RuntimeError):
@@ -41,16 +45,29 @@ class StoreError(RuntimeError):
 
 
 class HashingStore(WrapperStore[Store]):
-    """Notes the sha256 and size of every object that passes through it into the store below."""
+    """A Zarr store whose whole objects go through `tasks.storage`, which retries and writes them atomically.
 
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
+    Notes the sha256 and size of every object written.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(storage.zarr_store(url))
+        self.url = url
         self.written: dict[str, tuple[str, int]] = {}
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Read an object, or a part of one."""
+        if byte_range is not None:
+            return await super().get(key, prototype, byte_range)
+        try:
+            return prototype.buffer.from_bytes(await asyncio.to_thread(storage.read, storage.join(self.url, key)))
+        except FileNotFoundError:
+            return None
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write an object, whole."""
         data = value.to_bytes()
-        await self._store.set(key, value)
+        await asyncio.to_thread(storage.write, storage.join(self.url, key), data)
         self.written[key] = (hashlib.sha256(data).hexdigest(), len(data))
 
 
@@ -60,16 +77,19 @@ def frames_url(run_url: str) -> str:
 
 
 def create_run(plan: NightPlan, settings: NightSettings, version: str) -> None:
-    """Lay out a run's Zarr group: shapes, codecs, time coordinate and provenance. Does nothing where it stands."""
+    """Lay out a run's Zarr group: shapes, codecs, time coordinate and provenance. Does nothing where it stands.
+
+    Nothing is ever deleted, so a second coordinator that lays out the same run meanwhile costs no shard.
+    """
     url = frames_url(plan.run_url)
     ready = storage.join(plan.run_url, "ready.json")
     if storage.exists(ready):
         return
     n, h, w, shard = plan.grid.slots, plan.height, plan.width, plan.shard_slots
+    objects: dict[str, Buffer] = {}
     group = zarr.create_group(
-        storage.zarr_store(url),
+        MemoryStore(objects),
         zarr_format=3,
-        overwrite=True,
         attributes={
             "title": f"{plan.camera.name}, night of {plan.night}, restored by LEDNet",
             "camera": plan.camera.id,
@@ -108,7 +128,12 @@ def create_run(plan: NightPlan, settings: NightSettings, version: str) -> None:
         },
     )
     times[:] = np.array([plan.grid.time_ns(i) for i in range(n)], np.int64)
-    # From here on the group is never laid out anew, so no shard can be lost.
+    with warnings.catch_warnings():
+        # Readers ask for consolidated metadata first; zarr warns that its form in format 3 is not in the standard yet.
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(MemoryStore(objects))
+    for key in sorted(objects, key=lambda k: (k.count("/"), k)):
+        storage.write(storage.join(url, key), objects[key].to_bytes())
     storage.write(ready, canonical_json({"shards": plan.shards, "slots": plan.planned_slots}))
 
 
@@ -121,24 +146,32 @@ def write_shard(item: WorkItem, shard: Shard, frames: NDArray[np.uint8]) -> tupl
     Raises:
         StoreError: if the block is not exactly one shard: smaller writes would lose each other's frames silently.
     """
-    store = HashingStore(storage.zarr_store(frames_url(item.run_url)))
-    # A night that is wholly black is not a missing one: zarr leaves out chunks of fill value unless told.
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        array = zarr.open_array(store, path="frames", mode="r+")
-        if (
-            array.shards is None
-            or shard.first % array.shards[0]
-            or frames.shape != (shard.count, *array.shape[1:])
-            or shard.count != min(array.shards[0], array.shape[0] - shard.first)
-        ):
-            raise StoreError(
-                f"{item.run_url}: slots {shard.first}+{shard.count} {frames.shape} are no whole shard of "
-                f"{array.shards} in {array.shape}; remove the run's folder and start again"
-            )
-        array[shard.first : shard.first + shard.count] = frames
+    store = HashingStore(frames_url(item.run_url))
+    array = _open_array(store, "frames")
+    if (
+        array.shards is None
+        or frames.dtype != np.uint8
+        or shard.first != shard.index * array.shards[0]
+        or frames.shape != (shard.count, *array.shape[1:])
+        or shard.count != min(array.shards[0], array.shape[0] - shard.first)
+    ):
+        raise StoreError(
+            f"{item.run_url}: slots {shard.first}+{shard.count} {frames.shape} are no whole shard of "
+            f"{array.shards} in {array.shape}; remove the run's folder and start again"
+        )
+    array[shard.first : shard.first + shard.count] = frames
     if len(store.written) != 1:
         raise StoreError(f"{item.run_url}: shard {shard.index} went into {len(store.written)} objects, not one")
     return next(iter(store.written.values()))
+
+
+def _open_array(store: HashingStore, path: str) -> Array[Any]:
+    """An array of a run that stands, for writing. A night that is wholly black is not a missing one: zarr leaves out
+    chunks of fill value unless told, and its global setting would be shared by all threads."""
+    try:
+        return zarr.open_array(store, path=path, mode="r+").with_config({"write_empty_chunks": True})
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise StoreError(f"{store.url}: not laid out ({error}); remove the run and start the night again") from error
 
 
 def shard_object(run_url: str, shard: int) -> str:
@@ -193,9 +226,36 @@ def read_receipt(run_url: str, shard: int) -> Receipt:
 
 
 def read_rows(run_url: str, shard: int, pictures: bool = False) -> pd.DataFrame:
-    """A shard's quality rows; with `pictures`, also the JPEGs of the slots that have them."""
-    table = pd.read_parquet(io.BytesIO(storage.read(receipt_url(run_url, shard, "parquet"))))
-    return table if pictures else table.drop(columns=list(PICTURE_COLUMNS))
+    """A shard's quality rows; with `pictures`, also the JPEGs of the slots that have them.
+
+    Raises:
+        StoreError: if they are missing or damaged.
+    """
+    url, receipt = (receipt_url(run_url, shard, suffix) for suffix in ("parquet", "json"))
+    table = _read_table(url, f"remove {receipt} and run the night again")
+    return table if pictures else table.drop(columns=list(PICTURE_COLUMNS), errors="ignore")
+
+
+def quality_url(run_url: str) -> str:
+    """Where a published run's quality rows stand."""
+    return storage.join(run_url, "quality.parquet")
+
+
+def read_quality(run_url: str) -> pd.DataFrame:
+    """All quality rows of a published run, none for a night without a frame. Raises StoreError if damaged."""
+    url = quality_url(run_url)
+    if not storage.exists(url):
+        return pd.DataFrame(columns=["slot", "time_ns"])
+    return _read_table(url, "remove the night's manifest.json and run the night again")
+
+
+def _read_table(url: str, next_step: str) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(io.BytesIO(storage.read(url)))
+    except (FileNotFoundError, ValueError, OSError) as error:
+        if isinstance(error, (storage.StorageError, PermissionError)):
+            raise
+        raise StoreError(f"{url}: no quality rows ({error}); {next_step}") from error
 
 
 def write_valid(run_url: str, slots: int, receipts: Iterable[Receipt]) -> int:
@@ -204,8 +264,7 @@ def write_valid(run_url: str, slots: int, receipts: Iterable[Receipt]) -> int:
     for receipt in receipts:
         for first, count in receipt.valid:
             valid[first : first + count] = True
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        zarr.open_array(storage.zarr_store(frames_url(run_url)), path="valid", mode="r+")[:] = valid
+    _open_array(HashingStore(frames_url(run_url)), "valid")[:] = valid
     return int(valid.sum())
 
 
@@ -234,6 +293,6 @@ def read_manifest(store: str, camera: str, night: str) -> dict[str, Any] | None:
         return None
     except ValueError as error:
         raise StoreError(f"{url}: not a manifest ({error}); remove it and run the night again") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != MANIFEST_FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") != MANIFEST_FORMAT or _MANIFEST_KEYS - set(manifest):
         raise StoreError(f"{url}: not a manifest of format {MANIFEST_FORMAT}; remove it and run the night again")
     return manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,10 @@ import av
 import av.error
 import cv2
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -24,6 +27,11 @@ from tasks.decode import FALLBACK_FPS, VideoError, open_video, pixels
 CRF = "18"
 PRESET = "veryfast"
 PREVIEW_CRF = "23"
+BT709 = 1
+"""The matrix, primaries and transfer curve of HD video, in FFmpeg's numbering."""
+TRANSPORT_STREAM = frozenset({"h264", "aac", "ac3", "eac3", "mp2", "mp3"})
+"""What an MPEG transport stream holds; FFmpeg tells it of the other containers only."""
+AAC_RATES = frozenset({8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000})
 
 
 def pixel_format(height: int, width: int) -> str:
@@ -33,7 +41,7 @@ def pixel_format(height: int, width: int) -> str:
 
 def encode_preview(pairs: Iterable[tuple[bytes, bytes]], fps: int) -> bytes | None:
     """JPEG pairs (before, after) -> an H.264 MP4 that shows them side by side; None for no pairs."""
-    frames = (np.hstack([_read_jpeg(before), _read_jpeg(after)]) for before, after in pairs)
+    frames = (np.hstack([read_jpeg(before), read_jpeg(after)]) for before, after in pairs)
     first = next(frames, None)
     if first is None:
         return None
@@ -44,48 +52,103 @@ def encode_preview(pairs: Iterable[tuple[bytes, bytes]], fps: int) -> bytes | No
         with av.open(str(path), "w", options={"movflags": "faststart"}) as out:
             stream = _add_h264(out, Fraction(fps), height, width, PREVIEW_CRF)
             for frame in chain([first], frames):
-                picture = np.ascontiguousarray(frame[:height, :width])
-                out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                out.mux(stream.encode(_yuv(np.ascontiguousarray(frame[:height, :width]), stream)))
             out.mux(stream.encode(None))
         return path.read_bytes()
 
 
-def _read_jpeg(data: bytes) -> NDArray[np.uint8]:
+def read_jpeg(data: bytes) -> NDArray[np.uint8]:
+    """JPEG bytes -> uint8 [h, w, 3], RGB."""
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]  # type: ignore[index,return-value]
 
 
 def _add_h264(out: OutputContainer, fps: Fraction, height: int, width: int, crf: str) -> VideoStream:
     stream = out.add_stream("libx264", rate=fps, options={"crf": crf, "preset": PRESET})
     stream.height, stream.width, stream.pix_fmt = height, width, pixel_format(height, width)
+    # Without these players guess the colours' matrix from the size, and guess wrong.
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = BT709
+    context.color_range = ColorRange.MPEG
     # One thread: x264's output depends on how many there are, and a stored preview must not.
-    stream.codec_context.thread_count = 1
+    context.thread_count = 1
     return stream
+
+
+def _yuv(picture: NDArray[np.uint8], stream: VideoStream) -> VideoFrame:
+    """An RGB picture as a frame for a stream from `_add_h264`, in its size and colours."""
+    return VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+        stream.width, stream.height, stream.pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+    )
 
 
 def restore_clip(source: Path, target: Path, restorer: Restorer, progress: Callable[[int, int], None]) -> int:
     """Restore one video file into another: same size, timestamps, frame rate and audio, as H.264.
 
-    The target appears when it is whole. `progress` is told (frames done, frames expected or 0).
+    Audio is copied, or turned into AAC where the target's container can't hold it as it is. Damage costs the frames
+    that it hit. The target appears when it is whole. `progress` is told (frames done, frames expected or 0).
 
     Returns:
         The number of frames.
 
     Raises:
         VideoError: if the source is no video, or no frame of it can be decoded.
+        FileNotFoundError: if the source, or the target's folder, is not there.
+        ValueError: if the target's name tells no container that holds H.264.
     """
+    if not target.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{target}: its folder {target.absolute().parent} is not there; make it first")
     temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix or '.mp4'}")
     try:
-        with (
-            open_video(f"file://{source.absolute()}") as (container, stream),
-            av.open(str(temporary), "w", format=None if target.suffix else "mp4") as out,
-        ):
+        with open_video(f"file://{source.absolute()}") as (container, stream), _open_target(temporary, target) as out:
             count = _transcode(container, stream, out, restorer, progress)
-        if count == 0:
-            raise VideoError(str(source), "no frame of it can be decoded")
+            if count == 0:
+                raise VideoError(str(source), "no frame of it can be decoded")
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     return count
+
+
+def _open_target(temporary: Path, target: Path) -> OutputContainer:
+    advice = f"{target}: no container for H.264; name it .mp4, .mov or .mkv"
+    try:
+        out = av.open(str(temporary), "w")
+    except ValueError as error:
+        raise ValueError(advice) from error
+    if not _holds(out, "h264"):
+        out.close()
+        raise ValueError(advice)
+    return out
+
+
+def _holds(out: OutputContainer, codec: str) -> bool:
+    return codec in (TRANSPORT_STREAM if out.format.name == "mpegts" else out.supported_codecs)
+
+
+class _Sound:
+    """One audio stream on its way into another file: copied, or turned into AAC where it can't be."""
+
+    def __init__(self, source: AudioStream, out: OutputContainer) -> None:
+        self.source, context = source, source.codec_context
+        self.copied = _holds(out, context.name) or _holds(out, context.codec.canonical_name)
+        if self.copied:
+            self.target = out.add_stream_from_template(source)
+        else:
+            rate = source.rate if source.rate in AAC_RATES else 48_000
+            self.target = out.add_stream("aac", rate=rate, layout="mono" if source.channels == 1 else "stereo")
+
+    def pass_on(self, packet: Any) -> list[Any]:
+        """A packet of the source -> packets for the target."""
+        if not self.copied:
+            return [p for frame in _decode(packet) for p in self.target.encode(frame)]
+        if packet.dts is None:  # the end of the source, not a part of it
+            return []
+        packet.stream = self.target
+        return [packet]
+
+    def end(self) -> list[Any]:
+        """What the target's encoder still holds."""
+        return [] if self.copied else self.target.encode(None)
 
 
 def _transcode(
@@ -98,37 +161,43 @@ def _transcode(
     rate = stream.average_rate or stream.guessed_rate or Fraction(FALLBACK_FPS)
     base = stream.time_base or Fraction(1, 90_000)
     video: VideoStream | None = None
-    copies: dict[int, Any] = {a.index: out.add_stream_from_template(a) for a in container.streams.audio}
+    sounds = {a.index: _Sound(a, out) for a in container.streams.audio if a.codec_context is not None}
     held: list[Any] = []  # audio that comes before the first frame, when the output's video stream is not yet known
     count, last = 0, -1
-    for packet in container.demux():
-        if packet.stream.index in copies:
-            if packet.dts is not None:
-                held.append(packet)
-        elif packet.stream.index == stream.index:
+    for packet in _packets(container, [stream, *(s.source for s in sounds.values())]):
+        if packet.stream.index in sounds:
+            held += sounds[packet.stream.index].pass_on(packet)
+        else:
             for frame in _decode(packet):
                 shown = pixels(frame)
                 if video is None:
                     video = _add_h264(out, rate, shown.shape[0], shown.shape[1], CRF)
                     video.codec_context.time_base = base
                     video.codec_context.thread_count = 0
-                restored = av.VideoFrame.from_ndarray(restorer.restore(shown[None])[0], format="rgb24")
                 # Timestamps must rise; a frame without one follows its predecessor at the stream's pace.
                 pts = frame.pts if frame.pts is not None else last + max(1, round(1 / (rate * base)))
                 if pts <= last and count:
                     continue
-                restored.pts, restored.time_base, last = pts, base, pts
+                restored = _yuv(restorer.restore(shown[None])[0], video)
+                restored.pts, restored.time_base, restored.duration, last = pts, base, frame.duration, pts
                 out.mux(video.encode(restored))
                 count += 1
                 progress(count, stream.frames)
         if video is not None:
-            for audio in held:
-                audio.stream = copies[audio.stream.index]
-                out.mux(audio)
-            held.clear()
+            out.mux(held)
+            held = []
     if video is not None:
         out.mux(video.encode(None))
+        out.mux([p for sound in sounds.values() for p in sound.end()])
     return count
+
+
+def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
+    """The packets of some streams, up to where the file can be read."""
+    try:
+        yield from container.demux(*streams)
+    except (av.error.FFmpegError, OSError):
+        return  # a file that ends early is restored up to there
 
 
 def _decode(packet: Any) -> list[Any]:

@@ -196,7 +196,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_a_hundredth(
 def test_stages_follow_each_other_at_their_shares_of_the_steps() -> None:
     settings = TrainSettings(steps=100)
     starts = [next(i for i in range(200) if stage_at(i, settings) is stage) for stage in settings.stages]
-    assert starts == pytest.approx([0, 55, 80], abs=1)
+    assert starts == pytest.approx([0, *(100 * s.until for s in settings.stages[:-1])], abs=1)
     assert stage_at(1_000, settings) is settings.stages[-1]
 
 

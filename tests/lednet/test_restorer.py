@@ -1,0 +1,149 @@
+"""The Restorer: frames in and out, batches, tiles, precision, refusals."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lednet import LEDNet, Restorer
+from lednet import checkpoint as checkpoints
+from lednet.restorer import TILE_GRID, TILE_OVERLAP, choose_device, tile_starts
+
+SHIPPED = checkpoints.SHIPPED / "small.safetensors"
+
+
+def night(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Dark, noisy frames with structure at several scales."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    scene = 40 + 25 * np.sin(x / 37) * np.cos(y / 23) + 20 * ((x // 48 + y // 48) % 2)
+    frames = scene[None, :, :, None] * rng.uniform(0.6, 1.0, (count, 1, 1, 3)) + rng.normal(0, 4, (count, height, width, 3))
+    return frames.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> LEDNet:
+    """A network whose heads do something."""
+    torch.manual_seed(3)
+    net = LEDNet("small")
+    for head in (net.head, net.side_head, net.light.curve, net.light.hint):
+        torch.nn.init.normal_(head.weight, std=0.02)
+    return net
+
+
+@pytest.mark.parametrize("size", [(16, 16), (45, 67), (1, 1), (9, 200), (120, 160)])
+def test_frames_come_back_in_the_size_and_type_they_came_in(model: LEDNet, size: tuple[int, int]) -> None:
+    frames = night(2, *size)
+    restored = Restorer(model, device="cpu").restore(frames)
+    assert restored.shape == frames.shape
+    assert restored.dtype == np.uint8
+
+
+def test_no_frames_give_no_frames(model: LEDNet) -> None:
+    assert Restorer(model, device="cpu").restore(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0, 32, 32, 3)
+
+
+def test_a_frame_is_restored_the_same_alone_and_in_a_batch(model: LEDNet) -> None:
+    frames = night(3, 64, 80)
+    restorer = Restorer(model, device="cpu")
+    together = restorer.restore(frames)
+    alone = np.concatenate([restorer.restore(f[None]) for f in frames])
+    assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1
+
+
+def test_a_batch_larger_than_the_memory_bound_is_split_without_changing_the_result(model: LEDNet) -> None:
+    frames = night(4, 64, 64)
+    whole, split = Restorer(model, device="cpu"), Restorer(model, device="cpu")
+    split.pixels_at_once = 64 * 64
+    assert np.abs(whole.restore(frames).astype(int) - split.restore(frames).astype(int)).max() <= 1
+
+
+def test_the_given_frames_are_not_changed(model: LEDNet) -> None:
+    frames = night(1, 32, 32)
+    kept = frames.copy()
+    Restorer(model, device="cpu").restore(frames)
+    assert np.array_equal(frames, kept)
+
+
+@pytest.mark.parametrize("frames", [
+    np.zeros((1, 32, 32, 3), np.float32), np.zeros((32, 32, 3), np.uint8), np.zeros((1, 32, 32, 4), np.uint8),
+])  # fmt: skip
+def test_anything_but_uint8_rgb_frames_is_refused(model: LEDNet, frames: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        Restorer(model, device="cpu").restore(frames)
+
+
+def test_a_tiled_frame_agrees_with_the_whole_one() -> None:
+    frames = night(1, 400, 720)
+    whole, tiled = Restorer("small", device="cpu"), Restorer("small", device="cpu")
+    tiled.pixels_at_once = 320 * 320
+    difference = np.abs(whole.restore(frames).astype(int) - tiled.restore(frames).astype(int))
+    assert difference.mean() < 1
+    assert difference.max() <= 6
+
+
+def test_tiles_know_the_light_of_the_whole_frame() -> None:
+    frames = np.concatenate([night(1, 384, 384), night(1, 384, 384) // 8], axis=2)
+    whole, tiled = Restorer("small", device="cpu"), Restorer("small", device="cpu")
+    tiled.pixels_at_once = 384 * 384
+    difference = whole.restore(frames).astype(int) - tiled.restore(frames).astype(int)
+    assert np.abs(difference[:, :, :192]).mean() < 1
+    assert np.abs(difference[:, :, -192:]).mean() < 1
+
+
+@pytest.mark.parametrize("length", [100, 256, 257, 700, 1080, 3840])
+def test_tiles_cover_an_axis_and_share_their_overlap(length: int) -> None:
+    tile = 256
+    starts = tile_starts(length, tile)
+    ends = [min(start + tile, length) for start in starts]
+    assert starts[0] == 0
+    assert ends[-1] == length
+    assert all(start % TILE_GRID == 0 for start in starts)
+    assert all(end - start >= min(TILE_OVERLAP, length) for start, end in zip(starts[1:], ends, strict=False))
+
+
+def test_bf16_agrees_with_fp32_within_a_level_on_average() -> None:
+    frames = night(1, 128, 192)
+    exact = Restorer("small", device="cpu", precision="fp32").restore(frames)
+    short = Restorer("small", device="cpu", precision="bf16").restore(frames)
+    assert np.abs(exact.astype(int) - short.astype(int)).mean() < 1
+
+
+def test_the_shipped_checkpoint_is_named_and_brightens_a_dark_frame() -> None:
+    restorer = Restorer("small", device="cpu")
+    frames = night(1, 128, 192) // 2
+    assert restorer.name == "small"
+    assert restorer.sha256 == checkpoints.read_card(SHIPPED).sha256
+    assert restorer.restore(frames).mean() > 1.5 * frames.mean()
+
+
+def test_the_shipped_checkpoint_is_below_8_mb() -> None:
+    assert SHIPPED.stat().st_size < 8e6
+
+
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(checkpoints.CheckpointError, match=r"nothing\.safetensors"):
+        Restorer(tmp_path / "nothing.safetensors")
+
+
+def test_unknown_precision_and_missing_devices_are_refused(model: LEDNet) -> None:
+    with pytest.raises(ValueError, match="fp12"):
+        Restorer(model, precision="fp12")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no CUDA device"):
+            choose_device("cuda")
+
+
+@pytest.mark.gpu
+def test_a_gpu_agrees_with_the_cpu_within_a_level_on_average() -> None:
+    frames = night(2, 360, 640)
+    cpu = Restorer("small", device="cpu").restore(frames)
+    gpu = Restorer("small", device="cuda").restore(frames)
+    assert np.abs(cpu.astype(int) - gpu.astype(int)).mean() < 1
+
+
+@pytest.mark.gpu
+def test_a_gpu_restores_1080p_frames_whose_rows_exceed_the_kernel_grid() -> None:
+    frames = night(40, 1080, 1920)
+    assert Restorer("small", device="cuda", memory_mb=60_000).restore(frames).shape == frames.shape

@@ -1,0 +1,178 @@
+"""What the tests of a night's way share: small footage, a camera, an untrained model, and an S3 server of our own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import boto3
+import numpy as np
+import pytest
+import s3fs
+import torch
+from moto.server import ThreadedMotoServer
+from numpy.typing import NDArray
+
+from lednet import checkpoint
+from lednet.model import LEDNet, LEDNetConfig
+from tasks import storage, store
+from tasks.enhance import enhance_item
+from tasks.plan import plan_night
+from tasks.publish import publish
+from tasks.settings import NightSettings
+from tasks.types import Camera, CameraNight, ItemResult, NightPlan, Segment
+
+HEIGHT, WIDTH = 48, 64
+FPS = 10
+NIGHT = "2026-01-15"
+START_NS = 1_768_514_400_000_000_000
+"""2026-01-15 22:00 UTC."""
+SHARD = 4
+"""Slots in a shard."""
+CAMERA = Camera(
+    "pit", "Pit", "outdoor", "UTC", "pit/%Y-%m-%d/%H%M%S.*", Fraction(5), "22:00", "22:00:07.400".split(".")[0]
+)
+"""A night of 35 slots: eight whole shards and a short one."""
+
+Frames = NDArray[np.uint8]
+
+
+def pictures(count: int, height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> Frames:
+    """Dark frames that all differ: a bright bar wanders over a smooth ground."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    ground = 20 + 15 * np.sin(x / 9 + seed) + 10 * np.cos(y / 7)
+    frames = np.repeat(ground[None, :, :, None], count, 0) * rng.uniform(0.5, 1, 3)
+    for k in range(count):
+        left = (7 * k + 11 * seed) % (width - 6)
+        frames[k, 4 : height - 4, left : left + 6] += 60 + 2 * k
+    return frames.clip(0, 255).astype(np.uint8)
+
+
+def write_clip(
+    path: Path,
+    frames: Frames,
+    fps: int = FPS,
+    *,
+    times: list[int] | None = None,
+    base: Fraction = Fraction(1, 1000),
+    gop: int = 5,
+    tone: str | None = None,
+    sample_rate: int = 48_000,
+) -> Path:
+    """Write frames as H.264, at their own `times` (in units of `base`) if given, with a tone of some audio codec."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = frames.shape[1:3]
+    even = height % 2 == 0 and width % 2 == 0
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=fps, options={"crf": "12", "preset": "ultrafast", "g": str(gop)})
+        video.height, video.width, video.pix_fmt = height, width, "yuv420p" if even else "yuv444p"
+        video.codec_context.thread_count = 1
+        if times is not None:
+            video.codec_context.time_base = base
+        sound = out.add_stream(tone, rate=sample_rate, layout="mono") if tone else None
+        for k, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = times[k], base
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        if sound is not None:
+            first = times[0] * base if times else Fraction(0)
+            samples = int(len(frames) / fps * sample_rate)
+            wave = (8000 * np.sin(np.arange(samples) * 2 * np.pi * 440 / sample_rate)).astype(np.int16)
+            for begin in range(0, samples, 1024):
+                block = av.AudioFrame.from_ndarray(wave[None, begin : begin + 1024], format="s16", layout="mono")
+                block.sample_rate, block.time_base = sample_rate, Fraction(1, sample_rate)
+                block.pts = begin + int(first * sample_rate)
+                out.mux(sound.encode(block))
+            out.mux(sound.encode(None))
+    return path
+
+
+def decode(path: Path) -> tuple[list[Fraction], Frames]:
+    """Times and frames of a video file, by PyAV alone."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    times = [Fraction(f.pts or 0) * (f.time_base or 0) for f in frames]
+    return times, np.stack([f.to_ndarray(format="rgb24") for f in frames])
+
+
+def save_checkpoint(folder: Path) -> str:
+    """The least LEDNet there is, untrained, as a checkpoint; the same at every call."""
+    torch.manual_seed(0)
+    model = LEDNet(LEDNetConfig((32, 32, 32), (1, 1, 1), 1, (1, 1), axis_window=8))
+    checkpoint.save(folder / "tiny.safetensors", model, half=False, training={}, validation={})
+    return str(folder / "tiny.safetensors")
+
+
+def small_settings(weights: str) -> NightSettings:
+    """Settings that cut a small night into many shards, and those into several work items."""
+    return NightSettings(
+        checkpoint=weights, shard_mb=1, shard_least=SHARD, shard_most=SHARD, item_slots=12, preview_pictures=8,
+        preview_width=48, queue_batches=2,
+    )  # fmt: skip
+
+
+def film(archive: Path) -> dict[str, Path]:
+    """The night's footage: two seconds, a gap of two, then three seconds in two files, ending before the night does."""
+    folder = archive / "pit" / NIGHT
+    return {
+        name: write_clip(folder / name, pictures(count, seed=seed))
+        for seed, (name, count) in enumerate({"220000.mp4": 20, "220004.mp4": 20, "220006.mp4": 9}.items())
+    }
+
+
+def plan(archive: str, store_url: str, settings: NightSettings, camera: Camera = CAMERA) -> NightPlan:
+    return plan_night(camera, NIGHT, archive, store_url, settings)
+
+
+def enhance(planned: NightPlan, settings: NightSettings) -> list[ItemResult]:
+    """Lay a run out and do its work items, as the flow does."""
+    store.create_run(planned, settings, "0")
+    return [enhance_item(item, settings) for item in planned.items]
+
+
+def run_night(archive: str, store_url: str, settings: NightSettings, camera: Camera = CAMERA) -> CameraNight:
+    """Plan, enhance and publish."""
+    planned = plan(archive, store_url, settings, camera)
+    enhance(planned, settings)
+    return publish(planned, store_url, settings)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let retries come at once."""
+    monkeypatch.setattr("tasks.storage.time.sleep", lambda _: None)
+
+
+@contextmanager
+def s3_bucket() -> Iterator[str]:
+    """URL of a bucket on an S3 server of our own, which the environment names."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [n for n in os.environ if n.startswith("AWS_")]:
+            environment.delenv(name)
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "tests")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        # Instances are cached by their arguments, among which the environment is not.
+        s3fs.S3FileSystem.clear_instance_cache()
+        boto3.client("s3").create_bucket(Bucket="mine")
+        try:
+            yield "s3://mine"
+        finally:
+            s3fs.S3FileSystem.clear_instance_cache()
+            server.stop()
