@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,8 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
+
+from tasks.nights import night_date
 
 if TYPE_CHECKING:
     from tasks.estimate import Estimate
@@ -36,6 +38,7 @@ console = Console(stderr=True)
 log = logging.getLogger("lednet")
 
 DONE, FAILED, PARTIAL = 0, 1, 2
+WIDE = 160
 
 Night = Annotated[str, typer.Argument(help="Local date on which the night starts, YYYY-MM-DD; `last` for yesterday's.")]
 SiteFile = Annotated[str, typer.Option("--site", envvar="LEDNET_SITE", help="cameras.toml, as a path or URL.")]
@@ -72,10 +75,10 @@ DemoFolder = Annotated[Path, typer.Argument(help="Where to put the demo's archiv
 
 @app.command()
 def demo(folder: DemoFolder = Path("demo")) -> None:
-    """The main job on an embedded sample: two drawn cameras, one night, ending with a report."""
+    """The main job on a drawn sample; ends by naming the report."""
     from flows.demo import run_demo
 
-    raise typer.Exit(run_demo(folder, console))
+    raise typer.Exit(run_demo(folder))
 
 
 @app.command()
@@ -86,7 +89,7 @@ def clip(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Restore one video file: same size, frame rate, duration and sound."""
+    """Restore one video file; keeps size, rate, length and sound."""
     from rich.progress import Progress
 
     from lednet import Restorer
@@ -120,11 +123,14 @@ def plan(
     camera: CameraIds = None,
     as_json: Json = False,
 ) -> None:
-    """What would run: segments, gaps, slots, gigabytes, hours at this machine's measured rate. Writes nothing."""
+    """What a night would take: gaps, gigabytes, hours.
+
+    Hours are at the rate measured on one frame of each camera on this machine. Writes nothing.
+    """
     from tasks.site import read_site
 
     described = read_site(site)
-    estimates, nothing = _estimates(described, checked_night(night), archive, store, camera)
+    estimates, nothing = _estimates(described, night_date(night), archive, store, camera)
     if as_json:
         typer.echo(json.dumps({"cameras": [asdict(e) for e in estimates], "without_footage": nothing}))
     else:
@@ -181,7 +187,7 @@ def _show_plan(estimates: Sequence[Estimate], nothing: dict[str, str]) -> None:
             f"{e.frames_per_s:.2f}",
             f"{e.hours:.2f}",
         )
-    out = Console()
+    out = screen()
     out.print(table)
     hours = sum(e.hours for e in estimates)
     ready = datetime.now() + timedelta(hours=hours)
@@ -201,12 +207,15 @@ def enhance(
     report: Annotated[bool, typer.Option(help="Write the night's report as well.")] = True,
     as_json: Json = False,
 ) -> None:
-    """The overnight job. Resumes by itself: run it again after any interruption."""
+    """The overnight job; run it again to resume.
+
+    Exit code 0: every camera's night is published. 2: some are not, or files were quarantined. 1: none is.
+    """
     from tasks.site import read_site
 
     if scheduler:
         os.environ["LEDNET_SCHEDULER"] = scheduler
-    night = checked_night(night)
+    night = night_date(night)
     read_site(site).select(camera)  # bad input is told before any server starts
     outcomes, report_url = run_night(night, site, archive, store, camera, report=report)
     if as_json:
@@ -255,30 +264,23 @@ def show_outcomes(outcomes: Sequence[CameraNight], report_url: str) -> None:
         table.add_column(name)
     for o in outcomes:
         table.add_row(o.camera, o.status, str(o.frames), f"{o.coverage:.1%}", str(o.quarantined), o.reason)
-    out = Console()
+    out = screen()
     out.print(table)
     if all(o.status == "already published" for o in outcomes):
         out.print("Everything was published already; nothing was done.")
     if report_url:
-        out.print("report", report_url, soft_wrap=True)
-
-
-def published_run(manifest_url: str) -> str:
-    """Where the frames of a published night stand."""
-    from tasks import storage
-
-    return str(json.loads(storage.read(manifest_url))["frames_url"])
+        out.print("report", report_url)
 
 
 @app.command()
 def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store", as_json: Json = False) -> None:
-    """Write the report of a night anew, from what the store holds."""
+    """Write a night's report anew from the store."""
     from flows import engine
 
     with engine.prefect_server():
         from flows.evaluate import evaluate
 
-        url = evaluate(checked_night(night), site, store)
+        url = evaluate(night_date(night), site, store)
     emit(as_json, {"report": url}, f"report {url}")
 
 
@@ -289,10 +291,10 @@ def status(
     camera: CameraIds = None,
     as_json: Json = False,
 ) -> None:
-    """What is done and what is under way, read from the store."""
+    """What is done and what is under way."""
     from tasks.status import list_nights
 
-    nights = list_nights(store, checked_night(night) if night else None, camera)
+    nights = list_nights(store, night_date(night) if night else None, camera)
     if as_json:
         typer.echo(json.dumps([asdict(n) for n in nights]))
         return
@@ -309,12 +311,12 @@ def status(
             f"{n.coverage:.1%}",
             str(n.problems),
         )
-    Console().print(table if nights else f"{store}: holds no nights")
+    screen().print(table if nights else f"{store}: holds no nights")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def train(context: typer.Context) -> None:
-    """Train LEDNet on pairs synthesised from sharp clips (`lednet train --help`)."""
+    """Train on sharp clips (`lednet train --help`)."""
     from lednet.train import main as train_main
 
     raise typer.Exit(train_main(context.args))
@@ -322,20 +324,15 @@ def train(context: typer.Context) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def bench(context: typer.Context) -> None:
-    """How fast this machine restores: frames/s per size and resolution (`lednet bench --help`)."""
+    """Frames/s of this machine (`lednet bench --help`)."""
     from lednet.bench import main as bench_main
 
     raise typer.Exit(bench_main(context.args))
 
 
-def checked_night(night: str) -> str:
-    """A night's date as YYYY-MM-DD. Raises ValueError for anything else."""
-    if night == "last":
-        return (date.today() - timedelta(days=1)).isoformat()
-    try:
-        return date.fromisoformat(night).isoformat()
-    except ValueError:
-        raise ValueError(f"night {night!r}: not a date; write YYYY-MM-DD, or last") from None
+def screen() -> Console:
+    """Standard output for people; wide where it is no terminal, so that a log keeps whole tables."""
+    return Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=WIDE, soft_wrap=True)
 
 
 def emit(as_json: bool, data: dict[str, Any], words: str) -> None:

@@ -11,28 +11,32 @@ from pathlib import Path
 from rich.console import Console
 
 from flows import cli
-from tasks import storage
+from tasks import storage, store
 from tasks.demo import build_demo_archive
+from tasks.sheet import before_after
 
 log = logging.getLogger("lednet")
 
 
-def run_demo(folder: Path, console: Console) -> int:
+def run_demo(folder: Path) -> int:
     """Run the demo in a folder; returns 0 when every camera's night is published and the report is written."""
     log.info("filming two drawn cameras by night into %s", folder / "archive")
     sample = build_demo_archive(folder / "archive")
     log.info("enhancing the night of %s", sample.night)
     truths = {camera: storage.normalise(str(path)) for camera, path in sample.truth.items()}
-    store = folder / "store"
+    store_url = storage.normalise(str(folder / "store"))
     outcomes, report = cli.run_night(
-        sample.night, str(sample.cameras_toml), str(sample.archive), str(store), None, report=True, truths=truths
+        sample.night, str(sample.cameras_toml), str(sample.archive), store_url, None, report=True, truths=truths
     )
     cli.show_outcomes(outcomes, "")
-    out = Console()
-    for outcome in outcomes:
-        if outcome.manifest_url:
-            run = cli.published_run(outcome.manifest_url)
-            out.print(f"frames  {outcome.camera:10}", run, soft_wrap=True)
+    manifests = [m for o in outcomes if (m := store.read_manifest(store_url, o.camera, sample.night)) is not None]
+    out = Console(soft_wrap=True)
+    for manifest in manifests:
+        out.print(f"frames of {manifest['camera']['id']:10}", manifest["frames_url"])
+    picture = before_after(manifests)
+    if picture is not None:
+        storage.write(storage.normalise(str(folder / "before_after.jpg")), picture)
+        out.print("before and after     ", folder / "before_after.jpg")
     out.print("The broken file is part of the demo: it is quarantined, the rest of its camera's night is restored.")
-    out.print("report ", report, soft_wrap=True)
-    return cli.DONE if all(o.manifest_url for o in outcomes) else cli.FAILED
+    out.print("report               ", report)
+    return cli.DONE if len(manifests) == len(outcomes) else cli.FAILED

@@ -21,6 +21,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 from flows import engine
 from lednet import __version__
 from tasks import storage, store
+from tasks.nights import night_date
 from tasks.plan import NothingToDoError, plan_night
 from tasks.publish import publish, summary
 from tasks.settings import NightSettings
@@ -40,12 +41,12 @@ def enhance_night(
     """Enhance one night of a site.
 
     Args:
-        night: local date on which the night starts, YYYY-MM-DD.
+        night: local date on which the night starts, YYYY-MM-DD; `last` for the one that began yesterday.
         site: path or URL of cameras.toml.
         archive, store_url: where the footage is and where results go, as paths or URLs.
         cameras: ids of the cameras to do; all by default.
     """
-    described = read_site(site)
+    described, night = read_site(site), night_date(night)
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
     outcomes: list[CameraNight] = []
     running: list[tuple[NightPlan, Futures]] = []

@@ -12,6 +12,7 @@ from prefect.artifacts import create_link_artifact
 
 from tasks import storage, store
 from tasks.evaluate import against_truth
+from tasks.nights import night_date
 from tasks.publish import summary
 from tasks.report import Truth, write_report
 from tasks.site import read_site
@@ -25,13 +26,13 @@ def evaluate(
     """Write the report of a night; returns its URL.
 
     Args:
-        night: local date on which the night starts, YYYY-MM-DD.
+        night: local date on which the night starts, YYYY-MM-DD; `last` for the one that began yesterday.
         site: path or URL of cameras.toml.
         store_url: where results are, as a path or URL.
         outcomes: what `enhance_night` returned; by default what the store says of the site's cameras.
         truths: camera id -> URL of its true frames, where those are known.
     """
-    described, store_url = read_site(site), storage.normalise(store_url)
+    described, night, store_url = read_site(site), night_date(night), storage.normalise(store_url)
     known = {camera.id: camera for camera in described.cameras}
     outcomes = outcomes or [stored_outcome(store_url, camera, night) for camera in known]
     figures = {}

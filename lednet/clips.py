@@ -32,6 +32,9 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".gif", ".mpg")
 HIGH_SPEED_FPS = 120.0
 """From this rate on, consecutive frames are close enough that their average is blur and not ghosts."""
 
+MOST_SHRINK, MOST_SHRINK_OF_BURSTS = 5, 2
+"""How far frames are shrunk at most before a crop is taken."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -122,20 +125,25 @@ class PairSampler:
     def _integer(self, high: int) -> int:
         return int(torch.randint(high, (1,), generator=self.generator, device=self.generator.device))
 
-    def _crop(self, clip: Clip, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """One random crop: (blurred linear light, sharp sRGB), each [3, height, width]."""
-        shown = clip.frames.shape[2:]
-        # Some crops come from the frame shrunk to a half or a quarter: more of the scene in view, up to all of it, from
-        # which alone it can be told how dark the night is; cleaner labels too. Bursts of quarters would cost too much.
-        shrinks = [
-            s for s in ((1, 2) if clip.high_speed else (1, 2, 4)) if shown[0] >= s * height and shown[1] >= s * width
-        ]
-        shrink = shrinks[self._integer(len(shrinks))] if shrinks else 1
+    def _shrink(self, shown: tuple[int, int], height: int, width: int) -> int:
+        """How many times to shrink the frame before cropping: every other time as far as it goes, else anything.
+
+        A restorer is given whole frames, and only a whole frame tells how dark the night is; fine detail is learnt from
+        the crops that are not shrunk.
+        """
+        most = max(1, min(MOST_SHRINK, shown[0] // height, shown[1] // width))
+        return most if self._integer(2) else 1 + self._integer(most)
+
+    def _crop(self, clip: Clip, height: int, width: int) -> tuple[Tensor, Tensor, bool]:
+        """One random crop: (blurred linear light, sharp sRGB), each [3, height, width]; whether it is unmoved."""
+        shown = (clip.frames.shape[2], clip.frames.shape[3])
+        shrink = self._shrink(shown, height, width)
         height, width = shrink * height, shrink * width
         y, x = self._integer(max(shown[0] - height, 0) + 1), self._integer(max(shown[1] - width, 0) + 1)
         boost = draw(self.recipe.highlight_boost, (1, 1, 1), self.generator)
-        reach = 2 + self._integer(6) if clip.high_speed else 0  # bursts of 5 to 15 frames, fewer of a shorter clip
-        reach = min(reach, (clip.frames.shape[0] - 1) // 2)
+        # Bursts of 5 to 15 frames, fewer of a shorter clip; shrunk further, their motion is gone, and stills will do.
+        burst = clip.high_speed and shrink <= MOST_SHRINK_OF_BURSTS
+        reach = min(2 + self._integer(6), (clip.frames.shape[0] - 1) // 2) if burst else 0
         centre = reach + self._integer(clip.frames.shape[0] - 2 * reach)
         window = clip.frames[centre - reach : centre + reach + 1, :, y : y + height, x : x + width].float() / 255
         short = (0, width - window.shape[-1], 0, height - window.shape[-2])
@@ -144,20 +152,20 @@ class PairSampler:
         linear = average_burst(window, boost)
         if shrink > 1:  # in linear light, as a sensor of larger pixels would
             label = linear_to_srgb(functional.avg_pool2d(srgb_to_linear(window[reach]), shrink))
-            return functional.avg_pool2d(linear, shrink), label.clamp(0, 1)
-        return linear, window[reach]
+            return functional.avg_pool2d(linear, shrink), label.clamp(0, 1), not burst
+        return linear, window[reach], not burst
 
     def sample(self, batch: int, height: int, width: int) -> tuple[Tensor, Tensor]:
         """A batch of pairs: (degraded, label), each float [batch, 3, height, width] sRGB in [0, 1]."""
         blurred, labels, still = [], [], []
         for _ in range(batch):
             clip = self.clips[self._integer(len(self.clips))]
-            linear, label = self._crop(clip, height, width)
+            linear, label, unmoved = self._crop(clip, height, width)
             flip, turn = self._integer(2), self._integer(2)
             dims = [d for d, on in ((-1, flip), (-2, turn)) if on]
             blurred.append(linear.flip(dims))
             labels.append(label.flip(dims))
-            still.append(not clip.high_speed)
+            still.append(unmoved)
         linear_batch, label_batch = torch.stack(blurred), torch.stack(labels)
         length = draw(self.recipe.shake_px, (batch,), self.generator)
         length = length * torch.tensor(still, device=length.device)

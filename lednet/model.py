@@ -42,7 +42,11 @@ class LEDNetConfig:
     decoder_blocks: tuple[int, int]
     """Axial blocks after the fusion at 1/2 and at 1/4."""
     axis_window: int = 64
-    """Most tokens along an axis that one token attends to, at every scale."""
+    """Most tokens along an axis that one token attends to, at every scale; a multiple of 4."""
+
+    def __post_init__(self) -> None:
+        if self.axis_window < 4 or self.axis_window % 4:
+            raise ValueError(f"axis_window must be a multiple of 4 from 4 up, not {self.axis_window}")
 
     def to_dict(self) -> dict[str, Any]:
         """The shape as plain values, for a card."""
@@ -73,6 +77,18 @@ class Restoration(NamedTuple):
     """The global statistics that steered the pass: of light, then of fusion, coarse to fine; each [n, c, 1, 1]."""
 
 
+Core = tuple[slice, slice]
+"""The part of a tile, (rows, columns) in pixels, that its share of the frame's statistics is taken from."""
+
+
+def frame_average(features: Tensor, scale: int, core: Core | None) -> Tensor:
+    """Mean of [n, c, h, w] features at 1/scale of the frame, over `core` or over all: [n, c, 1, 1]."""
+    if core is not None:
+        ys, xs = (slice(s.start // scale, -(-s.stop // scale)) for s in core)
+        features = features[:, :, ys, xs]
+    return features.mean((2, 3), keepdim=True)
+
+
 class SelectiveFusion(nn.Module):
     """Selective kernel fusion of decoder and encoder features of one scale.
 
@@ -81,8 +97,9 @@ class SelectiveFusion(nn.Module):
     Zamir et al., ECCV 2020).
     """
 
-    def __init__(self, channels: int, reduction: int = 8, least: int = 8) -> None:
+    def __init__(self, channels: int, scale: int = 1, reduction: int = 8, least: int = 8) -> None:
         super().__init__()
+        self.scale = scale
         hidden = max(channels // reduction, least)
         self.from_decoder = nn.Conv2d(channels, channels, 1)
         self.from_encoder = nn.Conv2d(channels, channels, 1)
@@ -94,11 +111,13 @@ class SelectiveFusion(nn.Module):
         z = self.reduce(pooled)
         return torch.stack([expand(z) for expand in self.expand]).float().softmax(0).to(pooled.dtype)
 
-    def forward(self, decoder: Tensor, encoder: Tensor, pooled: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, decoder: Tensor, encoder: Tensor, pooled: Tensor | None = None, core: Core | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Fuse two [n, c, h, w] maps. With `pooled` given, use it in place of this input's own frame average."""
         d, e = self.from_decoder(decoder), self.from_encoder(encoder)
         if pooled is None:
-            pooled = (d + e).mean((2, 3), keepdim=True)
+            pooled = frame_average(d + e, self.scale, core)
         keep_decoder, keep_encoder = self.weights(pooled)
         return keep_decoder * d + keep_encoder * e, pooled
 
@@ -122,10 +141,12 @@ class GlobalLight(nn.Module):
             assert last.bias is not None
             nn.init.zeros_(last.bias)
 
-    def forward(self, features: Tensor, pooled: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        self, features: Tensor, pooled: Tensor | None = None, core: Core | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """[n, c, h, w] -> (gain [n, 3, 1, 1], power [n, 3, 1, 1], features with the hint, pooled), curve in fp32."""
         if pooled is None:
-            pooled = features.mean((2, 3), keepdim=True)
+            pooled = frame_average(features, SIDE_SCALE, core)
         z = self.mlp(pooled)
         gain, power = self.curve(z).float().chunk(2, dim=1)
         return gain.exp(), power.exp() / LIFT_GAMMA, features + self.hint(z), pooled
@@ -183,12 +204,12 @@ class LEDNet(nn.Module):
         self.light = GlobalLight(c3)
         self.side_head = nn.Conv2d(c3, 3, 3, padding=1)
         self.middle = blocks(c3, size.middle_blocks)
-        self.fusion3 = SelectiveFusion(c3)
+        self.fusion3 = SelectiveFusion(c3, 8)
         self.up2 = Upsample(c3, c2)
-        self.fusion2 = SelectiveFusion(c2)
+        self.fusion2 = SelectiveFusion(c2, 4)
         self.decoder2 = blocks(c2, size.decoder_blocks[1])
         self.up1 = Upsample(c2, c1)
-        self.fusion1 = SelectiveFusion(c1)
+        self.fusion1 = SelectiveFusion(c1, 2)
         self.decoder1 = blocks(c1, size.decoder_blocks[0])
         self.head = nn.Conv2d(c1, 2 * 3 * 4, 3, padding=1)
         for last in (self.head, self.side_head):
@@ -196,11 +217,12 @@ class LEDNet(nn.Module):
             assert last.bias is not None
             nn.init.zeros_(last.bias)
 
-    def restore(self, x: Tensor, pooled: list[Tensor] | None = None) -> Restoration:
+    def restore(self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> Restoration:
         """One pass over [n, 3, h, w] in [0, 1], h and w from 16 px up, any size.
 
         Args:
-            pooled: the statistics of another pass, to restore a tile as part of the frame that it was cut from.
+            pooled: the statistics of another pass, or the first few of them, to restore a tile as part of its frame.
+            core: the part of this tile to take the other statistics from; all of it by default.
 
         Raises:
             ValueError: if the input is not a batch of RGB images or a side is below 16 px.
@@ -214,14 +236,14 @@ class LEDNet(nn.Module):
         e1 = self.encoder1(self.stem(F.pixel_unshuffle(torch.cat([x, lift(x)], 1), 2)))
         e2 = self.encoder2(self.down1(e1))
         e3 = self.encoder3(self.down2(e2))
-        given: Sequence[Tensor | None] = pooled or [None] * 4
-        gain, power, e3, p4 = self.light(e3, given[0])
+        given: list[Tensor | None] = [*pooled, *[None] * (4 - len(pooled))]
+        gain, power, e3, p4 = self.light(e3, given[0], core)
         exposed = (gain * x.float().clamp_min(DARKEST).pow(power)).to(x.dtype)
         side = self.side_head(e3) + F.avg_pool2d(exposed, SIDE_SCALE)
 
-        d3, p3 = self.fusion3(self.middle(e3), e3, given[1])
-        d2, p2 = self.fusion2(self.up2(d3), e2, given[2])
-        d1, p1 = self.fusion1(self.up1(self.decoder2(d2)), e1, given[3])
+        d3, p3 = self.fusion3(self.middle(e3), e3, given[1], core)
+        d2, p2 = self.fusion2(self.up2(d3), e2, given[2], core)
+        d1, p1 = self.fusion1(self.up1(self.decoder2(d2)), e1, given[3], core)
 
         detail, scale = F.pixel_shuffle(self.head(self.decoder1(d1)), 2).chunk(2, dim=1)
         image = exposed * (1 + scale) + detail

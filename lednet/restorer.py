@@ -6,7 +6,7 @@ Covers device and precision, batching and tiling under a memory bound. Not cover
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +40,16 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def tile_starts(length: int, tile: int) -> list[int]:
-    """Where tiles of one axis begin so that neighbours share at least `TILE_OVERLAP` pixels; on `TILE_GRID`."""
-    if length <= tile:
-        return [0]
+def tile_spans(length: int, tile: int) -> list[tuple[int, int]]:
+    """Where tiles of one axis begin and end: they begin on `TILE_GRID` and share `TILE_OVERLAP` with the next.
+
+    The last one may be shorter than `tile`, but is longer than the overlap.
+    """
     step = tile - TILE_OVERLAP
-    starts = list(range(0, length - tile, step))
-    return [*starts, -(-(length - tile) // TILE_GRID) * TILE_GRID]
+    starts = [0]
+    while starts[-1] + tile < length:
+        starts.append(starts[-1] + step)
+    return [(start, min(start + tile, length)) for start in starts]
 
 
 class Restorer:
@@ -65,7 +68,7 @@ class Restorer:
     """
 
     def __init__(
-        self, model: str | Path | LEDNet, *, device: str = "auto", precision: str = "auto", memory_mb: int = 2048
+        self, model: str | Path | LEDNet, *, device: str = "auto", precision: str = "auto", memory_mb: int = 3072
     ) -> None:
         if precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision must be auto, fp32 or bf16, not {precision!r}")
@@ -118,16 +121,12 @@ class Restorer:
         return image[:, :, :height, :width]
 
     def _restore_tiles(self, x: Tensor) -> Tensor:
-        """Two passes: the first gathers the frame's global statistics over all tiles, the second restores with them."""
-        pooled: list[Tensor] = []
-        total = 0
-        for ys, xs in self._tiles(x):
-            tile = x[:, :, ys, xs]
-            share = tile.shape[-1] * tile.shape[-2]
-            own = [p * share for p in self.model.restore(tile).pooled]
-            pooled = [a + b for a, b in zip(pooled, own, strict=True)] if pooled else own
-            total += share
-        pooled = [p / total for p in pooled]
+        """Three passes over the tiles: the frame's light, its other statistics in that light, then the restoring.
+
+        Each tile is restored with the statistics of the whole frame, so that it looks as if it had not been cut out.
+        """
+        light = self._gather(x, ())[:1]
+        pooled = [*light, *self._gather(x, light)[1:]]
         image, weight = torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(x[:, :1], dtype=torch.float32)
         for ys, xs in self._tiles(x):
             restored = self.model.restore(x[:, :, ys, xs], pooled).image.float()
@@ -136,14 +135,31 @@ class Restorer:
             weight[:, :, ys, xs] += w
         return image / weight
 
+    def _gather(self, x: Tensor, known: Sequence[Tensor]) -> list[Tensor]:
+        """The frame's statistics from its tiles, every pixel counted once; `known` ones are taken as they are."""
+        total: list[Tensor] = []
+        for ys, xs in self._tiles(x):
+            core = _core(ys, x.shape[2]), _core(xs, x.shape[3])
+            share = (core[0].stop - core[0].start) * (core[1].stop - core[1].start) / (x.shape[2] * x.shape[3])
+            own = [p * share for p in self.model.restore(x[:, :, ys, xs], known, core).pooled]
+            total = [a + b for a, b in zip(total, own, strict=True)] if total else own
+        return total
+
     def _tiles(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
         height, width = x.shape[2:]
         side = max(LEAST_TILE, int(self.pixels_at_once**0.5) // TILE_GRID * TILE_GRID)
         tall = min(side, height)
         wide = min(max(side, self.pixels_at_once // tall // TILE_GRID * TILE_GRID), width)
-        for top in tile_starts(height, tall):
-            for left in tile_starts(width, wide):
-                yield slice(top, min(top + tall, height)), slice(left, min(left + wide, width))
+        for top, down in tile_spans(height, tall):
+            for left, right in tile_spans(width, wide):
+                yield slice(top, down), slice(left, right)
+
+
+def _core(part: slice, length: int) -> slice:
+    """The middle of a tile along one axis, in its own pixels: without half the overlap towards each neighbour."""
+    start = TILE_OVERLAP // 2 if part.start > 0 else 0
+    stop = part.stop - part.start - (TILE_OVERLAP // 2 if part.stop < length else 0)
+    return slice(start, stop)
 
 
 def _ramp(part: slice, length: int, device: torch.device) -> Tensor:

@@ -34,6 +34,7 @@ from lednet.losses import LEDNetLoss, LossWeights, VGG19Features, WeightsMissing
 from lednet.memory import keep_freed_memory
 from lednet.metrics import psnr, ssim
 from lednet.model import SIZES, LEDNet
+from lednet.restorer import choose_device
 
 log = logging.getLogger("lednet.train")
 
@@ -66,12 +67,14 @@ class TrainSettings:
     ema: float = 0.998
     loss: LossWeights = field(default_factory=LossWeights)
     stages: tuple[Stage, ...] = (
-        Stage(0.35, 128, 128, 8),
-        Stage(0.75, 128, 256, 4),
+        Stage(0.20, 128, 128, 8),
+        Stage(0.60, 128, 224, 4),
         Stage(1.00, 176, 320, 2),
     )
     """Crops grow and get wide, so that the network meets long axes and whole-frame statistics in training; shrunk to a
     quarter, the last ones hold a whole 720p frame."""
+    batch_scale: int = 1
+    """Multiplies every stage's batch; for a GPU, whose memory holds far more."""
     frames_per_clip: int = 60
     high_speed_frames: int = 300
     high_speed_weight: int = 3
@@ -190,7 +193,7 @@ class Trainer:
         """One optimiser step; returns loss, PSNR of the batch, seconds spent on making the batch."""
         started = time.perf_counter()
         stage = stage_at(self.step, self.settings)
-        degraded, label = self.sampler.sample(stage.batch, stage.height, stage.width)
+        degraded, label = self.sampler.sample(self.batch_of(stage), stage.height, stage.width)
         waited = time.perf_counter() - started
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.settings)
@@ -198,18 +201,23 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             image, side = self.model(degraded)
         terms = self.loss(image.float(), side.float(), label)
-        if not torch.isfinite(terms.total):
-            path = self.out / f"not_finite_{self.step}.pt"
-            torch.save({"degraded": degraded, "label": label}, path)
-            raise FloatingPointError(f"the loss is not finite at step {self.step}; the batch is in {path}")
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        # A loss that is not finite has such gradients too, and either would spoil the weights and their average.
+        if not torch.isfinite(norm):
+            path = self.out / f"not_finite_{self.step}.pt"
+            torch.save({"degraded": degraded, "label": label}, path)
+            raise FloatingPointError(f"the gradients are not finite at step {self.step}; the batch is in {path}")
         self.optimizer.step()
         update_average(self.average, self.model, self.step, self.settings.ema)
         self.step += 1
         self.seconds += time.perf_counter() - started
         return terms.total.item(), psnr(image.detach().clamp(0, 1), label).mean().item(), waited
+
+    def batch_of(self, stage: Stage) -> int:
+        """Images of one step in a stage."""
+        return stage.batch * self.settings.batch_scale
 
     def validate(self) -> dict[str, Any]:
         """PSNR and SSIM on held-out clips under the training recipe, beside a fixed gamma fitted on training pairs."""
@@ -270,7 +278,7 @@ class Trainer:
         ratios: list[float] = []
         waited, images, since = 0.0, 0, time.perf_counter()
         while self.step < s.steps:
-            images += stage_at(self.step, s).batch
+            images += self.batch_of(stage_at(self.step, s))
             loss, ratio, wait = self.train_step()
             losses.append(loss)
             ratios.append(ratio)
@@ -320,6 +328,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument(
+        "--batch-scale", type=int, default=defaults.batch_scale, help="multiplies the batch; 8 on a GPU"
+    )
     parser.add_argument("--save-every", type=int, default=defaults.save_every)
     parser.add_argument("--perceptual", choices=("vgg19", "off"), default="vgg19")
     parser.add_argument("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
@@ -335,9 +346,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
-    )
     settings = replace(
         TrainSettings(),
         size=options.size,
@@ -345,11 +353,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         steps=options.steps,
         seed=options.seed,
         learning_rate=options.learning_rate,
+        batch_scale=options.batch_scale,
         save_every=options.save_every,
     )
     if options.perceptual == "off":
         settings = replace(settings, loss=replace(settings.loss, perceptual=0.0))
     try:
+        device = choose_device(options.device)
         origin = checkpoint.load(options.init) if options.init else None
         if origin is not None:
             settings = replace(settings, init=origin[1].sha256)

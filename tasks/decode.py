@@ -7,6 +7,7 @@ A container's frame count and frame rate are never used for placing a frame; onl
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,10 @@ def open_video(url: str) -> Iterator[tuple[InputContainer, VideoStream]]:
             container = av.open(file, mode="r", metadata_errors="replace")
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoError(url, f"not a readable video ({_words(error)})") from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # which is FFmpeg's seeking to nowhere in a broken file
+                raise
+            raise VideoError(url, f"not a readable video ({_words(error)})") from error
         with container:
             if not container.streams.video:
                 raise VideoError(url, "holds no video stream")
@@ -81,10 +86,10 @@ def probe(url: str) -> Header:
             seconds = float(stream.duration * stream.time_base)
         elif container.duration:
             seconds = container.duration / av.time_base
-        width, height = stream.width, stream.height
         first = next(_decode(container, stream, lambda cause: None), None)
         if first is None:
             raise VideoError(url, "no frame of it can be decoded")
+        width, height = first.width, first.height
         if first.rotation % 180:
             width, height = height, width
         return Header(
@@ -210,7 +215,7 @@ def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> Non
     base = stream.time_base or Fraction(1, 1000)
     try:
         container.seek((stream.start_time or 0) + int(seconds / base), stream=stream, backward=True)
-    except av.error.FFmpegError:
+    except (av.error.FFmpegError, OSError, ValueError):
         raise _LandedLateError from None
 
 
@@ -223,7 +228,7 @@ def _decode(container: InputContainer, stream: VideoStream, note: Callable[[str]
             packet = next(packets)
         except StopIteration:
             return
-        except (av.error.FFmpegError, OSError) as error:
+        except (av.error.FFmpegError, OSError, ValueError) as error:
             note(f"ends early ({_words(error)})")
         if packet is not None and packet.is_corrupt:
             note("damaged (packets flagged corrupt by the container)")

@@ -120,13 +120,13 @@ def shard_length(height: int, width: int, settings: NightSettings) -> int:
 def run_key(
     weights: str, settings: NightSettings, grid: Grid, size: tuple[int, int], segments: Sequence[Segment], archive: str
 ) -> str:
-    """Hash of all that decides the result: weights, settings, grid, frame size, and the etags of the segments."""
+    """Hash of all that decides the result: weights, settings, grid, frame size, and the segments' etags and places."""
     inputs = {
         "weights": weights,
         "settings": settings.stored(),
         "grid": asdict(grid),
         "size": size,
-        "segments": [(storage.relative(s.url, archive), s.etag, s.start_ns) for s in segments],
+        "segments": [(storage.relative(s.url, archive), s.etag, s.start_ns, s.end_ns) for s in segments],
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

@@ -28,7 +28,7 @@ class NightSettings:
     """Frames restored at once."""
     queue_batches: int = 4
     """Batches decoded ahead of the restorer; bounds memory."""
-    tile_mb: int = 2048
+    tile_mb: int = 3072
     """Memory that restoring one batch may take; larger frames are tiled."""
     most_pixels: int = 8192 * 8192
     """Larger frames are refused as hostile or broken."""

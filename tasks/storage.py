@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -162,22 +163,49 @@ def exists(url: str) -> bool:
 
 def find(url: str) -> Iterator[Entry]:
     """Every object below a URL, by name. A folder that is not there holds nothing; one that can't be listed is an
-    error, since its files would be missing silently."""
+    error, since its files would be missing silently. Links to files and folders are followed."""
     fs, path = filesystem(url)
-    options = {"on_error": _unless_gone} if isinstance(fs, LocalFileSystem) else {}
-    try:
-        found: dict[str, dict[str, Any]] = retry(lambda: fs.find(path, detail=True, **options), url)
-    except FileNotFoundError:
-        return
+    if isinstance(fs, LocalFileSystem):
+        found = retry(lambda: _find_local(path), url)
+    else:
+        try:
+            found = retry(lambda: fs.find(path, detail=True), url)
+        except FileNotFoundError:
+            return
     for name in sorted(found):
-        info = found[name]
-        if not _is_temporary(name.rsplit("/", 1)[-1]):
-            yield Entry(fs.unstrip_protocol(name), int(info.get("size") or 0), _etag(info))
+        if name != path and not _is_temporary(name.rsplit("/", 1)[-1]):
+            yield Entry(fs.unstrip_protocol(name), int(found[name].get("size") or 0), _etag(found[name]))
 
 
-def _unless_gone(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
+def _find_local(path: str) -> dict[str, dict[str, Any]]:
+    """Not fsspec's own, which leaves out folders that it may not or cannot list, and says nothing."""
+
+    def unless_gone(error: OSError) -> None:
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise error
+
+    found: dict[str, dict[str, Any]] = {}
+    seen: set[tuple[int, int]] = set()  # links can lead in circles
+    for folder, folders, files in os.walk(path, onerror=unless_gone, followlinks=True):
+        here = _status(folder)
+        if here is None or (here.st_dev, here.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        folders.sort()
+        for name in (os.path.join(folder, file) for file in files):
+            status = _status(name)
+            if status is not None and stat.S_ISREG(status.st_mode):
+                found[name] = {"size": status.st_size, "mtime": status.st_mtime}
+    return found
+
+
+def _status(path: str) -> os.stat_result | None:
+    """What a path or link leads to; None where that is gone."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
 
 
 def names(url: str) -> list[str]:

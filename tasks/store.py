@@ -45,7 +45,7 @@ class StoreError(RuntimeError):
 
 
 class HashingStore(WrapperStore[Store]):
-    """A Zarr store whose whole objects go through `tasks.storage`, which retries and writes them atomically.
+    """A Zarr store to write whole chunks to, through `tasks.storage`, which retries and writes them atomically.
 
     Notes the sha256 and size of every object written.
     """
@@ -56,9 +56,10 @@ class HashingStore(WrapperStore[Store]):
         self.written: dict[str, tuple[str, int]] = {}
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """Read an object, or a part of one."""
-        if byte_range is not None:
-            return await super().get(key, prototype, byte_range)
+        """Read metadata. Chunks are replaced whole and never looked at: zarr would fetch a shard before writing it,
+        and a damaged one would keep itself from being replaced."""
+        if not key.endswith("zarr.json"):
+            return None
         try:
             return prototype.buffer.from_bytes(await asyncio.to_thread(storage.read, storage.join(self.url, key)))
         except FileNotFoundError:
@@ -169,7 +170,7 @@ def _open_array(store: HashingStore, path: str) -> Array[Any]:
     """An array of a run that stands, for writing. A night that is wholly black is not a missing one: zarr leaves out
     chunks of fill value unless told, and its global setting would be shared by all threads."""
     try:
-        return zarr.open_array(store, path=path, mode="r+").with_config({"write_empty_chunks": True})
+        return zarr.open_array(store, path=path, mode="r+", zarr_format=3).with_config({"write_empty_chunks": True})
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise StoreError(f"{store.url}: not laid out ({error}); remove the run and start the night again") from error
 

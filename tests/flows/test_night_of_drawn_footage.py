@@ -23,7 +23,7 @@ def arguments(tmp_path: Path) -> list[str]:
     """A drawn night of two small cameras, cut into many shards."""
     sample = build_demo_archive(tmp_path / "sample", seconds=8, subframes=2, width=320, height=180)
     site = Path(sample.cameras_toml)
-    site.write_text("[settings]\nshard_mb = 1\nshard_most = 8\n" + site.read_text().replace("[settings]\nshard_mb = 8\n", ""))
+    site.write_text("[settings]\nshard_mb = 1\nshard_most = 8\n\n" + site.read_text())
     return ["enhance", sample.night, "--site", str(site), "--archive", str(sample.archive), "--store",
             str(tmp_path / "store"), "--json"]  # fmt: skip
 
@@ -39,7 +39,8 @@ def stored_shards(store: Path) -> dict[Path, int]:
 
 def kill_after_first_shards(arguments: list[str], store: Path) -> dict[Path, int]:
     """Start the night, kill -9 its process when two shards are stored; returns what was stored by then."""
-    process = subprocess.Popen(command(*arguments), env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command(*arguments), env=ENVIRONMENT, stdout=quiet, stderr=quiet)
     deadline = time.monotonic() + START_S
     while len(stored_shards(store)) < 2:
         assert process.poll() is None, "the night ended before it could be killed"

@@ -34,7 +34,8 @@ class Night:
     result: subprocess.CompletedProcess[str]
 
     def manifest(self, camera: str) -> dict[str, Any]:
-        manifest: dict[str, Any] = json.loads((self.root / f"store/enhanced/{camera}/{NIGHT}/manifest.json").read_text())
+        path = self.root / f"store/enhanced/{camera}/{NIGHT}/manifest.json"
+        manifest: dict[str, Any] = json.loads(path.read_text())
         return manifest
 
     def frames(self, camera: str) -> xarray.Dataset:

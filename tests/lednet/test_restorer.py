@@ -8,7 +8,7 @@ import torch
 
 from lednet import LEDNet, Restorer
 from lednet import checkpoint as checkpoints
-from lednet.restorer import TILE_GRID, TILE_OVERLAP, choose_device, tile_starts
+from lednet.restorer import TILE_GRID, TILE_OVERLAP, _core, choose_device, tile_spans
 
 SHIPPED = checkpoints.SHIPPED / "small.safetensors"
 
@@ -18,7 +18,9 @@ def night(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     scene = 40 + 25 * np.sin(x / 37) * np.cos(y / 23) + 20 * ((x // 48 + y // 48) % 2)
-    frames = scene[None, :, :, None] * rng.uniform(0.6, 1.0, (count, 1, 1, 3)) + rng.normal(0, 4, (count, height, width, 3))
+    frames = scene[None, :, :, None] * rng.uniform(0.6, 1.0, (count, 1, 1, 3)) + rng.normal(
+        0, 4, (count, height, width, 3)
+    )
     return frames.clip(0, 255).astype(np.uint8)
 
 
@@ -94,13 +96,20 @@ def test_tiles_know_the_light_of_the_whole_frame() -> None:
 
 @pytest.mark.parametrize("length", [100, 256, 257, 700, 1080, 3840])
 def test_tiles_cover_an_axis_and_share_their_overlap(length: int) -> None:
-    tile = 256
-    starts = tile_starts(length, tile)
-    ends = [min(start + tile, length) for start in starts]
-    assert starts[0] == 0
-    assert ends[-1] == length
-    assert all(start % TILE_GRID == 0 for start in starts)
-    assert all(end - start >= min(TILE_OVERLAP, length) for start, end in zip(starts[1:], ends, strict=False))
+    spans = tile_spans(length, 256)
+    assert spans[0][0] == 0
+    assert spans[-1][1] == length
+    assert all(start % TILE_GRID == 0 for start, _ in spans)
+    assert all(end - start == TILE_OVERLAP for (start, _), (_, end) in zip(spans[1:], spans, strict=False))
+
+
+@pytest.mark.parametrize("length", [100, 256, 257, 700, 1080, 3840])
+def test_the_cores_of_tiles_count_every_pixel_once(length: int) -> None:
+    counts = np.zeros(length, int)
+    for start, end in tile_spans(length, 256):
+        core = _core(slice(start, end), length)
+        counts[start + core.start : start + core.stop] += 1
+    assert (counts == 1).all()
 
 
 def test_bf16_agrees_with_fp32_within_a_level_on_average() -> None:

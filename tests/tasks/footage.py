@@ -31,7 +31,8 @@ def number_of(picture: Picture) -> int:
     return sum(
         1 << bit
         for bit in range(BITS)
-        if picture[bit // 4 * BLOCK + 4 : bit // 4 * BLOCK + 12, bit % 4 * BLOCK + 4 : bit % 4 * BLOCK + 12].mean() > 120
+        if picture[bit // 4 * BLOCK + 4 : bit // 4 * BLOCK + 12, bit % 4 * BLOCK + 4 : bit % 4 * BLOCK + 12].mean()
+        > 120
     )
 
 
@@ -55,7 +56,11 @@ def write_clip(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=container, options=container_options or {}) as out:
         out.metadata.update(metadata or {})
-        stream = out.add_stream(codec, rate=fps, options={**({"preset": "ultrafast", "crf": "10"} if codec == "libx264" else {}), **(options or {})})
+        stream = out.add_stream(
+            codec,
+            rate=fps,
+            options={**({"preset": "ultrafast", "crf": "10"} if codec == "libx264" else {}), **(options or {})},
+        )
         stream.pix_fmt = pix_fmt
         stream.codec_context.gop_size = gop
         stream.codec_context.thread_count = 1

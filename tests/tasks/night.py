@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import av
 import boto3
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import s3fs
 import torch
+import zarr
 from moto.server import ThreadedMotoServer
 from numpy.typing import NDArray
 
@@ -25,7 +26,7 @@ from tasks.enhance import enhance_item
 from tasks.plan import plan_night
 from tasks.publish import publish
 from tasks.settings import NightSettings
-from tasks.types import Camera, CameraNight, ItemResult, NightPlan, Segment
+from tasks.types import Camera, CameraNight, NightPlan
 
 HEIGHT, WIDTH = 48, 64
 FPS = 10
@@ -34,9 +35,7 @@ START_NS = 1_768_514_400_000_000_000
 """2026-01-15 22:00 UTC."""
 SHARD = 4
 """Slots in a shard."""
-CAMERA = Camera(
-    "pit", "Pit", "outdoor", "UTC", "pit/%Y-%m-%d/%H%M%S.*", Fraction(5), "22:00", "22:00:07.400".split(".")[0]
-)
+CAMERA = Camera("pit", "Pit", "outdoor", "UTC", "pit/%Y-%m-%d/%H%M%S.*", Fraction(5), "22:00", "22:00:07")
 """A night of 35 slots: eight whole shards and a short one."""
 
 Frames = NDArray[np.uint8]
@@ -111,38 +110,66 @@ def save_checkpoint(folder: Path) -> str:
     return str(folder / "tiny.safetensors")
 
 
-def small_settings(weights: str) -> NightSettings:
-    """Settings that cut a small night into many shards, and those into several work items."""
-    return NightSettings(
-        checkpoint=weights, shard_mb=1, shard_least=SHARD, shard_most=SHARD, item_slots=12, preview_pictures=8,
-        preview_width=48, queue_batches=2,
-    )  # fmt: skip
-
-
-def film(archive: Path) -> dict[str, Path]:
+def film(archive: Path, counts: tuple[int, ...] = (20, 20, 9)) -> list[Path]:
     """The night's footage: two seconds, a gap of two, then three seconds in two files, ending before the night does."""
     folder = archive / "pit" / NIGHT
-    return {
-        name: write_clip(folder / name, pictures(count, seed=seed))
-        for seed, (name, count) in enumerate({"220000.mp4": 20, "220004.mp4": 20, "220006.mp4": 9}.items())
-    }
+    starts = ("220000.mp4", "220004.mp4", "220006.mp4")
+    return [
+        write_clip(folder / name, pictures(count, seed=k))
+        for k, (name, count) in enumerate(zip(starts, counts, strict=False))
+    ]
 
 
-def plan(archive: str, store_url: str, settings: NightSettings, camera: Camera = CAMERA) -> NightPlan:
-    return plan_night(camera, NIGHT, archive, store_url, settings)
+class Site(NamedTuple):
+    """An archive, an empty store beside it, and settings; as URLs, so that they may lie in S3 as well."""
+
+    archive: str
+    store: str
+    settings: NightSettings
+
+    @property
+    def folder(self) -> Path:
+        """Of the store, where that is local."""
+        return Path(self.store.removeprefix("file://"))
+
+    def footage(self, name: str) -> Path:
+        """A file of the archive, where that is local."""
+        return Path(self.archive.removeprefix("file://")) / "pit" / NIGHT / name
+
+    def plan(self) -> NightPlan:
+        return plan_night(CAMERA, NIGHT, self.archive, self.store, self.settings)
+
+    def enhance(self) -> NightPlan:
+        """Plan, lay the run out and do its work items, as the flow does."""
+        planned = self.plan()
+        store.create_run(planned, self.settings, "0")
+        for item in planned.items:
+            enhance_item(item, self.settings)
+        return planned
+
+    def run(self) -> CameraNight:
+        """Enhance and publish."""
+        return publish(self.enhance(), self.store, self.settings)
+
+    def manifest(self) -> dict[str, Any]:
+        manifest = store.read_manifest(self.store, CAMERA.id, NIGHT)
+        assert manifest is not None
+        return manifest
 
 
-def enhance(planned: NightPlan, settings: NightSettings) -> list[ItemResult]:
-    """Lay a run out and do its work items, as the flow does."""
-    store.create_run(planned, settings, "0")
-    return [enhance_item(item, settings) for item in planned.items]
+def make_site(root: Path, counts: tuple[int, ...] = (20, 20, 9)) -> Site:
+    """A filmed night, an untrained model, and settings that cut the night into many shards and several work items."""
+    film(root / "archive", counts)
+    settings = NightSettings(
+        checkpoint=save_checkpoint(root), shard_mb=1, shard_least=SHARD, shard_most=SHARD, item_slots=3 * SHARD,
+        preview_pictures=8, preview_width=48, queue_batches=2,
+    )  # fmt: skip
+    return Site(storage.normalise(str(root / "archive")), storage.normalise(str(root / "store")), settings)
 
 
-def run_night(archive: str, store_url: str, settings: NightSettings, camera: Camera = CAMERA) -> CameraNight:
-    """Plan, enhance and publish."""
-    planned = plan(archive, store_url, settings, camera)
-    enhance(planned, settings)
-    return publish(planned, store_url, settings)
+def frames_of(planned: NightPlan) -> Frames:
+    """All frames of a night as they are stored."""
+    return np.asarray(zarr.open_array(storage.zarr_store(store.frames_url(planned.run_url)), path="frames", mode="r"))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -174,5 +201,8 @@ def s3_bucket() -> Iterator[str]:
         try:
             yield "s3://mine"
         finally:
+            for fs in s3fs.S3FileSystem._cache.values():
+                if fs.asynchronous and fs._s3 is not None:  # those that Zarr uses, which nobody else closes
+                    fs.close_session(None, fs._s3creator)
             s3fs.S3FileSystem.clear_instance_cache()
             server.stop()

@@ -1,0 +1,92 @@
+"""Figures on real blurred pairs: `python -m lednet.validate --pairs FOLDER`, with torch, numpy and OpenCV alone.
+
+The pairs are really blurred pictures with their sharp ones (`<name>_blur.png`, `<name>_sharp.png`) of scenes that no
+training saw; each is darkened by a recipe, with fixed seeds. The network stands beside two floors: the input as it is,
+and the best fixed gamma, fitted on training pairs when the checkpoint was made. 8-bit sRGB, RGB, data range 1; no image
+is rescaled to the reference. Not covered: the comparison with published methods.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import torch
+from torch import Tensor
+
+from lednet import checkpoint
+from lednet.baselines.gamma import restore_gamma
+from lednet.degrade import RECIPES, make_night, srgb_to_linear
+from lednet.metrics import mae, psnr, ssim
+from lednet.restorer import Restorer
+
+SEEDS = 4
+"""Nights drawn for each pair."""
+
+
+def read_image(path: Path) -> Tensor:
+    """A picture as float [1, 3, h, w] sRGB in [0, 1]. Raises ValueError if it can't be read."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{path}: not a picture that OpenCV reads; replace it")
+    return torch.from_numpy(image[:, :, ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def read_pairs(folder: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(name, blurred, sharp) of every pair in a folder. Raises ValueError if there is none, or half of one."""
+    blurred = sorted(folder.glob("*_blur.png"))
+    if not blurred:
+        raise ValueError(f"{folder}: holds no *_blur.png with their *_sharp.png")
+    for path in blurred:
+        name = path.name.removesuffix("_blur.png")
+        yield name, read_image(path), read_image(folder / f"{name}_sharp.png")
+
+
+def compare(folder: Path, model: str, recipe: str, device: str) -> dict[str, dict[str, float]]:
+    """Mean PSNR (dB), SSIM and MAE over all pairs and seeds, of the input, the fixed gamma and the network."""
+    restorer = Restorer(model, device=device)
+    gamma = float(checkpoint.read_card(checkpoint.locate(model)).validation["best_fixed_gamma"])
+    methods = ("identity", f"fixed gamma {gamma}", restorer.name)
+    figures: dict[str, list[tuple[float, float, float]]] = {method: [] for method in methods}
+    for _, blurred, sharp in read_pairs(folder):
+        for seed in range(SEEDS):
+            dark = make_night(srgb_to_linear(blurred), RECIPES[recipe], torch.Generator().manual_seed(seed))
+            frames = (dark * 255).round().byte().permute(0, 2, 3, 1).numpy()
+            restored = torch.from_numpy(restorer.restore(frames)).permute(0, 3, 1, 2).float() / 255
+            for method, image in zip(methods, (dark, restore_gamma(dark, gamma), restored), strict=True):
+                figures[method].append(tuple(f(image, sharp).item() for f in (psnr, ssim, mae)))  # type: ignore[arg-type]
+    return {
+        method: {name: sum(r[i] for r in rows) / len(rows) for i, name in enumerate(("psnr", "ssim", "mae"))}
+        for method, rows in figures.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lednet.validate", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--model", default="small")
+    parser.add_argument("--recipe", default="night", choices=sorted(RECIPES))
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    try:
+        figures = compare(options.pairs, options.model, options.recipe, options.device)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(figures))
+        return 0
+    print(f"{'recipe ' + options.recipe:20} {'PSNR dB':>8} {'SSIM':>7} {'MAE':>7}")
+    for method, row in figures.items():
+        print(f"{method:20} {row['psnr']:8.2f} {row['ssim']:7.3f} {row['mae']:7.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The command line: help, bad input, exit codes. Nights themselves are run by the `test_night_of_*` files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from flows.cli import exit_code
+from tasks.types import CameraNight
+from tests.flows.conftest import Run
+
+SITE = """
+[[camera]]
+id = "pit"
+name = "Pit"
+scene = "outdoor"
+timezone = "Asia/Shanghai"
+pattern = "pit/%Y%m%d_%H%M%S.mp4"
+rate = 5
+start = "22:00"
+end = "22:01"
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site of one camera, with two seconds of footage."""
+    path = tmp_path / "cameras.toml"
+    path.write_text(SITE)
+    (tmp_path / "archive/pit").mkdir(parents=True)
+    write_clip(tmp_path / "archive/pit/20260115_220010.mp4")
+    return path
+
+
+def write_clip(path: Path, frames: int = 20, fps: int = 10) -> None:
+    """A dark clip, 64x48."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(frames):
+            picture = np.full((48, 64, 3), 20 + i, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+
+
+def where(site: Path) -> tuple[str, ...]:
+    """The options that name a site's places."""
+    return ("--site", str(site), "--archive", str(site.parent / "archive"), "--store", str(site.parent / "store"))
+
+
+def test_help_names_every_command(lednet: Run) -> None:
+    text = lednet("--help").stdout
+    for command in ("demo", "clip", "plan", "enhance", "report", "status", "train", "bench"):
+        assert command in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("enhance", "2026-02-30"), "YYYY-MM-DD"),
+        (("enhance", "2026-01-15", "--site", "nowhere.toml"), "nowhere.toml: not there"),
+        (("plan", "2026-01-15", "--site", "nowhere.toml"), "nowhere.toml: not there"),
+        (("clip", "nothing.mp4", "out.mp4"), "nothing.mp4"),
+        (("clip", "nothing.mp4", "out.mp4", "--model", "huge"), "huge"),
+    ],
+)
+def test_bad_input_ends_with_1_and_says_what_is_wrong_without_a_traceback(
+    lednet: Run, arguments: tuple[str, ...], words: str
+) -> None:
+    result = lednet(*arguments)
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_camera_is_told_before_anything_starts(lednet: Run, site: Path) -> None:
+    result = lednet("enhance", "2026-01-15", *where(site), "--camera", "moon")
+    assert result.returncode == 1
+    assert "no camera moon" in result.stderr
+    assert "Prefect" not in result.stderr
+
+
+def test_a_prefect_server_that_does_not_answer_is_named(lednet: Run, site: Path) -> None:
+    result = lednet("enhance", "2026-01-15", *where(site), PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert result.returncode == 1
+    assert "no Prefect server answers" in result.stderr
+
+
+def test_a_plan_says_what_would_run_and_writes_nothing(lednet: Run, site: Path) -> None:
+    result = lednet("plan", "2026-01-15", *where(site), "--json")
+    (camera,) = json.loads(result.stdout)["cameras"]
+    assert (camera["segments"], camera["slots"], camera["footage_slots"], camera["gaps"]) == (1, 300, 10, 2)
+    assert camera["frames_per_s"] > 0
+    assert not (site.parent / "store").exists()
+
+
+def test_a_plan_of_a_night_without_footage_is_partial(lednet: Run, site: Path) -> None:
+    result = lednet("plan", "2026-03-01", *where(site), "--json")
+    assert result.returncode == 2
+    assert json.loads(result.stdout)["without_footage"] == {"pit": "no file of it in the archive"}
+
+
+def test_the_status_of_an_empty_store_is_empty(lednet: Run, tmp_path: Path) -> None:
+    result = lednet("status", "--store", str(tmp_path / "none"), "--json")
+    assert json.loads(result.stdout) == []
+
+
+def test_a_clip_is_restored(lednet: Run, tmp_path: Path) -> None:
+    write_clip(tmp_path / "in.mp4")
+    result = lednet("clip", str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4"), "--json")
+    assert json.loads(result.stdout)["frames"] == 20
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.average_rate) == (64, 48, 10)
+
+
+def test_a_clip_is_never_written_over_its_source(lednet: Run, tmp_path: Path) -> None:
+    write_clip(tmp_path / "in.mp4")
+    before = (tmp_path / "in.mp4").read_bytes()
+    assert lednet("clip", str(tmp_path / "in.mp4"), str(tmp_path / "in.mp4")).returncode == 1
+    assert (tmp_path / "in.mp4").read_bytes() == before
+
+
+def night(*outcomes: tuple[str, int, bool]) -> list[CameraNight]:
+    """Outcomes as (status, quarantined files, published)."""
+    return [CameraNight("c", s, quarantined=q, manifest_url="there" if p else "") for s, q, p in outcomes]
+
+
+def test_exit_codes_tell_whole_nights_from_partial_and_failed_ones() -> None:
+    assert exit_code(night(("published", 0, True), ("already published", 0, True))) == 0
+    assert exit_code(night(("published", 1, True))) == 2
+    assert exit_code(night(("published", 0, True), ("no footage", 0, False))) == 2
+    assert exit_code(night(("failed", 0, False))) == 1

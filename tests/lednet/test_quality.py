@@ -1,0 +1,135 @@
+"""Figures without a reference: each follows what it is named after, on any frame, and stays a number."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lednet.quality import CENTRE_HEIGHT, CENTRE_WIDTH, LEAST_SIDE, Quality, measure
+
+Frame = NDArray[np.uint8]
+
+
+def plain(value: int | tuple[int, int, int], height: int = 96, width: int = 128) -> Frame:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def texture(height: int = 96, width: int = 128, seed: int = 0) -> Frame:
+    """Rectangles with hard edges."""
+    rng = np.random.default_rng(seed)
+    frame = plain(40, height, width)
+    for _ in range(12):
+        y, x = rng.integers(0, height - 10), rng.integers(0, width - 10)
+        frame[y : y + rng.integers(5, 30), x : x + rng.integers(5, 30)] = rng.integers(20, 220)
+    return frame
+
+
+def noisy(frame: Frame, sigma: float, seed: int = 0) -> Frame:
+    """With noise of this sigma, in 0 to 1, the same in all channels."""
+    noise = np.random.default_rng(seed).normal(0, 255 * sigma, frame.shape[:2])[:, :, None]
+    return np.round(frame + noise).clip(0, 255).astype(np.uint8)
+
+
+def blurred(frame: Frame, sigma: float) -> Frame:
+    return cv2.GaussianBlur(frame, (0, 0), sigma)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("value", [0, 1, 64, 128, 255])
+def test_a_plain_frame_has_its_brightness_and_nothing_else(value: int) -> None:
+    assert measure(plain(value)) == pytest.approx(Quality(value / 255, 0, 0, 0), abs=1e-6)
+
+
+def test_brightness_is_luma_of_rgb() -> None:
+    weights = [measure(plain(colour)).brightness for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    assert weights == pytest.approx([0.299, 0.587, 0.114], abs=0.003)
+
+
+def test_contrast_is_the_deviation_of_luma() -> None:
+    halves = plain(50)
+    halves[:, 64:] = 150
+    assert measure(halves).contrast == pytest.approx(50 / 255)
+
+
+def test_brightness_and_contrast_are_of_the_whole_frame() -> None:
+    frame = plain(0, 2 * CENTRE_HEIGHT, 2 * CENTRE_WIDTH)
+    frame[: CENTRE_HEIGHT // 4] = 200
+    assert measure(frame).brightness == pytest.approx(25 / 255)
+    assert measure(frame).sharpness == 0
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.02, 0.05, 0.08])
+def test_noise_is_the_sigma_that_was_added(sigma: float) -> None:
+    assert measure(noisy(plain(128, 360, 640), sigma)).noise == pytest.approx(sigma, rel=0.06)
+
+
+def test_noise_hardly_follows_smooth_content() -> None:
+    ramp = np.broadcast_to(np.linspace(20, 220, 640)[None, :, None], (360, 640, 3)).astype(np.uint8)
+    assert measure(ramp).noise < 0.003
+    assert measure(noisy(ramp, 0.03)).noise == pytest.approx(0.03, rel=0.1)
+
+
+def test_sharpness_falls_with_every_step_of_blur() -> None:
+    steps = [measure(blurred(texture(), s)).sharpness for s in (0.5, 1, 2, 4, 8)]
+    assert all(a > 1.2 * b for a, b in pairwise(steps))
+
+
+def test_sharpness_falls_with_motion_blur() -> None:
+    kernel = np.full((1, 15), 1 / 15, np.float32)
+    assert measure(cv2.filter2D(texture(), -1, kernel)).sharpness < 0.7 * measure(texture()).sharpness  # type: ignore[arg-type]
+
+
+def test_sharpness_is_not_rounded_to_nothing_in_the_dark() -> None:
+    dark = (texture() // 16).astype(np.uint8)
+    assert 0 < measure(blurred(dark, 2)).sharpness < measure(dark).sharpness
+
+
+def test_noise_and_sharpness_are_those_of_the_middle() -> None:
+    middle = texture(CENTRE_HEIGHT, CENTRE_WIDTH)
+    frame = noisy(plain(90, 3 * CENTRE_HEIGHT, 3 * CENTRE_WIDTH), 0.2)
+    frame[CENTRE_HEIGHT : 2 * CENTRE_HEIGHT, CENTRE_WIDTH : 2 * CENTRE_WIDTH] = middle
+    assert measure(frame)[2:] == pytest.approx(measure(middle)[2:])
+
+
+@pytest.mark.parametrize("side", range(1, LEAST_SIDE + 3))
+def test_the_smallest_frames_have_finite_figures(side: int) -> None:
+    for height, width in ((side, side), (side, 64), (64, side)):
+        figures = measure(noisy(plain(100, height, width), 0.1))
+        assert np.isfinite(figures).all()
+        assert (figures.noise, figures.sharpness) == (0, 0) if side < LEAST_SIDE else figures.noise > 0
+
+
+def test_figures_are_plain_floats() -> None:
+    assert all(type(value) is float for value in measure(texture()))
+
+
+def test_figures_stay_in_their_ranges() -> None:
+    extremes = [texture(seed=3), noisy(plain(128), 1.0), plain((255, 0, 255))]
+    board = plain(0)
+    board[::2, ::2] = board[1::2, 1::2] = 255
+    for frame in [*extremes, board]:
+        figures = measure(frame)
+        assert 0 <= figures.brightness <= 1
+        assert 0 <= figures.contrast <= 0.5
+        assert figures.noise >= 0
+        assert figures.sharpness >= 0
+
+
+def test_views_that_are_not_contiguous_are_measured_alike() -> None:
+    frame = texture()
+    assert measure(frame[:, ::-1]) == pytest.approx(measure(np.ascontiguousarray(frame[:, ::-1])))
+    assert measure(frame[:, :, ::-1]) == pytest.approx(measure(np.ascontiguousarray(frame[:, :, ::-1])))
+
+
+def test_mirroring_changes_no_figure() -> None:
+    assert measure(texture()[:, ::-1]) == pytest.approx(measure(texture()), rel=1e-4)
+
+
+def test_the_frame_is_left_as_it_is() -> None:
+    frame = texture()
+    before = frame.copy()
+    measure(frame)
+    assert np.array_equal(frame, before)

@@ -1,0 +1,40 @@
+"""The figures on blurred pairs."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lednet.validate import compare, main, read_pairs
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """One small pair, its picture smooth enough for a network to know."""
+    y, x = np.mgrid[:96, :128]
+    sharp = np.stack([120 + 60 * np.sin(x / 9), 110 + 50 * np.cos(y / 11), 100 + 0 * x], -1).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a_sharp.png"), sharp)
+    cv2.imwrite(str(tmp_path / "a_blur.png"), cv2.GaussianBlur(sharp, (0, 0), 2))
+    return tmp_path
+
+
+def test_the_network_stands_beside_both_floors(pairs: Path) -> None:
+    figures = compare(pairs, "small", "night", "cpu")
+    assert [name.split()[0] for name in figures] == ["identity", "fixed", "small"]
+    assert figures["small"]["psnr"] > figures["identity"]["psnr"]
+
+
+def test_figures_are_the_same_every_time(pairs: Path) -> None:
+    assert compare(pairs, "small", "night", "cpu") == compare(pairs, "small", "night", "cpu")
+
+
+def test_a_folder_without_pairs_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--pairs", str(tmp_path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_blurred_picture_without_its_sharp_one_is_named(pairs: Path) -> None:
+    (pairs / "a_sharp.png").unlink()
+    with pytest.raises(ValueError, match=r"a_sharp\.png"):
+        list(read_pairs(pairs))

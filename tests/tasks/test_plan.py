@@ -1,0 +1,389 @@
+"""A plan is the same for the same inputs, covers the footage and no more, and its parts follow the footage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from footage import write_clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lednet.checkpoint import CheckpointError
+from tasks.decode import Header, VideoError
+from tasks.plan import NothingToDoError, find_gaps, plan_night, run_key, shard_length, shards_with_footage
+from tasks.settings import NightSettings
+from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Segment
+
+CAMERA = Camera("pit", "Pit", "outdoor", "UTC", "pit/%H%M%S_%Y%m%d.mp4", Fraction(5), "20:00", "23:00", segment_s=10)
+NIGHT = "2026-01-15"
+SMALL = NightSettings(shard_mb=1, shard_least=4, shard_most=100, item_slots=300)
+START = 1_768_507_200 * NANOSECONDS
+"""2026-01-15 20:00 UTC."""
+HOUR = 3600
+
+
+def opens(height: int = 720, width: int = 1280) -> Callable[[str], Header]:
+    return lambda url: Header(None, None, width, height, 25.0)
+
+
+def put(root: Path, seconds: range, suffix: str = "") -> str:
+    """Files that begin so many seconds after the night does."""
+    (root / "pit").mkdir(parents=True, exist_ok=True)
+    for s in seconds:
+        (root / "pit" / f"{20 + s // HOUR:02}{s // 60 % 60:02}{s % 60:02}_20260115{suffix}.mp4").write_bytes(b"video")
+    return f"file://{root}"
+
+
+def plan(
+    archive: str,
+    camera: Camera = CAMERA,
+    settings: NightSettings = SMALL,
+    probe: Callable[[str], Header] | None = None,
+    store: str = "file:///store",
+) -> NightPlan:
+    return plan_night(camera, NIGHT, archive, store, settings, probe or opens())
+
+
+def segment(begin: float, end: float, name: str = "a.mp4", etag: str = "1") -> Segment:
+    start = START + round(begin * NANOSECONDS)
+    return Segment(f"file:///archive/{name}", etag, 9, start, "", START + round(end * NANOSECONDS))
+
+
+# The whole
+
+
+def test_a_plan_says_where_what_and_with_which_weights(tmp_path: Path) -> None:
+    planned = plan(put(tmp_path, range(0, 100, 10)))
+    assert (planned.camera, planned.night, planned.height, planned.width) == (CAMERA, NIGHT, 720, 1280)
+    assert planned.run_url == f"file:///store/enhanced/pit/{NIGHT}/{planned.run}"
+    assert planned.grid == Grid(START, Fraction(5), 3 * HOUR * 5)
+    assert planned.model["name"]
+    assert len(planned.model["sha256"]) == 64
+    assert planned.planned_slots == 500
+    assert {(i.camera, i.night, i.run_url, i.grid, i.checkpoint) for i in planned.items} == {
+        ("pit", NIGHT, planned.run_url, planned.grid, "small")
+    }
+
+
+def test_a_night_of_real_files_is_planned_by_their_headers(tmp_path: Path) -> None:
+    camera = replace(CAMERA, segment_s=None)
+    for name in ("200000", "200006"):
+        write_clip(tmp_path / f"pit/{name}_20260115.mp4", [k / 10 for k in range(40)])
+    planned = plan_night(camera, NIGHT, f"file://{tmp_path}", "file:///store", SMALL)
+    assert (planned.height, planned.width) == (48, 64)
+    assert [(s.start_ns - START, s.end_ns - START) for s in planned.segments] == [
+        (0, 4 * NANOSECONDS), (6 * NANOSECONDS, 10 * NANOSECONDS),
+    ]  # fmt: skip
+    assert [((a - START) / NANOSECONDS, (b - START) / NANOSECONDS) for a, b in planned.gaps] == [(4, 6), (10, 3 * HOUR)]
+    assert planned.planned_slots == 40
+
+
+def test_weights_that_are_not_there_are_an_error(tmp_path: Path) -> None:
+    archive = put(tmp_path, range(0, 100, 10))
+    with pytest.raises(CheckpointError, match="nowhere"):
+        plan(archive, settings=replace(SMALL, checkpoint="nowhere.safetensors"))
+
+
+# The run key
+
+
+def test_the_same_inputs_give_the_same_plan(tmp_path: Path) -> None:
+    archive = put(tmp_path, range(0, 100, 10))
+    assert plan(archive) == plan(archive)
+
+
+def test_the_key_does_not_depend_on_where_archive_and_store_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.storage._etag", lambda info: "same")
+    here, there = put(tmp_path / "a", range(0, 100, 10)), put(tmp_path / "b", range(0, 100, 10))
+    assert plan(here).run == plan(there, store="s3://bucket/store").run
+
+
+KEY = ("weights", SMALL, Grid(START, Fraction(5), 100), (720, 1280), (segment(0, 10),), "file:///archive")
+CHANGES: dict[str, tuple[int, object]] = {
+    "weights": (0, "other"),
+    "stored setting": (1, replace(SMALL, shard_mb=2)),
+    "limit of pixels": (1, replace(SMALL, most_pixels=1000)),
+    "rate": (2, Grid(START, Fraction(30000, 1001), 100)),
+    "start": (2, Grid(START + 1, Fraction(5), 100)),
+    "end": (2, Grid(START, Fraction(5), 101)),
+    "size": (3, (1280, 720)),
+    "etag": (4, (segment(0, 10, etag="2"),)),
+    "name": (4, (segment(0, 10, "b.mp4"),)),
+    "time": (4, (segment(1, 10),)),
+    "length": (4, (segment(0, 11),)),
+    "another file": (4, (segment(0, 10), segment(10, 20, "b.mp4"))),
+    "no file": (4, ()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_decides_the_result_changes_the_key(change: str) -> None:
+    place, value = CHANGES[change]
+    changed = [*KEY[:place], value, *KEY[place + 1 :]]
+    assert run_key(*changed) != run_key(*KEY)  # type: ignore[arg-type]
+
+
+def test_settings_that_change_no_result_leave_the_key() -> None:
+    other = replace(SMALL, item_slots=7, batch=3, queue_batches=2)
+    assert run_key(KEY[0], other, *KEY[2:]) == run_key(*KEY)
+
+
+def test_a_key_is_short_and_fit_for_a_name() -> None:
+    assert len(run_key(*KEY)) == 16
+    assert set(run_key(*KEY)) <= set("0123456789abcdef")
+
+
+def test_new_content_under_an_old_name_is_a_new_run(tmp_path: Path) -> None:
+    archive = put(tmp_path, range(0, 100, 10))
+    before = plan(archive).run
+    next((tmp_path / "pit").iterdir()).write_bytes(b"longer video")
+    assert plan(archive).run != before
+
+
+# Shards
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "slots"),
+    [(1080, 1920, 21), (2160, 3840, 8), (8192, 8192, 8), (360, 640, 194), (48, 64, 512), (1, 1, 512)],
+)
+def test_a_shard_holds_as_many_frames_as_its_size_allows_within_bounds(height: int, width: int, slots: int) -> None:
+    assert shard_length(height, width, NightSettings()) == slots
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 8192), st.integers(1, 8192), st.integers(1, 1000))
+def test_a_shards_length_stays_within_its_bounds(height: int, width: int, shard_mb: int) -> None:
+    bounded = NightSettings(shard_mb=shard_mb, shard_least=3, shard_most=77)
+    length = shard_length(height, width, bounded)
+    assert 3 <= length <= 77
+    assert length == 3 or length * height * width * 3 <= shard_mb * 2**20
+
+
+def shards_of(*footage: tuple[float, float], slots: int = 1000, per_shard: int = 10) -> list[int]:
+    grid = Grid(START, Fraction(5), slots)
+    found = shards_with_footage(grid, per_shard, [segment(a, b) for a, b in footage])
+    for shard in found:
+        assert shard.first == shard.index * per_shard
+        assert shard.count == min(per_shard, slots - shard.first)
+    return [shard.index for shard in found]
+
+
+@pytest.mark.parametrize(
+    ("footage", "indices"),
+    [
+        ((), []),
+        (((0, 200),), list(range(100))),
+        (((4.1, 5.5),), [2]),
+        (((3.95, 5.5),), [2]),  # the first frame's nearest slot is 20
+        (((3.85, 5.5),), [1, 2]),
+        (((3.85, 3.95),), [1, 2]),  # and the last one's too
+        (((0.1, 1.5), (100.1, 101.5)), [0, 50]),
+        (((0.1, 1.5), (0.3, 1.2), (0.1, 1.5)), [0]),
+        (((-50, 1.5),), [0]),
+        (((-50, -1),), []),
+        (((199.3, 900),), [99]),
+        (((500, 900),), []),
+    ],
+)
+def test_shards_are_those_that_a_frame_may_fall_into(
+    footage: tuple[tuple[float, float], ...], indices: list[int]
+) -> None:
+    assert shards_of(*footage) == indices
+
+
+def test_the_last_shard_may_be_shorter() -> None:
+    (shard,) = shards_with_footage(Grid(START, Fraction(5), 23), 10, [segment(4.1, 4.4)])
+    assert (shard.index, shard.first, shard.count) == (2, 20, 3)
+
+
+# Gaps
+
+
+def gaps_of(*footage: tuple[float, float]) -> list[tuple[float, float]]:
+    gaps = find_gaps(Grid(START, Fraction(5), 500), [segment(a, b) for a, b in footage])
+    return [((a - START) / NANOSECONDS, (b - START) / NANOSECONDS) for a, b in gaps]
+
+
+@pytest.mark.parametrize(
+    ("footage", "gaps"),
+    [
+        ((), [(0, 100)]),
+        (((0, 100),), []),
+        (((-5, 105),), []),
+        (((10, 20), (30, 40)), [(0, 10), (20, 30), (40, 100)]),
+        (((0, 50), (10, 20), (60, 100)), [(50, 60)]),
+        (((0, 50), (50.1, 100)), []),
+        (((0, 50), (50.3, 100)), [(50, 50.3)]),
+        (((0, 99.9),), []),
+        (((150, 160),), [(0, 100)]),
+    ],
+)
+def test_gaps_are_the_stretches_longer_than_a_slot_that_no_file_covers(
+    footage: tuple[tuple[float, float], ...], gaps: list[tuple[float, float]]
+) -> None:
+    assert gaps_of(*footage) == gaps
+
+
+stretches = st.lists(
+    st.tuples(st.integers(-200, 1200), st.integers(1, 400)).map(lambda s: (s[0] / 10, (s[0] + s[1]) / 10)), max_size=8
+).map(sorted)
+
+
+@settings(max_examples=100)
+@given(stretches)
+def test_gaps_and_footage_make_up_the_night(footage: list[tuple[float, float]]) -> None:
+    gaps = gaps_of(*footage)
+    assert gaps == sorted(gaps)
+    for tenth in range(1000):
+        time = tenth / 10 + 0.05
+        covered = any(a <= time < b for a, b in footage)
+        missing = any(a <= time < b for a, b in gaps)
+        assert not (covered and missing)
+        if not covered and not missing:  # within a hole of a slot at most
+            near = [e for a, b in footage for e in (a, b)] + [0, 100]
+            assert min(abs(time - e) for e in near) <= 0.2
+
+
+# Work items
+
+
+def check_items(planned: NightPlan) -> None:
+    shards = [shard for item in planned.items for shard in item.shards]
+    assert shards == sorted(set(shards), key=lambda s: s.index)
+    assert shards == list(shards_with_footage(planned.grid, planned.shard_slots, planned.segments))
+    for item in planned.items:
+        assert item.shards
+        assert list(item.segments) == sorted(item.segments, key=lambda s: s.start_ns)
+        for shard in item.shards:
+            begin, end = (planned.grid.time_ns(s) for s in (shard.first, shard.first + shard.count))
+            needed = {s for s in planned.segments if s.start_ns < end and s.end_ns > begin}
+            assert needed <= set(item.segments)
+
+
+def test_work_items_are_the_shards_in_order_each_with_its_files(tmp_path: Path) -> None:
+    planned = plan(put(tmp_path, range(0, 3 * HOUR, 10)), probe=opens(36, 64))
+    assert planned.shard_slots == 100
+    assert len(planned.items) == 3 * HOUR * 5 / 300
+    assert {len(item.shards) for item in planned.items} == {3}
+    assert {len(item.segments) for item in planned.items} <= {6, 7, 8}
+    check_items(planned)
+
+
+def test_the_number_of_work_items_follows_the_footage_and_not_the_files(tmp_path: Path) -> None:
+    short = plan(put(tmp_path / "short", range(0, HOUR, 10)))
+    long = plan(put(tmp_path / "long", range(1)), replace(CAMERA, segment_s=HOUR))
+    assert (len(short.segments), len(long.segments)) == (360, 1)
+    assert [i.shards for i in short.items] == [i.shards for i in long.items]
+    assert len(long.items) >= HOUR * 5 // 300
+    check_items(long)
+
+
+def test_a_gap_makes_no_work(tmp_path: Path) -> None:
+    planned = plan(put(tmp_path, range(0, 60, 10)))
+    assert sum(s.count for i in planned.items for s in i.shards) <= 60 * 5 + planned.shard_slots
+    assert len(planned.gaps) == 1
+
+
+def test_shards_larger_than_a_work_item_make_one_each(tmp_path: Path) -> None:
+    planned = plan(put(tmp_path, range(0, 300, 10)), settings=replace(SMALL, item_slots=1))
+    assert {len(item.shards) for item in planned.items} == {1}
+    check_items(planned)
+
+
+def test_about_as_many_pictures_are_kept_as_asked_for(tmp_path: Path) -> None:
+    planned = plan(put(tmp_path, range(0, HOUR, 10)), settings=replace(SMALL, preview_pictures=50))
+    assert {item.preview_stride for item in planned.items} == {HOUR * 5 // 50}
+    assert plan(put(tmp_path / "b", range(1))).items[0].preview_stride == 1
+
+
+@settings(max_examples=30)
+@given(
+    begins=st.lists(st.integers(-600, 3 * HOUR + 600), min_size=1, max_size=12, unique=True),
+    length=st.sampled_from([1, 7, 60, 900]),
+    size=st.sampled_from([(36, 64), (240, 320), (720, 1280), (2160, 3840)]),
+    item_slots=st.sampled_from([1, 50, 1500]),
+    rate=st.sampled_from([Fraction(1), Fraction(5), Fraction(30000, 1001)]),
+)
+def test_every_slot_that_a_file_covers_belongs_to_exactly_one_work_item(
+    begins: list[int],
+    length: int,
+    size: tuple[int, int],
+    item_slots: int,
+    rate: Fraction,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root = tmp_path_factory.mktemp("archive")
+    archive = put(root, range(0))
+    for begin in begins:
+        at = 20 * HOUR + begin
+        (root / "pit" / f"{at // HOUR:02}{at // 60 % 60:02}{at % 60:02}_20260115.mp4").write_bytes(b"video")
+    camera = replace(CAMERA, segment_s=length, rate=rate)
+    try:
+        planned = plan(archive, camera, replace(SMALL, item_slots=item_slots), opens(*size))
+    except NothingToDoError:
+        assert all(b + length <= 0 or b >= 3 * HOUR for b in begins)
+        return
+    check_items(planned)
+    owned = [
+        s for item in planned.items for shard in item.shards for s in range(shard.first, shard.first + shard.count)
+    ]
+    assert len(owned) == len(set(owned))
+    covered = {
+        slot
+        for s in planned.segments
+        for slot in (planned.grid.slot_at(s.start_ns), planned.grid.slot_at(s.end_ns - 1))
+        if 0 <= slot < planned.grid.slots
+    }
+    assert covered <= set(owned)
+    assert len(planned.segments) == sum(b + length > 0 and b < 3 * HOUR for b in begins)
+
+
+# Nothing to do
+
+
+def test_an_archive_without_files_leaves_nothing_to_do(tmp_path: Path) -> None:
+    with pytest.raises(NothingToDoError, match="no file of it in the archive") as caught:
+        plan(f"file://{tmp_path}")
+    assert caught.value.problems == ()
+
+
+@pytest.mark.parametrize("error", [VideoError("u", "holds no video stream"), PermissionError("no rights")])
+def test_a_night_none_of_whose_files_can_be_read_leaves_nothing_to_do_and_says_why(
+    error: Exception, tmp_path: Path
+) -> None:
+    def probe(url: str) -> Header:
+        raise error
+
+    archive = put(tmp_path, range(0, 30, 10))
+    (tmp_path / "pit" / "205959_20260115.mp4").touch()
+    for camera in (CAMERA, replace(CAMERA, segment_s=None)):
+        with pytest.raises(NothingToDoError, match="none of its 4 files can be read") as caught:
+            plan(archive, camera, probe=probe)
+        assert len(caught.value.problems) == 4
+        assert len({p.url for p in caught.value.problems}) == 4
+
+
+def test_unreadable_files_are_left_out_where_others_can_be_read(tmp_path: Path) -> None:
+    def probe(url: str) -> Header:
+        if "200000" in url:
+            raise VideoError(url, "holds no video stream")
+        return opens()(url)
+
+    planned = plan(put(tmp_path, range(0, 30, 10)), probe=probe)
+    assert [s.url[-19:-13] for s in planned.segments] == ["200010", "200020"]
+    assert [p.reason for p in planned.problems] == ["holds no video stream"]
+
+
+def test_a_night_that_clocks_leave_out_leaves_nothing_to_do(tmp_path: Path) -> None:
+    camera = replace(CAMERA, timezone="Europe/Berlin", start="02:00", end="03:00", segment_s=7200)
+    (tmp_path / "pit").mkdir()
+    (tmp_path / "pit" / "010000_20260329.mp4").write_bytes(b"video")
+    with pytest.raises(NothingToDoError, match="reaches no slot of the night"):
+        plan_night(camera, "2026-03-29", f"file://{tmp_path}", "file:///store", SMALL, opens())

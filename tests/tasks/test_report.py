@@ -1,0 +1,234 @@
+"""The report's files from a store: complete, loadable, and small enough to mail. The page itself has its own tests."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+from night import CAMERA, NIGHT, START_NS, Frames, Site, frames_of, make_site
+
+from tasks import report, storage, store
+from tasks.enhance import jpeg
+from tasks.evaluate import against_truth
+from tasks.publish import summary
+from tasks.report import PICTURE_BYTES, PICTURE_WIDTH, Truth, within, write_report
+from tasks.types import NANOSECONDS, CameraNight, Receipt
+from tasks.video import read_jpeg
+
+LIMIT = 5_000_000
+"""Bytes of a page that people still mail."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A published night. Only to be copied."""
+    site = make_site(tmp_path_factory.mktemp("night"), (20, 8))
+    site.run()
+    return site
+
+
+@pytest.fixture
+def site(finished: Site, tmp_path: Path) -> Site:
+    shutil.copytree(finished.folder, tmp_path / "store")
+    moved = finished._replace(store=storage.normalise(str(tmp_path / "store")))
+    text = json.dumps(finished.manifest()).replace(finished.store, moved.store)
+    storage.write(store.manifest_url(moved.store, "pit", NIGHT), text.encode())
+    return moved
+
+
+def published(site: Site) -> CameraNight:
+    return summary(site.manifest(), "published", site.store)
+
+
+def embedded(page: str) -> list[bytes]:
+    return [base64.b64decode(data) for data in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)]
+
+
+def test_it_writes_page_and_tables_and_names_the_page(site: Site) -> None:
+    url = write_report(NIGHT, site.store, [published(site)], {})
+    assert url == f"{site.store}/reports/{NIGHT}/index.html"
+    assert storage.names(f"{site.store}/reports/{NIGHT}") == ["cameras.csv", "index.html", "quality.parquet"]
+    assert storage.read(url).startswith(b"<!DOCTYPE html>")
+
+
+def test_the_camera_table_loads(site: Site) -> None:
+    lost = CameraNight("gate", "failed", "worker lost")
+    write_report(NIGHT, site.store, [published(site), lost], {})
+    table = pd.read_csv(site.folder / "reports" / NIGHT / "cameras.csv").set_index("camera")
+    assert set(table.index) == {"pit", "gate"}
+    assert table.loc["pit", "frames"] == 14
+    assert table.loc["pit", "coverage"] == pytest.approx(14 / 35)
+    rows = store.read_quality(site.plan().run_url)
+    assert table.loc["pit", "brightness_after"] == pytest.approx(rows["brightness_after"].mean())
+
+
+def test_the_quality_table_loads_with_every_row_and_its_camera(site: Site) -> None:
+    write_report(NIGHT, site.store, [published(site)], {})
+    table = pd.read_parquet(site.folder / "reports" / NIGHT / "quality.parquet")
+    assert table["slot"].tolist() == [*range(10), *range(20, 24)]
+    assert set(table["camera"]) == {"pit"}
+
+
+def test_the_page_shows_the_sharpest_the_median_and_the_least_sharp_moment(site: Site) -> None:
+    page = storage.read(write_report(NIGHT, site.store, [published(site)], {})).decode()
+    run_url = site.plan().run_url
+    kept = pd.concat(store.read_rows(run_url, k, pictures=True) for k in store.done_shards(run_url))
+    kept = kept[kept["before_jpeg"].notna()].sort_values(["sharpness_after", "slot"])
+    chosen = kept.iloc[[len(kept) - 1, len(kept) // 2, 0]]
+    assert set(embedded(page)) == {*chosen["before_jpeg"], *chosen["after_jpeg"]}
+    for label, slot in zip(("sharpest", "median", "least sharp"), chosen["slot"], strict=True):
+        assert f"{label}, 22:00:{slot // 5:02}" in page
+
+
+def test_a_truth_adds_its_picture_and_figures(site: Site, tmp_path: Path) -> None:
+    slots = [*range(10), *range(20, 24)]
+    group = zarr.create_group(str(tmp_path / "truth.zarr"))
+    group.create_array("frames", data=frames_of(site.plan())[slots])
+    group.create_array("time_ns", data=np.array([START_NS + s * NANOSECONDS // 5 for s in slots], np.int64))
+    url = (tmp_path / "truth.zarr").as_uri()
+    figures = against_truth(site.manifest(), CAMERA, url, 10**8)
+    page = storage.read(write_report(NIGHT, site.store, [published(site)], {"pit": Truth(url, figures)})).decode()
+    assert len(embedded(page)) == 9
+    assert "PSNR" in page
+
+
+def test_a_night_without_a_frame_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.enhance.fill_slots", lambda *_: iter(()))
+    site = make_site(tmp_path, (4,))
+    outcome = site.run()
+    page = storage.read(write_report(NIGHT, site.store, [outcome], {})).decode()
+    assert "No pictures were kept" in page
+    assert storage.names(f"{site.store}/reports/{NIGHT}") == ["cameras.csv", "index.html"]
+
+
+def test_a_report_without_any_night_is_written(tmp_path: Path) -> None:
+    root = storage.normalise(str(tmp_path))
+    url = write_report(NIGHT, root, [CameraNight("pit", "failed", "worker lost three times")], {})
+    assert b"worker lost three times" in storage.read(url)
+
+
+def test_writing_it_again_gives_the_same_page(site: Site) -> None:
+    pages = [storage.read(write_report(NIGHT, site.store, [published(site)], {})) for _ in range(2)]
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(
+    "harm", ["manifest.json", "RUN/quality.parquet", "RUN/receipts/000001.parquet", "missing manifest"]
+)
+def test_a_camera_that_cannot_be_read_does_not_cost_the_others_their_report(site: Site, harm: str) -> None:
+    folder = site.folder / "enhanced"
+    shutil.copytree(folder / "pit", folder / "gate")
+    run_url = site.plan().run_url.replace("/pit/", "/gate/")
+    text = (
+        json.dumps(site.manifest()).replace("/enhanced/pit/", "/enhanced/gate/").replace('"id": "pit"', '"id": "gate"')
+    )
+    storage.write(store.manifest_url(site.store, "gate", NIGHT), text.encode())
+    both = [
+        published(site),
+        CameraNight("gate", "published", manifest_url=store.manifest_url(site.store, "gate", NIGHT)),
+    ]
+    if harm == "missing manifest":
+        (folder / "gate" / NIGHT / "manifest.json").unlink()
+    else:
+        storage.write(f"{folder.as_uri()}/gate/{NIGHT}/{harm}".replace("RUN", run_url.rsplit("/")[-1]), b"damaged")
+    page = storage.read(write_report(NIGHT, site.store, both, {})).decode()
+    table = pd.read_csv(site.folder / "reports" / NIGHT / "cameras.csv").set_index("camera")
+    assert table["status"].to_dict() == {"pit": "published", "gate": "damaged"}
+    assert "run the night again" in page
+    assert len(embedded(page)) == 6
+
+
+def scene(seed: int, width: int = 640, noise: float = 12) -> Frames:
+    """A picture as heavy as a noisy night's."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 200, (9, 16, 3), np.uint8)
+    smooth = cv2.resize(coarse, (width, width * 9 // 16), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    return (smooth + rng.normal(0, noise, smooth.shape)).clip(0, 255).astype(np.uint8)
+
+
+def many_cameras(root: Path, cameras: int, width: int = 640) -> tuple[str, list[CameraNight]]:
+    """A store with published nights as the report reads them: manifest, quality rows, a shard's pictures."""
+    url = storage.normalise(str(root))
+    figures = {f"{m}_{when}": 0.25 for m in store.QUALITY_METRICS for when in ("before", "after")}
+    slots = 600
+    jpegs = [jpeg(scene(k, width), width) for k in range(4)]
+    table = pd.DataFrame({"slot": range(slots), "time_ns": [START_NS + s * NANOSECONDS for s in range(slots)]})
+    table = table.assign(**figures, before_jpeg=None, after_jpeg=None)
+    table["sharpness_after"] = np.linspace(0, 1, slots)
+    for k, slot in enumerate((0, 300, 599)):
+        table.at[slot, "before_jpeg"], table.at[slot, "after_jpeg"] = jpegs[k], jpegs[k + 1]
+    outcomes = []
+    for n in range(cameras):
+        camera = f"camera-{n:03}"
+        run_url = f"{url}/enhanced/{camera}/{NIGHT}/run"
+        store.write_receipt(run_url, Receipt(0, "", 0, ((0, slots),)), table)
+        storage.write(store.quality_url(run_url), store.parquet_bytes(store.read_rows(run_url, 0)))
+        manifest = {
+            "format": 1, "night": NIGHT, "run": "run", "model": {"name": "small", "sha256": "ab" * 32},
+            "camera": {"id": camera, "name": camera, "scene": "outdoor", "timezone": "UTC", "rate": "1"},
+            "slots": slots, "frames": slots, "coverage": 1.0, "shards": [0], "bytes": 1, "height": 1080, "width": 1920,
+            "frames_url": store.frames_url(run_url), "preview_url": None, "gaps": [], "segments": [], "problems": [],
+        }  # fmt: skip
+        storage.write(store.manifest_url(url, camera, NIGHT), json.dumps(manifest).encode())
+        outcomes.append(summary(manifest, "published", url))
+    return url, outcomes
+
+
+def test_the_page_of_fifty_cameras_stays_small_and_shows_them_all(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 50)
+    page = storage.read(write_report(NIGHT, url, outcomes, {}))
+    pictures = embedded(page.decode())
+    assert len(page) < LIMIT
+    assert len(pictures) == 300
+    assert sum(map(len, pictures)) <= PICTURE_BYTES
+    assert min(read_jpeg(p).shape[1] for p in pictures) >= 160
+
+
+def test_pictures_of_few_cameras_are_left_as_they_are(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 2)
+    pictures = embedded(storage.read(write_report(NIGHT, url, outcomes, {})).decode())
+    assert {read_jpeg(p).shape for p in pictures} == {(360, 640, 3)}
+    assert set(pictures) == {jpeg(scene(k), 640) for k in range(4)}
+
+
+def test_pictures_wider_than_the_page_are_shrunk(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 1, width=960)
+    pictures = embedded(storage.read(write_report(NIGHT, url, outcomes, {})).decode())
+    assert {read_jpeg(p).shape[1] for p in pictures} == {PICTURE_WIDTH}
+
+
+@pytest.mark.parametrize("most", [4_000, 9_000, 20_000, 60_000, 200_000])
+def test_a_moment_stays_within_its_share_and_its_sides_in_one_size(most: int) -> None:
+    fitted = within([jpeg(scene(k, noise=5 * k), 640) for k in range(3)], most)
+    assert len(fitted) == 3
+    assert sum(map(len, fitted)) <= most
+    assert len({read_jpeg(p).shape for p in fitted}) == 1
+
+
+def test_a_larger_share_gives_larger_pictures() -> None:
+    moment = [jpeg(scene(k), 640) for k in range(2)]
+    widths = [read_jpeg(within(moment, most)[0]).shape[1] for most in (3_000, 10_000, 30_000, 90_000)]
+    assert widths == sorted(widths)
+    assert len(set(widths)) == 4
+
+
+def test_a_moment_that_fits_no_share_is_left_out() -> None:
+    assert within([jpeg(scene(0), 640)], 100) == []
+
+
+def test_sizes_are_tried_from_large_to_small() -> None:
+    def falling(values: Sequence[int]) -> bool:
+        return list(values) == sorted(values, reverse=True)
+
+    assert falling([width for width, _ in report.SMALLER])
+    assert falling([quality for _, quality in report.SMALLER])
+    assert report.SMALLER[0][0] == PICTURE_WIDTH

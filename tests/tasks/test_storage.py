@@ -1,0 +1,391 @@
+"""URLs: files and S3 objects behave alike, are written whole, and outlive faults that pass. The S3 server is moto's.
+
+Not covered: real credentials, which moto never checks.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from botocore.exceptions import EndpointConnectionError
+from moto.s3.models import s3_backends
+from night import s3_bucket, without_pauses
+
+from tasks import storage
+from tasks.storage import StorageError
+
+NAMES = (
+    "with space.bin",
+    "number#1.bin",
+    "50%25 off.bin",
+    "what?.bin",
+    "a&b=c+d;e.bin",
+    "夜间/北坡.bin",
+    "22::00.bin",
+    "quote'\"[x]{y}.bin",
+    "~tilde.bin",
+    ".hidden",
+)
+"""Paths that URL parsers like to mangle."""
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3_bucket() as url:
+        yield url
+
+
+@pytest.fixture(params=["file", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty folder in each kind of store."""
+    if request.param == "file":
+        return storage.normalise(str(tmp_path / "store"))
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def failing(times: int, error: Exception) -> tuple[Callable[[], str], list[int]]:
+    """A call that fails so many times, and the list of its calls."""
+    calls: list[int] = []
+
+    def call() -> str:
+        calls.append(1)
+        if len(calls) <= times:
+            raise error
+        return "done"
+
+    return call, calls
+
+
+def test_what_was_written_is_read(root: str) -> None:
+    storage.write(f"{root}/a/b.bin", b"content")
+    assert storage.read(f"{root}/a/b.bin") == b"content"
+
+
+def test_empty_objects_are_objects(root: str) -> None:
+    storage.write(f"{root}/empty", b"")
+    assert storage.read(f"{root}/empty") == b""
+    assert storage.exists(f"{root}/empty")
+
+
+def test_writing_again_replaces(root: str) -> None:
+    storage.write(f"{root}/a", b"longer than the second")
+    storage.write(f"{root}/a", b"second")
+    assert storage.read(f"{root}/a") == b"second"
+
+
+@pytest.mark.parametrize("missing", ["no", "a/no", "a/b.bin/no"])
+def test_reading_what_is_not_there_says_so_at_once(root: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write(f"{root}/a/b.bin", b"")
+    monkeypatch.setattr("tasks.storage.time.sleep", lambda _: pytest.fail("it waited"))
+    with pytest.raises(FileNotFoundError):
+        storage.read(f"{root}/{missing}")
+    assert not storage.exists(f"{root}/{missing}")
+
+
+def test_reading_a_folder_says_that_there_is_no_object(root: str) -> None:
+    storage.write(f"{root}/a/b.bin", b"")
+    with pytest.raises(FileNotFoundError):
+        storage.read(f"{root}/a")
+
+
+def test_folders_exist(root: str) -> None:
+    storage.write(f"{root}/a/b.bin", b"")
+    assert storage.exists(f"{root}/a")
+
+
+def test_every_object_below_a_folder_is_found_by_name(root: str) -> None:
+    for name in ("b/2", "a", "b/1", "b/c/d/e", "ab"):
+        storage.write(f"{root}/{name}", name.encode())
+    found = list(storage.find(root))
+    assert [e.url for e in found] == [f"{root}/{n}" for n in ("a", "ab", "b/1", "b/2", "b/c/d/e")]
+    assert [e.size for e in found] == [1, 2, 3, 3, 7]
+
+
+def test_a_folder_does_not_hold_its_namesakes_files(root: str) -> None:
+    storage.write(f"{root}/pit/1", b"")
+    storage.write(f"{root}/pit-north/2", b"")
+    assert [e.url for e in storage.find(f"{root}/pit")] == [f"{root}/pit/1"]
+    assert storage.names(f"{root}/pit") == ["1"]
+
+
+def test_a_folder_that_is_not_there_holds_nothing(root: str) -> None:
+    assert list(storage.find(f"{root}/no/such")) == []
+    assert storage.names(f"{root}/no/such") == []
+
+
+def test_names_are_those_directly_below(root: str) -> None:
+    for name in ("b/2", "a", "b/c/d", "z/x/y"):
+        storage.write(f"{root}/{name}", b"")
+    assert storage.names(root) == ["a", "b", "z"]
+
+
+def test_an_object_holds_no_names(root: str) -> None:
+    storage.write(f"{root}/a", b"")
+    assert storage.names(f"{root}/a") == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_survive_the_round_trip(root: str, name: str) -> None:
+    url = storage.join(root, name)
+    storage.write(url, name.encode())
+    assert storage.exists(url)
+    assert [e.url for e in storage.find(root)] == [url]
+    assert storage.relative(url, root) == name
+    assert storage.read(next(iter(storage.find(root))).url) == name.encode()
+    assert storage.names(root) == [name.split("/")[0]]
+    with storage.open_seekable(url) as file:
+        assert file.read() == name.encode()
+
+
+@pytest.mark.parametrize("name", ["a #1?b %41", "夜::间"])
+def test_zarr_writes_where_the_others_read(root: str, name: str) -> None:
+    url = storage.join(root, name)
+    zarr.create_array(storage.zarr_store(url), shape=(3,), dtype="uint8", fill_value=0)[:] = 7
+    assert b'"shape"' in storage.read(f"{url}/zarr.json")
+    assert np.asarray(zarr.open_array(storage.zarr_store(url), mode="r")).tolist() == [7, 7, 7]
+
+
+def test_an_object_is_read_by_ranges(root: str) -> None:
+    data = bytes(range(256)) * 64
+    storage.write(f"{root}/a", data)
+    with storage.open_seekable(f"{root}/a") as file:
+        assert file.seekable()
+        assert file.read(3) == data[:3]
+        file.seek(1000)
+        assert file.read(10) == data[1000:1010]
+        file.seek(-5, os.SEEK_END)
+        assert file.read() == data[-5:]
+        file.seek(0)
+        assert file.read() == data
+
+
+def test_the_etag_changes_with_the_content(root: str) -> None:
+    tags = []
+    for content in (b"one", b"two", b"three"):
+        storage.write(f"{root}/a", content)
+        if storage.is_local(root):
+            os.utime(f"{root}/a".removeprefix("file://"), ns=(len(tags), len(tags) * 10**9))
+        tags += [e.etag for e in storage.find(root)]
+    assert len(set(tags)) == 3
+
+
+def test_the_etag_stays_while_the_content_does(root: str) -> None:
+    storage.write(f"{root}/a", b"one")
+    assert list(storage.find(root)) == list(storage.find(root))
+
+
+def test_listings_are_never_remembered(root: str) -> None:
+    storage.write(f"{root}/a", b"")
+    assert storage.names(root) == ["a"]
+    storage.write(f"{root}/b", b"")
+    assert storage.names(root) == ["a", "b"]
+    assert len(list(storage.find(root))) == 2
+
+
+def test_more_objects_than_a_page_holds_are_listed(bucket: str) -> None:
+    for k in range(1005):  # past HTTP, which would take its time
+        s3_backends["123456789012"]["aws"].put_object("mine", f"many/{k:04}", b"")
+    expected = [f"{k:04}" for k in range(1005)]
+    assert [storage.relative(e.url, f"{bucket}/many") for e in storage.find(f"{bucket}/many")] == expected
+    assert storage.names(f"{bucket}/many") == expected
+
+
+def test_a_crash_before_the_rename_leaves_the_old_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = storage.normalise(str(folder / "a"))
+    storage.write(url, b"old")
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tasks.storage.os.replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        storage.write(url, b"new")
+    assert storage.read(url) == b"old"
+    assert [p.name for p in folder.iterdir()] == ["a"]
+
+
+def test_what_a_killed_process_left_is_hidden_and_never_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = storage.normalise(str(folder))
+    monkeypatch.setattr("tasks.storage.os.replace", lambda *_: None)  # as if killed between writing and renaming
+    storage.write(f"{root}/a", b"half")
+    left = [p.name for p in folder.iterdir()]
+    assert len(left) == 1
+    assert left[0].startswith(".")
+    assert storage.names(root) == []
+    assert list(storage.find(root)) == []
+
+
+def test_two_writers_of_one_object_do_not_meet(folder: Path) -> None:
+    url = storage.normalise(str(folder / "a"))
+    contents = [bytes([k]) * 50_000 for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda c: storage.write(url, c), contents * 5))
+    assert storage.read(url) in contents
+    assert [p.name for p in folder.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("error", [OSError("reset"), TimeoutError("slow"), ConnectionError("refused")])
+def test_faults_that_pass_are_retried(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pauses(monkeypatch)
+    call, calls = failing(storage.ATTEMPTS - 1, error)
+    assert storage.retry(call, "s3://mine/a") == "done"
+    assert len(calls) == storage.ATTEMPTS
+
+
+def test_pauses_grow_and_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("tasks.storage.time.sleep", pauses.append)
+    monkeypatch.setattr("tasks.storage.random.uniform", lambda _, high: high)
+    call, _ = failing(storage.ATTEMPTS, OSError("reset"))
+    with pytest.raises(StorageError):
+        storage.retry(call, "s3://mine/a")
+    assert pauses == [2 * storage.FIRST_DELAY_S * 2**k for k in range(storage.ATTEMPTS - 1)]
+
+
+def test_a_fault_that_stays_names_url_and_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pauses(monkeypatch)
+    call, calls = failing(99, OSError("connection reset by peer"))
+    with pytest.raises(StorageError, match=r"s3://mine/a: failed 5 times.*connection reset by peer") as caught:
+        storage.retry(call, "s3://mine/a")
+    assert len(calls) == 5
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("a"), PermissionError("a"), ValueError("a"), KeyError("a")])
+def test_what_waiting_would_not_mend_is_raised_at_once(error: Exception) -> None:
+    call, calls = failing(99, error)
+    with pytest.raises(type(error)):
+        storage.retry(call, "s3://mine/a")
+    assert len(calls) == 1
+
+
+def test_a_refusal_names_the_url() -> None:
+    call, _ = failing(1, PermissionError("Access Denied"))
+    with pytest.raises(PermissionError, match="s3://mine/a: Access Denied; check the rights"):
+        storage.retry(call, "s3://mine/a")
+
+
+def test_the_s3_clients_own_errors_are_retried_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pauses(monkeypatch)
+    call, calls = failing(2, EndpointConnectionError(endpoint_url="http://127.0.0.1:1"))
+    assert storage.retry(call, "s3://mine/a") == "done"
+    assert len(calls) == 3
+
+
+def test_a_server_that_is_down_gives_a_storage_error(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pauses(monkeypatch)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        storage.filesystem(bucket)[0].clear_instance_cache()
+        try:
+            with pytest.raises(StorageError, match="s3://mine/a: failed 5 times"):
+                storage.read(f"{bucket}/a")
+        finally:
+            storage.filesystem(bucket)[0].clear_instance_cache()
+
+
+def test_a_bucket_that_is_not_there_holds_nothing(bucket: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.read("s3://nobodys/a")
+    assert list(storage.find("s3://nobodys/a")) == []
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = storage.normalise(str(folder))
+    storage.write(f"{root}/open/1", b"")
+    storage.write(f"{root}/closed/2", b"")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(PermissionError, match="closed"):
+        list(storage.find(root))
+
+
+def test_links_are_followed_and_never_in_circles(folder: Path) -> None:
+    storage.write(storage.normalise(str(folder.parent / "elsewhere" / "1")), b"12345")
+    folder.mkdir()
+    (folder / "camera").symlink_to(folder.parent / "elsewhere")
+    (folder / "file").symlink_to(folder.parent / "elsewhere" / "1")
+    (folder / "circle").symlink_to(folder)
+    (folder / "broken").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe")
+    root = storage.normalise(str(folder))
+    found = list(storage.find(root))
+    assert [(e.url, e.size) for e in found] == [(f"{root}/camera/1", 5), (f"{root}/file", 5)]
+    assert found[0].etag == found[1].etag
+
+
+def test_a_folder_that_goes_while_it_is_listed_costs_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = storage.normalise(str(folder))
+    storage.write(f"{root}/gone/1", b"")
+    storage.write(f"{root}/kept/2", b"")
+    scandir = os.scandir
+
+    def vanish(path: str) -> object:
+        if str(path).endswith("gone"):
+            raise FileNotFoundError(2, "No such file", path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", vanish)
+    assert [e.url for e in storage.find(root)] == [f"{root}/kept/2"]
+
+
+@pytest.mark.parametrize("part", ["../b", "a/../../b", "..", "/etc/passwd", "a/.."])
+def test_paths_that_would_leave_are_refused(part: str) -> None:
+    with pytest.raises(StorageError, match="would leave it"):
+        storage.join("file:///store", part)
+
+
+@pytest.mark.parametrize("part", ["a..b", "...", "a/b.c", "..a"])
+def test_dots_in_names_are_no_way_out(part: str) -> None:
+    assert storage.join("file:///store/", part) == f"file:///store/{part}"
+
+
+def test_relative_undoes_join() -> None:
+    assert storage.relative(storage.join("s3://mine/a/", "b", "c d"), "s3://mine/a") == "b/c d"
+
+
+@pytest.mark.parametrize("url", ["s3://mine/ab", "s3://mine/a", "s3://other/a/b"])
+def test_relative_refuses_what_lies_elsewhere(url: str) -> None:
+    with pytest.raises(StorageError, match="does not lie below"):
+        storage.relative(url, "s3://mine/a")
+
+
+def test_paths_become_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert storage.normalise("store/") == f"file://{tmp_path}/store"
+    assert storage.normalise("~/store") == "file:///home/somebody/store"
+    assert storage.normalise("s3://mine/store/") == "s3://mine/store"
+
+
+def test_an_unknown_scheme_is_named_with_the_next_step() -> None:
+    with pytest.raises(StorageError, match=r"gopher://a/b: cannot be opened .*use file:// or s3://"):
+        storage.read("gopher://a/b")
+
+
+def test_any_file_system_that_fsspec_knows_is_taken() -> None:
+    root = "memory://tests/storage"
+    storage.write(f"{root}/a", b"1")
+    zarr.create_array(storage.zarr_store(f"{root}/z"), shape=(2,), dtype="uint8", fill_value=0)[:] = 5
+    assert storage.names(root) == ["a", "z"]
+    assert np.asarray(zarr.open_array(storage.zarr_store(f"{root}/z"), mode="r")).tolist() == [5, 5]
