@@ -77,6 +77,9 @@ class Restoration(NamedTuple):
     """The global statistics that steered the pass: of light, then of fusion, coarse to fine; each [n, c, 1, 1]."""
 
 
+STATISTICS = 4
+"""Global statistics of one pass: the light's and three fusions'."""
+
 Core = tuple[slice, slice]
 """The part of a tile, (rows, columns) in pixels, that its share of the frame's statistics is taken from."""
 
@@ -236,7 +239,7 @@ class LEDNet(nn.Module):
         e1 = self.encoder1(self.stem(F.pixel_unshuffle(torch.cat([x, lift(x)], 1), 2)))
         e2 = self.encoder2(self.down1(e1))
         e3 = self.encoder3(self.down2(e2))
-        given: list[Tensor | None] = [*pooled, *[None] * (4 - len(pooled))]
+        given: list[Tensor | None] = [*pooled, *[None] * (STATISTICS - len(pooled))]
         gain, power, e3, p4 = self.light(e3, given[0], core)
         exposed = (gain * x.float().clamp_min(DARKEST).pow(power)).to(x.dtype)
         side = self.side_head(e3) + F.avg_pool2d(exposed, SIDE_SCALE)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lednet import checkpoint
 from lednet.memory import keep_freed_memory
-from lednet.model import SMALLEST, LEDNet
+from lednet.model import SMALLEST, STATISTICS, LEDNet
 
 TILE_OVERLAP = 128
 """Pixels that neighbouring tiles share; their results are blended over it."""
@@ -121,12 +121,14 @@ class Restorer:
         return image[:, :, :height, :width]
 
     def _restore_tiles(self, x: Tensor) -> Tensor:
-        """Three passes over the tiles: the frame's light, its other statistics in that light, then the restoring.
+        """Restore every tile with the statistics of the whole frame, so that it looks as if it had not been cut out.
 
-        Each tile is restored with the statistics of the whole frame, so that it looks as if it had not been cut out.
+        Each statistic depends on those before it, so there is one pass over the tiles for each and one to restore:
+        tiling trades five times the time for memory.
         """
-        light = self._gather(x, ())[:1]
-        pooled = [*light, *self._gather(x, light)[1:]]
+        pooled: list[Tensor] = []
+        while len(pooled) < STATISTICS:
+            pooled.append(self._gather(x, pooled)[len(pooled)])
         image, weight = torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(x[:, :1], dtype=torch.float32)
         for ys, xs in self._tiles(x):
             restored = self.model.restore(x[:, :, ys, xs], pooled).image.float()

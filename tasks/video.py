@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 
 from lednet import Restorer
 from tasks.decode import FALLBACK_FPS, VideoError, open_video, pixels
+
+log = logging.getLogger(__name__)
 
 CRF = "18"
 PRESET = "veryfast"
@@ -140,7 +143,7 @@ class _Sound:
     def pass_on(self, packet: Any) -> list[Any]:
         """A packet of the source -> packets for the target."""
         if not self.copied:
-            return [p for frame in _decode(packet) for p in self.target.encode(frame)]
+            return [p for frame in _decode(self.source, packet) for p in self.target.encode(frame)]
         if packet.dts is None:  # the end of the source, not a part of it
             return []
         packet.stream = self.target
@@ -165,10 +168,10 @@ def _transcode(
     held: list[Any] = []  # audio that comes before the first frame, when the output's video stream is not yet known
     count, last = 0, -1
     for packet in _packets(container, [stream, *(s.source for s in sounds.values())]):
-        if packet.stream.index in sounds:
+        if packet is not None and packet.stream.index in sounds:
             held += sounds[packet.stream.index].pass_on(packet)
         else:
-            for frame in _decode(packet):
+            for frame in _decode(stream, packet):
                 shown = pixels(frame)
                 if video is None:
                     video = _add_h264(out, rate, shown.shape[0], shown.shape[1], CRF)
@@ -193,16 +196,18 @@ def _transcode(
 
 
 def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
-    """The packets of some streams, up to where the file can be read."""
+    """The packets of some streams, up to where the file can be read. If that is not its end, None comes last: what the
+    video's decoder still holds."""
     try:
         yield from container.demux(*streams)
-    except (av.error.FFmpegError, OSError):
-        return  # a file that ends early is restored up to there
+    except (av.error.FFmpegError, OSError) as error:
+        log.warning("%s: ends early (%s); restored up to there", container.name, error)
+        yield None
 
 
-def _decode(packet: Any) -> list[Any]:
+def _decode(stream: Any, packet: Any) -> list[Any]:
     try:
-        frames: list[Any] = packet.decode()
+        frames: list[Any] = stream.codec_context.decode(packet)
     except av.error.FFmpegError:
         return []  # one damaged packet costs its own frames only
     return frames

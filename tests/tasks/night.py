@@ -120,8 +120,34 @@ def film(archive: Path, counts: tuple[int, ...] = (20, 20, 9)) -> list[Path]:
     ]
 
 
+def small_settings(weights: str) -> NightSettings:
+    """Settings that cut a small night into many shards, and those into several work items."""
+    return NightSettings(
+        checkpoint=weights, shard_mb=1, shard_least=SHARD, shard_most=SHARD, item_slots=3 * SHARD,
+        preview_pictures=8, preview_width=48, queue_batches=2,
+    )  # fmt: skip
+
+
+def plan(archive: str, store_url: str, settings: NightSettings, camera: Camera = CAMERA) -> NightPlan:
+    return plan_night(camera, NIGHT, archive, store_url, settings)
+
+
+def enhance(planned: NightPlan, settings: NightSettings) -> None:
+    """Lay a run out and do its work items, as the flow does."""
+    store.create_run(planned, settings, "0")
+    for item in planned.items:
+        enhance_item(item, settings)
+
+
+def run_night(archive: str, store_url: str, settings: NightSettings, camera: Camera = CAMERA) -> CameraNight:
+    """Plan, enhance and publish."""
+    planned = plan(archive, store_url, settings, camera)
+    enhance(planned, settings)
+    return publish(planned, store_url, settings)
+
+
 class Site(NamedTuple):
-    """An archive, an empty store beside it, and settings; as URLs, so that they may lie in S3 as well."""
+    """An archive, a store beside it, and settings; as URLs, so that they may lie in S3 as well."""
 
     archive: str
     store: str
@@ -137,19 +163,15 @@ class Site(NamedTuple):
         return Path(self.archive.removeprefix("file://")) / "pit" / NIGHT / name
 
     def plan(self) -> NightPlan:
-        return plan_night(CAMERA, NIGHT, self.archive, self.store, self.settings)
+        return plan(self.archive, self.store, self.settings)
 
     def enhance(self) -> NightPlan:
-        """Plan, lay the run out and do its work items, as the flow does."""
         planned = self.plan()
-        store.create_run(planned, self.settings, "0")
-        for item in planned.items:
-            enhance_item(item, self.settings)
+        enhance(planned, self.settings)
         return planned
 
     def run(self) -> CameraNight:
-        """Enhance and publish."""
-        return publish(self.enhance(), self.store, self.settings)
+        return run_night(self.archive, self.store, self.settings)
 
     def manifest(self) -> dict[str, Any]:
         manifest = store.read_manifest(self.store, CAMERA.id, NIGHT)
@@ -158,12 +180,9 @@ class Site(NamedTuple):
 
 
 def make_site(root: Path, counts: tuple[int, ...] = (20, 20, 9)) -> Site:
-    """A filmed night, an untrained model, and settings that cut the night into many shards and several work items."""
+    """A filmed night, an untrained model and nothing done yet."""
     film(root / "archive", counts)
-    settings = NightSettings(
-        checkpoint=save_checkpoint(root), shard_mb=1, shard_least=SHARD, shard_most=SHARD, item_slots=3 * SHARD,
-        preview_pictures=8, preview_width=48, queue_batches=2,
-    )  # fmt: skip
+    settings = small_settings(save_checkpoint(root))
     return Site(storage.normalise(str(root / "archive")), storage.normalise(str(root / "store")), settings)
 
 

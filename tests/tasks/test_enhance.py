@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from night import HEIGHT, NIGHT, SHARD, WIDTH, Site, decode, files, frames_of, make_site, pictures, write_clip
 
 from lednet import Restorer, quality
 from lednet.checkpoint import CheckpointError
@@ -24,6 +23,19 @@ from tasks.enhance import consecutive, enhance_item, fit, jpeg
 from tasks.publish import publish
 from tasks.slots import Damage, SlotFrame
 from tasks.types import NightPlan, Shard
+from tests.tasks.night import (
+    HEIGHT,
+    NIGHT,
+    SHARD,
+    WIDTH,
+    Site,
+    decode,
+    files,
+    frames_of,
+    make_site,
+    pictures,
+    write_clip,
+)
 
 FIRST_SLOTS = {"220000.mp4": 0, "220004.mp4": 20, "220006.mp4": 30}
 VALID = [*range(10), *range(20, 35)]

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from night import Site, make_site
 
 from tasks import storage, store
 from tasks.decode import VideoError
 from tasks.estimate import Estimate, estimate
 from tasks.types import NightPlan
+from tests.tasks.night import Site, make_site
 
 RAW = 48 * 64 * 3
 """Bytes of a restored frame."""

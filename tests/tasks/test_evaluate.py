@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 import zarr
-from night import CAMERA, HEIGHT, START_NS, WIDTH, Frames, Site, decode, frames_of, make_site
 
 from lednet.metrics import psnr, ssim
 from tasks.evaluate import against_truth
 from tasks.types import NANOSECONDS
+from tests.tasks.night import CAMERA, HEIGHT, START_NS, WIDTH, Frames, Site, decode, frames_of, make_site
 
 SLOTS = [*range(5), *range(20, 24)]
 MOST = 10**8

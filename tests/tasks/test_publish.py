@@ -15,11 +15,22 @@ import pandas as pd
 import pytest
 import xarray
 import zarr
-from night import CAMERA, NIGHT, START_NS, Site, files, frames_of, make_site, pictures, s3_bucket, write_clip
 
 from tasks import storage, store
 from tasks.publish import picture_rows, publish, summary
 from tasks.types import CameraNight, NightPlan
+from tests.tasks.night import (
+    CAMERA,
+    NIGHT,
+    START_NS,
+    Site,
+    files,
+    frames_of,
+    make_site,
+    pictures,
+    s3_bucket,
+    write_clip,
+)
 
 SECOND = 1_000_000_000
 VALID = [*range(10), *range(20, 35)]

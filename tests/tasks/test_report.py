@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from night import CAMERA, NIGHT, START_NS, Frames, Site, frames_of, make_site
 
 from tasks import report, storage, store
 from tasks.enhance import jpeg
@@ -23,6 +22,7 @@ from tasks.publish import summary
 from tasks.report import PICTURE_BYTES, PICTURE_WIDTH, Truth, within, write_report
 from tasks.types import NANOSECONDS, CameraNight, Receipt
 from tasks.video import read_jpeg
+from tests.tasks.night import CAMERA, NIGHT, START_NS, Frames, Site, frames_of, make_site
 
 LIMIT = 5_000_000
 """Bytes of a page that people still mail."""
@@ -184,7 +184,7 @@ def many_cameras(root: Path, cameras: int, width: int = 640) -> tuple[str, list[
 
 
 def test_the_page_of_fifty_cameras_stays_small_and_shows_them_all(tmp_path: Path) -> None:
-    url, outcomes = many_cameras(tmp_path, 50)
+    url, outcomes = many_cameras(tmp_path, 50, width=400)
     page = storage.read(write_report(NIGHT, url, outcomes, {}))
     pictures = embedded(page.decode())
     assert len(page) < LIMIT

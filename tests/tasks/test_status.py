@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from night import NIGHT, Site, make_site, pictures, write_clip
 
 from tasks import storage, store
 from tasks.enhance import enhance_item
 from tasks.status import NightStatus, list_nights, progress
 from tasks.types import NightPlan
+from tests.tasks.night import NIGHT, Site, make_site, pictures, write_clip
 
 OTHER = "2026-01-16"
 

@@ -16,10 +16,10 @@ import pytest
 import zarr
 from botocore.exceptions import EndpointConnectionError
 from moto.s3.models import s3_backends
-from night import s3_bucket, without_pauses
 
 from tasks import storage
 from tasks.storage import StorageError
+from tests.tasks.night import s3_bucket, without_pauses
 
 NAMES = (
     "with space.bin",

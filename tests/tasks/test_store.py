@@ -18,7 +18,6 @@ import xarray
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from night import CAMERA, NIGHT, START_NS, files, s3_bucket, without_pauses
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
@@ -26,6 +25,7 @@ from tasks import storage, store
 from tasks.settings import NightSettings
 from tasks.store import StoreError
 from tasks.types import Grid, NightPlan, Problem, Receipt, Segment, Shard, WorkItem
+from tests.tasks.night import CAMERA, NIGHT, START_NS, files, s3_bucket, without_pauses
 
 SLOTS, SHARD, HEIGHT, WIDTH = 10, 4, 6, 8
 """Two whole shards and one of two slots."""

@@ -13,12 +13,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from night import Frames, decode, pictures, save_checkpoint, write_clip
 
 from lednet import Restorer
 from tasks.decode import VideoError
 from tasks.enhance import jpeg
 from tasks.video import encode_preview, pixel_format, read_jpeg, restore_clip
+from tests.tasks.night import Frames, decode, pictures, save_checkpoint, write_clip
 
 
 class Same:
