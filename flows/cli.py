@@ -241,11 +241,14 @@ def run_night(
 
     with engine.prefect_server():
         # Prefect reads its settings when it is imported: the server's address must be known by then.
-        from flows.enhance_night import enhance_night
+        from flows.enhance_night import NightIncompleteError, enhance_night
         from flows.evaluate import evaluate
 
         with night_progress(store, night, cameras, console):
-            outcomes = enhance_night(night, site, archive, store, cameras)
+            try:
+                outcomes = enhance_night(night, site, archive, store, cameras)
+            except NightIncompleteError as error:
+                outcomes = error.outcomes
         return outcomes, evaluate(night, site, store, outcomes, truths) if report else ""
 
 

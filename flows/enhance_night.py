@@ -34,6 +34,15 @@ log = logging.getLogger("lednet")
 Futures = list[PrefectFuture[ItemResult]]
 
 
+class NightIncompleteError(RuntimeError):
+    """Some camera's night could not be finished; `outcomes` has all cameras, the published ones too."""
+
+    def __init__(self, night: str, outcomes: list[CameraNight]) -> None:
+        unfinished = ", ".join(f"{o.camera} ({o.reason})" for o in outcomes if o.status in ("failed", "partial"))
+        super().__init__(f"night of {night}: not finished for {unfinished}; run it again")
+        self.outcomes = outcomes
+
+
 @flow(name="enhance-night", task_runner=DaskTaskRunner(cluster_class=engine.workers))  # type: ignore[arg-type]
 def enhance_night(
     night: str, site: str, archive: str, store_url: str, cameras: list[str] | None = None
@@ -43,8 +52,12 @@ def enhance_night(
     Args:
         night: local date on which the night starts, YYYY-MM-DD; `last` for the one that began yesterday.
         site: path or URL of cameras.toml.
-        archive, store_url: where the footage is and where results go, as paths or URLs.
+        archive: where the footage is, as a path or URL.
+        store_url: where results go, as a path or URL.
         cameras: ids of the cameras to do; all by default.
+
+    Raises:
+        NightIncompleteError: if some camera's night could not be finished; the others are published all the same.
     """
     described, night = read_site(site), night_date(night)
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
@@ -61,6 +74,8 @@ def enhance_night(
         outcomes.append(finish(plan, store_url, described.settings, failure))
         log.info("%s: %s, %d frames", plan.camera.id, outcomes[-1].status, outcomes[-1].frames)
     create_table_artifact([vars(o) for o in outcomes], key="enhanced-night", description=f"Night of {night}")
+    if any(o.status in ("failed", "partial") for o in outcomes):
+        raise NightIncompleteError(night, outcomes)  # so that Prefect's page, schedules and alerts see it
     return outcomes
 
 

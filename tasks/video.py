@@ -201,7 +201,7 @@ def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
     try:
         yield from container.demux(*streams)
     except (av.error.FFmpegError, OSError) as error:
-        log.warning("%s: ends early (%s); restored up to there", container.name, error)
+        log.warning("the clip ends early (%s); restored up to there", error)
         yield None
 
 

@@ -195,7 +195,7 @@ def test_leaving_raises_the_first_error() -> None:
 def test_submit_raises_an_earlier_error_as_soon_as_it_is_known() -> None:
     background = Background(100)
     background.submit(failing)
-    settle()
+    wait_until(lambda: background._waiting[0].done())
     with pytest.raises(OSError, match="disk full"):
         background.submit(lambda: None)
 
@@ -226,7 +226,7 @@ def test_an_error_of_the_caller_cancels_what_waits_and_is_the_one_raised() -> No
             background.submit(first)
             background.submit(lambda: done.append("waiting"))
             started.wait(PATIENCE_S)
-            threading.Timer(0.02, gate.set).start()
+            threading.Timer(0.3, gate.set).start()
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):

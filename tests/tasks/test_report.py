@@ -184,7 +184,7 @@ def many_cameras(root: Path, cameras: int, width: int = 640) -> tuple[str, list[
 
 
 def test_the_page_of_fifty_cameras_stays_small_and_shows_them_all(tmp_path: Path) -> None:
-    url, outcomes = many_cameras(tmp_path, 50, width=400)
+    url, outcomes = many_cameras(tmp_path, 50, width=320)
     page = storage.read(write_report(NIGHT, url, outcomes, {}))
     pictures = embedded(page.decode())
     assert len(page) < LIMIT

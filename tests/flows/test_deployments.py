@@ -1,0 +1,142 @@
+"""prefect.yaml as a site uses it: registered by the real commands on a real server, which then plans the runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+import yaml
+
+from flows import engine
+from tests.flows.conftest import ENVIRONMENT
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEDULING_S = 60
+"""Longest wait for the server to plan the runs of a new deployment; it takes some 5 s."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """One server for the module, never one that this shell may be configured for."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+            patch.delenv(name)
+        for name, value in engine.QUIET.items():  # so that they are gone again when the module ends
+            patch.setenv(name, value)
+        with engine.prefect_server() as url:
+            yield url
+
+
+@pytest.fixture(scope="module")
+def deployments(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What the server knows after the two commands that prefect.yaml names, by deployment."""
+    # Away from the repository, so that the flows come from the installed package as they do on a worker.
+    folder = tmp_path_factory.mktemp("deploy")
+    environment = ENVIRONMENT | engine.QUIET | {"PREFECT_API_URL": server, "PREFECT_HOME": str(folder / "home")}
+    for arguments in (
+        ["work-pool", "create", "lednet", "--type", "process"],
+        ["--no-prompt", "deploy", "--all", "--prefect-file", str(ROOT / "prefect.yaml")],
+    ):
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "prefect"), *arguments],
+            cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    found = httpx.post(f"{server}/deployments/filter", json={}, timeout=30).json()
+    return {deployment["name"]: deployment for deployment in found}
+
+
+@pytest.fixture(scope="module")
+def planned(server: str, deployments: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs that the server has planned."""
+    wanted = {deployment["id"] for deployment in deployments.values()}
+    deadline = time.monotonic() + SCHEDULING_S
+    while True:
+        runs: list[dict[str, Any]] = httpx.post(f"{server}/flow_runs/filter", json={}, timeout=30).json()
+        if {run["deployment_id"] for run in runs} == wanted or time.monotonic() > deadline:
+            return runs
+        time.sleep(0.5)
+
+
+def test_every_deployment_of_the_file_is_registered(deployments: dict[str, dict[str, Any]]) -> None:
+    written = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    assert set(deployments) == {d["name"] for d in written} == {"enhance-night", "evaluate"}
+
+
+def test_each_runs_on_the_pool_of_processes_without_fetching_code(deployments: dict[str, dict[str, Any]]) -> None:
+    for deployment in deployments.values():
+        assert deployment["work_pool_name"] == "lednet"
+        assert not deployment["pull_steps"]
+
+
+def test_each_entrypoint_is_the_flow_that_a_worker_would_load(deployments: dict[str, dict[str, Any]]) -> None:
+    from prefect import Flow
+    from prefect.flows import load_flow_from_entrypoint
+
+    for name, deployment in deployments.items():
+        loaded = load_flow_from_entrypoint(deployment["entrypoint"])
+        assert isinstance(loaded, Flow)
+        assert loaded.name == name
+
+
+@pytest.mark.parametrize(("name", "at"), [("enhance-night", "06:05"), ("evaluate", "07:45")])
+def test_the_server_plans_every_morning_in_the_sites_time(
+    name: str, at: str, deployments: dict[str, dict[str, Any]], planned: list[dict[str, Any]]
+) -> None:
+    deployment = deployments[name]
+    [schedule] = deployment["schedules"]
+    assert schedule["active"]
+    assert schedule["schedule"]["timezone"] == "Asia/Shanghai"
+    starts = sorted(
+        datetime.fromisoformat(run["expected_start_time"]).astimezone(ZoneInfo("Asia/Shanghai"))
+        for run in planned if run["deployment_id"] == deployment["id"]
+    )  # fmt: skip
+    assert len(starts) > 1
+    assert {f"{start:%H:%M}" for start in starts} == {at}
+    assert len({start.date() for start in starts}) == len(starts)
+
+
+def test_a_night_waits_for_the_one_that_still_runs(deployments: dict[str, dict[str, Any]]) -> None:
+    for deployment in deployments.values():
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+
+
+def test_the_parameters_are_typed_for_the_page_and_the_api(deployments: dict[str, dict[str, Any]]) -> None:
+    night = deployments["enhance-night"]["parameter_openapi_schema"]
+    assert night["required"] == ["night", "site", "archive", "store_url"]
+    assert {night["properties"][name]["type"] for name in night["required"]} == {"string"}
+    assert {"type": "array", "items": {"type": "string"}} in night["properties"]["cameras"]["anyOf"]
+    report = deployments["evaluate"]["parameter_openapi_schema"]
+    assert report["required"] == ["night", "site", "store_url"]
+    assert report["properties"]["outcomes"]["items"] == {"$ref": "#/definitions/CameraNight"}
+
+
+def test_what_the_schedules_pass_fits_the_flows(deployments: dict[str, dict[str, Any]]) -> None:
+    for deployment in deployments.values():
+        assert deployment["enforce_parameter_schema"]
+        assert set(deployment["parameters"]) == set(deployment["parameter_openapi_schema"]["required"])
+        assert deployment["parameters"]["night"] == "last"
+
+
+def test_locations_are_urls_since_a_run_starts_in_an_empty_folder(deployments: dict[str, dict[str, Any]]) -> None:
+    for deployment in deployments.values():
+        places = {name: value for name, value in deployment["parameters"].items() if name != "night"}
+        assert places
+        assert all("://" in url for url in places.values()), places
+
+
+def test_a_run_with_a_parameter_of_a_wrong_type_is_refused(server: str, deployments: dict[str, dict[str, Any]]) -> None:
+    url = f"{server}/deployments/{deployments['evaluate']['id']}/create_flow_run"
+    answer = httpx.post(url, json={"parameters": {"night": 20260115}}, timeout=30)
+    assert answer.status_code == 409, answer.text
+    assert "night" in answer.text
