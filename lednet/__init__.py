@@ -10,6 +10,7 @@ Where do I go to ...?
     make degraded pairs        lednet.degrade, lednet.clips
     train                      lednet.train, lednet.losses
     measure                    lednet.metrics (with a reference), lednet.quality (without), lednet.bench (speed)
+    judge a checkpoint         lednet.validate
     compare                    lednet.baselines
 
 Imports torch, numpy and OpenCV; never orchestration, storage or video-container libraries.

@@ -6,11 +6,15 @@ Where do I go to ...?
     open a URL                         tasks.storage     (the only module that does)
     list and parse recorded files      tasks.archive
     decode video with timestamps       tasks.decode
-    split a night into work            tasks.plan
+    name a night                       tasks.nights
+    fill slots with frames             tasks.slots
+    split a night into work            tasks.plan, tasks.estimate
     write frames, receipts, manifests  tasks.store
-    restore a work item                tasks.enhance
+    restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
+    publish a finished night           tasks.publish
+    see what is done                   tasks.status
     make the preview or one clip       tasks.video
     judge against a known truth        tasks.evaluate
-    make the report                    tasks.report
+    make the report                    tasks.report, tasks.report_page, tasks.sheet
     draw the demo's archive            tasks.demo
 """
