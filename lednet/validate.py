@@ -24,7 +24,7 @@ from lednet.degrade import RECIPES, make_night, srgb_to_linear
 from lednet.metrics import mae, psnr, ssim
 from lednet.restorer import Restorer
 
-SEEDS = 6
+SEEDS = 12
 """Nights drawn for each pair."""
 
 
