@@ -6,9 +6,11 @@ Covers what the trainer needs and no more. Archived night footage is decoded els
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,15 +19,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from lednet.degrade import (
+    Night,
     Recipe,
     average_burst,
-    blur,
+    draw_night,
+    interpolate,
     linear_to_srgb,
-    make_night,
-    shake_kernels,
+    lose_colour,
+    make_blur,
     srgb_to_linear,
 )
 from lednet.degrade import uniform as draw
+from lednet.degrade.subframes import Frame
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".gif", ".mpg")
 
@@ -34,6 +39,10 @@ HIGH_SPEED_FPS = 120.0
 
 MOST_SHRINK, MOST_SHRINK_OF_BURSTS = 5, 2
 """How far frames are shrunk at most before a crop is taken."""
+
+LABEL_REACH = 2
+"""The label is the sharpest of so many frames on either side of the place drawn; the burst is centred on it, so
+that input and label never part."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,13 @@ class Clip:
     frames: Tensor
     """uint8 [t, 3, h, w], sRGB, on the training device."""
     high_speed: bool
-    """Consecutive frames at `HIGH_SPEED_FPS` or more, fit for bursts; otherwise stills, spread over the clip."""
+    """Consecutive frames are close enough that their average is blur and not ghosts; otherwise stills, spread over the
+    clip."""
+    group: int = 0
+    """Frames that follow each other, where groups of them are spread over the clip; only a group's centre is a label,
+    as the others lie between frames and are a little soft. 0: all follow each other."""
+    sharpness: tuple[float, ...] = ()
+    """Of each frame; a burst is centred on the sharpest near its place. Not asked for where it is empty."""
 
 
 class ClipError(ValueError):
@@ -57,21 +72,72 @@ def read_clip(path: Path, most_frames: int, high_speed: bool, device: torch.devi
     Raises:
         ClipError: if OpenCV reads no frame of it.
     """
-    capture = cv2.VideoCapture(str(path))
-    frames: list[np.ndarray] = []
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    stride = 1.0 if high_speed else max(1.0, count / most_frames)
-    index = 0
-    while len(frames) < most_frames and capture.grab():
-        if index >= len(frames) * stride:
-            ok, frame = capture.retrieve()
-            if ok:
-                frames.append(np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1)))
-        index += 1
-    capture.release()
+    spread = None if high_speed else most_frames
+    frames = [frame for _, frame in islice(_decode(path, spread), most_frames)]
+    return Clip(path.stem, _upload(frames, device), high_speed, sharpness=tuple(map(sharpness, frames)))
+
+
+def sharpness(frame: Frame) -> float:
+    """Variance of the Laplacian of an RGB frame's luma: says which of two neighbouring frames is the sharper."""
+    return float(cv2.Laplacian(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var())
+
+
+def read_bursts(path: Path, count: int, between: int, device: torch.device) -> Clip | None:
+    """Bursts of a clip below `HIGH_SPEED_FPS`: `count` times three frames that follow each other, spread over it.
+
+    Frames are put between them by optical flow, so that a frame's time is cut in `between` parts; the middle one of
+    the three is the burst's centre and its label.
+
+    Returns:
+        None if it has fewer than three frames.
+
+    Raises:
+        ClipError: if OpenCV reads no frame of it.
+    """
+    last: list[Frame] = []
+    frames: list[Frame] = []
+    stride = max(3.0, _frame_count(path) / count)
+    begun = 0
+    for index, frame in _decode(path, None):
+        last = [*last[-2:], frame]
+        if index >= begun * stride + 2 and begun < count:
+            first, second, third = last
+            frames += [*interpolate(first, second, between), *interpolate(second, third, between), third]
+            begun += 1
     if not frames:
+        return None
+    return Clip(path.stem, _upload(frames, device), True, 2 * between + 1)
+
+
+def _frame_count(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    return count
+
+
+def _decode(path: Path, spread: int | None) -> Iterator[tuple[int, Frame]]:
+    """(index, RGB frame) of all frames, or of `spread` of them spread evenly by the container's count."""
+    stride = 1.0 if spread is None else max(1.0, _frame_count(path) / spread)
+    capture = cv2.VideoCapture(str(path))
+    try:
+        index, taken = 0, 0
+        while capture.grab():
+            if index >= taken * stride:
+                ok, frame = capture.retrieve()
+                if ok:
+                    yield index, np.ascontiguousarray(frame[:, :, ::-1]).astype(np.uint8, copy=False)
+                    taken += 1
+            index += 1
+    finally:
+        capture.release()
+    if taken == 0:
         raise ClipError(f"{path}: OpenCV decodes no frame of it; remove it or re-encode it as H.264")
-    return Clip(path.stem, torch.from_numpy(np.stack(frames)).to(device), high_speed)
+
+
+def _upload(frames: Sequence[Frame], device: torch.device) -> Tensor:
+    """RGB frames -> uint8 [t, 3, h, w] on the device."""
+    return torch.from_numpy(np.stack([f.transpose(2, 0, 1) for f in frames])).to(device)
 
 
 def is_high_speed(path: Path) -> bool:
@@ -110,17 +176,26 @@ def find_clips(folder: Path) -> list[Path]:
     return paths
 
 
+class Pairs(NamedTuple):
+    """A batch of pairs."""
+
+    night: Night
+    label: Tensor
+    """[n, 3, h, w], sRGB in [0, 1]."""
+
+
 class PairSampler:
     """Draws (degraded, label) batches from clips, degraded on the fly on the clips' device.
 
     A high-speed clip gives a burst averaged in linear light, its label the centre frame; any other clip gives a
-    still, moved along a random camera-shake path. Equal generator states give equal batches.
+    still, moved along a random camera-shake path. Each batch is degraded by one of the recipes, drawn evenly. Equal
+    generator states give equal batches.
     """
 
-    def __init__(self, clips: Sequence[Clip], recipe: Recipe, generator: torch.Generator) -> None:
+    def __init__(self, clips: Sequence[Clip], recipes: Sequence[Recipe], generator: torch.Generator) -> None:
         if not clips:
             raise ClipError("no training clips: the folder holds held-out clips only; add footage")
-        self.clips, self.recipe, self.generator = list(clips), recipe, generator
+        self.clips, self.recipes, self.generator = list(clips), list(recipes), generator
 
     def _integer(self, high: int) -> int:
         return int(torch.randint(high, (1,), generator=self.generator, device=self.generator.device))
@@ -134,40 +209,57 @@ class PairSampler:
         most = max(1, min(MOST_SHRINK, shown[0] // height, shown[1] // width))
         return most if self._integer(2) else 1 + self._integer(most)
 
-    def _crop(self, clip: Clip, height: int, width: int) -> tuple[Tensor, Tensor, bool]:
+    def _crop(self, clip: Clip, recipe: Recipe, height: int, width: int) -> tuple[Tensor, Tensor, bool]:
         """One random crop: (blurred linear light, sharp sRGB), each [3, height, width]; whether it is unmoved."""
         shown = (clip.frames.shape[2], clip.frames.shape[3])
         shrink = self._shrink(shown, height, width)
         height, width = shrink * height, shrink * width
         y, x = self._integer(max(shown[0] - height, 0) + 1), self._integer(max(shown[1] - width, 0) + 1)
-        boost = draw(self.recipe.highlight_boost, (1, 1, 1), self.generator)
-        # Bursts of 5 to 15 frames, fewer of a shorter clip; shrunk further, their motion is gone, and stills will do.
+        boost = draw(recipe.highlight_boost, (1, 1, 1), self.generator)
+        # Shrunk further, motion is gone, and stills will do.
         burst = clip.high_speed and shrink <= MOST_SHRINK_OF_BURSTS
-        reach = min(2 + self._integer(6), (clip.frames.shape[0] - 1) // 2) if burst else 0
-        centre = reach + self._integer(clip.frames.shape[0] - 2 * reach)
+        centre, reach = self._burst(clip, burst)
         window = clip.frames[centre - reach : centre + reach + 1, :, y : y + height, x : x + width].float() / 255
         short = (0, width - window.shape[-1], 0, height - window.shape[-2])
         if any(short):
             window = functional.pad(window, short, mode="replicate")
-        linear = average_burst(window, boost)
+        linear = average_burst(window, boost, recipe.response)
         if shrink > 1:  # in linear light, as a sensor of larger pixels would
             label = linear_to_srgb(functional.avg_pool2d(srgb_to_linear(window[reach]), shrink))
             return functional.avg_pool2d(linear, shrink), label.clamp(0, 1), not burst
         return linear, window[reach], not burst
 
+    def _burst(self, clip: Clip, moving: bool) -> tuple[int, int]:
+        """A burst's centre, and how many frames it has on either side: 2 to 7, fewer of a shorter clip."""
+        count = clip.frames.shape[0]
+        group = clip.group or count
+        reach = min(2 + self._integer(6), (group - 1) // 2) if moving else 0
+        if clip.group:
+            return self._integer(count // group) * group + group // 2, reach
+        place = reach + self._integer(count - 2 * reach)
+        if not moving or not clip.sharpness:
+            return place, reach
+        near = range(max(reach, place - LABEL_REACH), min(count - reach, place + LABEL_REACH + 1))
+        return max(near, key=lambda i: clip.sharpness[i]), reach
+
     def sample(self, batch: int, height: int, width: int) -> tuple[Tensor, Tensor]:
         """A batch of pairs: (degraded, label), each float [batch, 3, height, width] sRGB in [0, 1]."""
+        pairs = self.draw(batch, height, width)
+        return pairs.night.image, pairs.label
+
+    def draw(self, batch: int, height: int, width: int) -> Pairs:
+        """`sample`, with the darkness of each pair."""
+        recipe = self.recipes[self._integer(len(self.recipes))]
         blurred, labels, still = [], [], []
         for _ in range(batch):
             clip = self.clips[self._integer(len(self.clips))]
-            linear, label, unmoved = self._crop(clip, height, width)
+            linear, label, unmoved = self._crop(clip, recipe, height, width)
             flip, turn = self._integer(2), self._integer(2)
             dims = [d for d, on in ((-1, flip), (-2, turn)) if on]
             blurred.append(linear.flip(dims))
             labels.append(label.flip(dims))
             still.append(unmoved)
         linear_batch, label_batch = torch.stack(blurred), torch.stack(labels)
-        length = draw(self.recipe.shake_px, (batch,), self.generator)
-        length = length * torch.tensor(still, device=length.device)
-        linear_batch = blur(linear_batch, shake_kernels(length, self.generator))
-        return make_night(linear_batch, self.recipe, self.generator), label_batch
+        linear_batch = make_blur(linear_batch, recipe, torch.tensor(still), self.generator)
+        linear_batch, label_batch = lose_colour(linear_batch, label_batch, recipe, self.generator)
+        return Pairs(draw_night(linear_batch, recipe, self.generator), label_batch)

@@ -1,7 +1,7 @@
 """LEDNet: the Low-light Enhancement and Deblurring Network.
 
-Covers the network, its selective fusion and its three sizes. Not covered: attention (`lednet.attention`), weights on
-disk (`lednet.checkpoint`), frames in and out (`lednet.restorer`).
+Covers the network, its selective fusion and its three sizes. Not covered: attention (`lednet.attention`), the
+frame's tone curve (`lednet.light`), weights on disk (`lednet.checkpoint`), frames in and out (`lednet.restorer`).
 
 Source: Guo Mingxiang et al., "LEDNet for open-pit mine surveillance video", Mine Engineering 12(4), 2024; what the
 text leaves open (widths, depths, heads) is chosen in `SIZES`.
@@ -18,12 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lednet.attention import AxialBlock
-
-LIFT_GAMMA = 2.2
-"""Exponent of the curve x ** (1 / LIFT_GAMMA) that opens the shadows for the stem; `GlobalLight` starts from it."""
-
-DARKEST = 0.1 / 255
-"""Darker values count as this: powers below one have an infinite slope at zero."""
+from lednet.light import SAMPLE_STRIDE, ToneCurve, apply_curve, tone_statistics
 
 SIDE_SCALE = 8
 """The side image is this many times smaller than the frame; there motion blur has nearly vanished."""
@@ -125,36 +120,6 @@ class SelectiveFusion(nn.Module):
         return keep_decoder * d + keep_encoder * e, pooled
 
 
-class GlobalLight(nn.Module):
-    """Exposure of the whole frame: from the encoder's frame average, a tone curve and a hint to every pixel.
-
-    The curve is gain * x ** power, one gain and one power a channel: the inverse of the darkness model c * I ** gamma
-    (Guo et al. 2024, eq. 2). Attention is local, so this is where a pixel learns how dark the frame is as a whole.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Conv2d(channels, channels, 1), nn.GELU(), nn.Conv2d(channels, channels, 1), nn.GELU()
-        )
-        self.curve = nn.Conv2d(channels, 6, 1)
-        self.hint = nn.Conv2d(channels, channels, 1)
-        for last in (self.curve, self.hint):
-            nn.init.zeros_(last.weight)
-            assert last.bias is not None
-            nn.init.zeros_(last.bias)
-
-    def forward(
-        self, features: Tensor, pooled: Tensor | None = None, core: Core | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """[n, c, h, w] -> (gain [n, 3, 1, 1], power [n, 3, 1, 1], features with the hint, pooled), curve in fp32."""
-        if pooled is None:
-            pooled = frame_average(features, SIDE_SCALE, core)
-        z = self.mlp(pooled)
-        gain, power = self.curve(z).float().chunk(2, dim=1)
-        return gain.exp(), power.exp() / LIFT_GAMMA, features + self.hint(z), pooled
-
-
 class Upsample(nn.Sequential):
     """1x1 convolution at the coarse scale, then bilinear interpolation to twice the size (no chequerboard)."""
 
@@ -162,11 +127,6 @@ class Upsample(nn.Sequential):
         super().__init__(
             nn.Conv2d(channels_in, channels_out, 1), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         )
-
-
-def lift(x: Tensor) -> Tensor:
-    """The fixed shadow-opening curve x ** (1 / 2.2) of an sRGB image in [0, 1]."""
-    return x.clamp_min(DARKEST).pow(1 / LIFT_GAMMA)
 
 
 class LEDNet(nn.Module):
@@ -178,8 +138,8 @@ class LEDNet(nn.Module):
 
         exposed(x) * (1 + scale) + detail,      exposed(x) = gain * x ** power
 
-    with the curve predicted once a frame by `GlobalLight`, `scale` and `detail` per pixel and channel: the network
-    starts from a plausible exposure.
+    with the curve predicted once a frame by a `ToneCurve`, `scale` and `detail` per pixel and channel. The encoder is
+    shown the frame and the exposed frame.
 
     Args:
         size: "small", "base", "large", or a config of one's own.
@@ -204,7 +164,7 @@ class LEDNet(nn.Module):
         self.encoder2 = blocks(c2, n2)
         self.down2 = nn.Conv2d(c2, c3, 2, stride=2)
         self.encoder3 = blocks(c3, n3)
-        self.light = GlobalLight(c3)
+        self.light = ToneCurve()
         self.side_head = nn.Conv2d(c3, 3, 3, padding=1)
         self.middle = blocks(c3, size.middle_blocks)
         self.fusion3 = SelectiveFusion(c3, 8)
@@ -219,6 +179,12 @@ class LEDNet(nn.Module):
             nn.init.zeros_(last.weight)
             assert last.bias is not None
             nn.init.zeros_(last.bias)
+
+    def expose(self, x: Tensor, pooled: Tensor | None = None, core: Core | None = None) -> tuple[Tensor, Tensor]:
+        """The frame under its tone curve alone, [n, 3, h, w] -> the same, and the statistics that the curve is from."""
+        if pooled is None:
+            pooled = frame_average(tone_statistics(x), SAMPLE_STRIDE, core)
+        return apply_curve(x, *self.light(pooled)), pooled
 
     def restore(self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> Restoration:
         """One pass over [n, 3, h, w] in [0, 1], h and w from 16 px up, any size.
@@ -236,12 +202,11 @@ class LEDNet(nn.Module):
         x = F.pad(x, (0, -width % SIDE_SCALE, 0, -height % SIDE_SCALE), mode="reflect")
         x = x.contiguous(memory_format=torch.channels_last)
 
-        e1 = self.encoder1(self.stem(F.pixel_unshuffle(torch.cat([x, lift(x)], 1), 2)))
+        given: list[Tensor | None] = [*pooled, *[None] * (STATISTICS - len(pooled))]
+        exposed, p4 = self.expose(x, given[0], core)
+        e1 = self.encoder1(self.stem(F.pixel_unshuffle(torch.cat([x, exposed], 1), 2)))
         e2 = self.encoder2(self.down1(e1))
         e3 = self.encoder3(self.down2(e2))
-        given: list[Tensor | None] = [*pooled, *[None] * (STATISTICS - len(pooled))]
-        gain, power, e3, p4 = self.light(e3, given[0], core)
-        exposed = (gain * x.float().clamp_min(DARKEST).pow(power)).to(x.dtype)
         side = self.side_head(e3) + F.avg_pool2d(exposed, SIDE_SCALE)
 
         d3, p3 = self.fusion3(self.middle(e3), e3, given[1], core)

@@ -49,7 +49,8 @@ def read_pairs(folder: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
 def compare(folder: Path, model: str, recipe: str, device: str) -> dict[str, dict[str, float]]:
     """Mean PSNR (dB), SSIM and MAE over all pairs and seeds, of the input, the fixed gamma and the network."""
     restorer = Restorer(model, device=device)
-    gamma = float(checkpoint.read_card(checkpoint.locate(model)).validation["best_fixed_gamma"])
+    card = checkpoint.read_card(checkpoint.locate(model))
+    gamma = float(card.validation["recipes"][recipe]["best_fixed_gamma"])
     methods = ("identity", f"fixed gamma {gamma}", restorer.name)
     figures: dict[str, list[tuple[float, float, float]]] = {method: [] for method in methods}
     for _, blurred, sharp in read_pairs(folder):

@@ -43,7 +43,7 @@ def with_heads() -> Callable[[LEDNet], LEDNet]:
     def wake(model: LEDNet) -> LEDNet:
         generator = torch.Generator().manual_seed(5)
         with torch.no_grad():
-            for head in (model.head, model.side_head, model.light.curve, model.light.hint):
+            for head in (model.head, model.side_head, model.light.curve):
                 head.weight.copy_(torch.randn(head.weight.shape, generator=generator) * 0.02)
         return model
 

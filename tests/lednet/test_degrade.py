@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lednet import degrade as module
 from lednet.degrade import (
     RECIPES,
     Recipe,
@@ -32,6 +31,7 @@ from lednet.degrade import (
     srgb_to_linear,
     uniform,
 )
+from lednet.degrade import compression as module
 
 Draw = Callable[[int, int], Tensor]
 seeds = st.integers(0, 2**32 - 1)

@@ -29,7 +29,7 @@ def model() -> LEDNet:
     """A network whose heads do something."""
     torch.manual_seed(3)
     net = LEDNet("small")
-    for head in (net.head, net.side_head, net.light.curve, net.light.hint):
+    for head in (net.head, net.side_head, net.light.curve):
         torch.nn.init.normal_(head.weight, std=0.02)
     return net
 

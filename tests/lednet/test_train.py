@@ -20,18 +20,29 @@ from torch import Tensor
 
 from lednet import checkpoint, train
 from lednet.clips import Clip, split_clips
+from lednet.degrade import Night
 from lednet.losses import LossTerms
 from lednet.model import SIZES, LEDNet, LEDNetConfig
-from lednet.train import Stage, Trainer, TrainSettings, learning_rate, stage_at, update_average
+from lednet.trainer import (
+    LightSettings,
+    Stage,
+    Trainer,
+    TrainSettings,
+    as_exposed,
+    learning_rate,
+    stage_at,
+    update_average,
+)
 
 CPU = torch.device("cpu")
+NO_LIGHT = LightSettings(steps=0)
 
 
 def quick(**changes: Any) -> TrainSettings:
     """Settings of a run of six small steps."""
     plain = TrainSettings(
         size="tiny", steps=6, warmup_steps=2, learning_rate=2e-3, stages=(Stage(1.0, 32, 32, 1),), frames_per_clip=4,
-        validation_pairs=4, validation_crop=32, log_every=2, save_every=3,
+        validation_pairs=4, validation_crop=32, log_every=2, save_every=3, light=NO_LIGHT,
     )  # fmt: skip
     return replace(plain, **changes)
 
@@ -58,8 +69,9 @@ def everything(trainer: Trainer) -> dict[str, Tensor]:
     """All tensors of a run: weights, their average, the optimiser's and the random state."""
     tensors = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in trainer.average.state_dict().items()}
-    for i, state in trainer.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+    for name, optimizer in (("optimizer", trainer.optimizer), ("light_optimizer", trainer.light_optimizer)):
+        for i, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}.{i}.{k}": v for k, v in state.items()}
     return tensors | {"generator": trainer.generator.get_state()}
 
 
@@ -76,14 +88,17 @@ def different(a: Trainer, b: Trainer) -> list[str]:
 def test_a_stopped_and_resumed_run_equals_an_unbroken_one_to_the_bit(
     size: str, first: int, tmp_path: Path, clips: list[Clip]
 ) -> None:
-    settings = quick(size=size, steps=5, stages=(Stage(0.6, 32, 32, 1), Stage(1.0, 32, 40, 2)))
-    straight, stopped, resumed = (trainer_of(tmp_path / name, clips, settings) for name in ("a", "b", "b"))
+    stages = (Stage(0.6, 32, 32, 1), Stage(1.0, 32, 40, 2))
+    settings = quick(size=size, steps=3, light=LightSettings(2, 32, 32, 2), stages=stages)
+    straight = trainer_of(tmp_path / "a", clips, settings)
     for _ in range(5):
         straight.train_step()
+    stopped = trainer_of(tmp_path / "b", clips, settings)
     for _ in range(first):
         stopped.train_step()
     stopped.save_state()
-    torch.rand(7)  # the global random state is no part of a run
+    torch.rand(7)  # whatever else drew from torch's random state
+    resumed = trainer_of(tmp_path / "b", clips, settings)
     resumed.resume()
     assert resumed.step == first
     for _ in range(5 - first):
@@ -96,7 +111,7 @@ def test_validating_and_exporting_in_between_do_not_change_the_run(tmp_path: Pat
     for _ in range(6):
         plain.train_step()
     exporting = trainer_of(tmp_path / "exporting", clips[1:] + clips[:1], held_out=clips[:1])
-    exporting.sampler = plain.sampler.__class__(plain.sampler.clips, plain.sampler.recipe, exporting.generator)
+    exporting.sampler = plain.sampler.__class__(plain.sampler.clips, plain.sampler.recipes, exporting.generator)
     exporting.run("test")
     assert different(plain, exporting) == []
 
@@ -151,7 +166,7 @@ def test_a_run_stopped_between_its_last_step_and_the_export_exports_when_resumed
 
 def test_the_loss_falls_on_a_single_unmoving_clip(tmp_path: Path, textured: Callable[[int, int], Tensor]) -> None:
     frames = (textured(32, 32) * 255).byte().expand(4, -1, -1, -1)
-    settings = quick(size="small", recipe="paper", steps=40, save_every=100)
+    settings = quick(size="small", recipes=("paper",), steps=40, save_every=100)
     trainer = trainer_of(tmp_path, [Clip("still", frames, False)], settings)
     losses = [trainer.train_step()[0] for _ in range(40)]
     assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
@@ -176,6 +191,24 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(tmp_path: P
 def test_high_speed_clips_are_drawn_more_often(tmp_path: Path, clips: list[Clip]) -> None:
     drawn = trainer_of(tmp_path, clips, quick(high_speed_weight=4)).sampler.clips
     assert [sum(c.name == name for c in drawn) for name in ("still", "burst")] == [1, 4]
+
+
+def test_the_light_alone_is_trained_first_and_then_stands_still(tmp_path: Path, clips: list[Clip]) -> None:
+    trainer = trainer_of(tmp_path, clips, quick(steps=2, light=LightSettings(2, 32, 32, 2)))
+    moved = []
+    for _ in range(4):
+        before = {k: v.clone() for k, v in trainer.model.named_parameters()}
+        trainer.train_step()
+        moved.append({k.startswith("light.") for k, v in trainer.model.named_parameters() if not v.equal(before[k])})
+    assert moved == [{True}, {True}, {False}, {False}]
+
+
+def test_the_light_learns_a_night_of_one_darkness(tmp_path: Path, textured: Callable[[int, int], Tensor]) -> None:
+    frames = (textured(32, 32) * 255).byte().expand(4, -1, -1, -1)
+    settings = quick(size="small", recipes=("paper",), light=LightSettings(60, 32, 32, 4))
+    trainer = trainer_of(tmp_path, [Clip("still", frames, False)], settings)
+    losses = [trainer.train_step()[0] for _ in range(60)]
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
 
 
 # Schedules
@@ -210,9 +243,18 @@ def test_the_average_of_unchanging_weights_becomes_those_weights(tiny: LEDNetCon
     assert distance[-1] < 0.01 * distance[0]
 
 
-@pytest.mark.parametrize("change", [{"size": "huge"}, {"recipe": "fog"}])
-def test_settings_of_an_unknown_size_or_recipe_are_refused_with_the_known_ones(change: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"sizes small, base, large.*; recipes paper, night"):
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({"size": "huge"}, "small, base, large"),
+        ({"recipes": ("night", "fog")}, "paper, night"),
+        ({"recipes": ()}, "paper, night"),
+    ],
+)
+def test_settings_of_an_unknown_size_or_recipe_are_refused_with_the_known_ones(
+    change: dict[str, Any], known: str
+) -> None:
+    with pytest.raises(ValueError, match=known):
         TrainSettings(**change)
 
 
@@ -238,13 +280,13 @@ def quick_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """`lednet train` with small crops and a short validation, which no option sets."""
     fast = partial(
         TrainSettings, stages=(Stage(1.0, 32, 32, 1),), frames_per_clip=4, validation_pairs=4, validation_crop=32,
-        log_every=1,
+        log_every=1, light=NO_LIGHT,
     )  # fmt: skip
     monkeypatch.setattr(train, "TrainSettings", fast)
 
 
 def command(footage: Path, out: Path, *more: str) -> list[str]:
-    return ["--data", str(footage), "--out", str(out), "--steps", "2", "--device", "cpu", *more]
+    return ["--data", str(footage), "--out", str(out), "--steps", "2", "--light-steps", "0", "--device", "cpu", *more]
 
 
 def test_the_command_writes_a_checkpoint_that_loads_with_a_card_that_says_how_it_was_made(
@@ -261,7 +303,9 @@ def test_the_command_writes_a_checkpoint_that_loads_with_a_card_that_says_how_it
     assert card.training["settings"]["seed"] == 3
     assert card.training["command"].startswith("lednet train --data")
     assert card.training["device"] == "CPU"
-    assert {"psnr_lednet", "psnr_gamma", "psnr_identity", "ssim_lednet"} <= card.validation.keys()
+    assert card.validation["recipes"].keys() == {"night", "paper"}
+    figures = card.validation["recipes"]["night"]
+    assert {"psnr_lednet", "psnr_curve", "psnr_gamma", "psnr_identity", "ssim_lednet"} <= figures.keys()
 
 
 def test_the_command_logs_one_line_of_json_an_interval(footage: Path, tmp_path: Path, quick_command: None) -> None:
@@ -314,3 +358,14 @@ def test_other_settings_for_the_same_run_folder_end_the_command_with_1(
     assert train.main(command(footage, out, "--perceptual", "off")) == 0
     assert train.main(command(footage, out, "--perceptual", "off", "--seed", "9")) == 1
     assert "other settings" in caplog.text
+
+
+def test_the_label_under_the_curve_that_undoes_its_darkness_is_the_label() -> None:
+    label = torch.rand(2, 3, 8, 8) * 0.9 + 0.1
+    gain, gamma = torch.tensor([0.6, 0.8]), torch.tensor([2.2, 1.7])
+    night = Night(torch.zeros_like(label), gain, gamma)
+    undo = (
+        (gain ** (-1 / gamma)).reshape(2, 1, 1, 1).expand(2, 3, 1, 1),
+        (1 / gamma).reshape(2, 1, 1, 1).expand(2, 3, 1, 1),
+    )
+    torch.testing.assert_close(as_exposed(label, night, *undo), label, rtol=1e-4, atol=1e-4)

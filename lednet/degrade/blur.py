@@ -1,0 +1,90 @@
+"""Blur, in linear light: bursts averaged, still images shaken or vibrating, defocus, lamps brighter than white."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lednet.degrade.draw import uniform
+from lednet.degrade.response import SRGB, Response
+
+SATURATED = 0.95
+"""Linear values from here to 1 are taken for clipped highlights."""
+
+
+def restore_highlights(linear: Tensor, boost: Tensor) -> Tensor:
+    """Undo the sensor's clipping: pixels whose every channel is saturated become up to `boost` times white.
+
+    A lamp is far brighter than white; only when its true light is averaged does it smear into a bright streak.
+    """
+    clipped = ((linear.amin(-3, keepdim=True) - SATURATED) / (1 - SATURATED)).clamp(0, 1)
+    return linear * (1 + (boost - 1) * clipped)
+
+
+def average_burst(frames: Tensor, boost: Tensor, response: Response = SRGB) -> Tensor:
+    """Eq. 1 without the outer g: consecutive stored frames [t, 3, h, w] -> their mean in linear light, [3, h, w].
+
+    Not clipped: highlights may exceed 1.
+    """
+    return restore_highlights(response.to_linear(frames), boost).mean(0)
+
+
+def shake_kernels(length_px: Tensor, generator: torch.Generator, size: int = 25, points: int = 64) -> Tensor:
+    """Point-spread functions [n, size, size] of random camera shake, each of sum one and centred on its own mean.
+
+    The path is a random walk in direction (hand-held and vibrating cameras alike) of the given lengths [n], in
+    pixels, splatted bilinearly; the share of the exposure spent in a pixel is the kernel's value there.
+    """
+    n, device = length_px.shape[0], length_px.device
+    turn = torch.randn((n, points), generator=generator, device=device) * uniform((0.02, 0.6), (n, 1), generator)
+    angle = uniform((0, 2 * math.pi), (n, 1), generator) + turn.cumsum(1)
+    step = (length_px / points)[:, None]
+    path = torch.stack([(angle.sin() * step).cumsum(1), (angle.cos() * step).cumsum(1)], -1)
+    return _splat(path - path.mean(1, keepdim=True), size)
+
+
+def _splat(path: Tensor, size: int) -> Tensor:
+    """Paths [n, points, 2] of (y, x) offsets in pixels -> kernels [n, size, size]: bilinear splats of equal shares."""
+    n, points, _ = path.shape
+    path = (path + size // 2).clamp(0, size - 1.001)
+    base = path.floor()
+    frac = path - base
+    kernel = torch.zeros((n, size * size), device=path.device)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            weight = (frac[..., 0] if dy else 1 - frac[..., 0]) * (frac[..., 1] if dx else 1 - frac[..., 1])
+            index = ((base[..., 0] + dy) * size + base[..., 1] + dx).long()
+            kernel.scatter_add_(1, index, weight)
+    return (kernel / points).reshape(n, size, size)
+
+
+def vibration_kernels(amplitude_px: Tensor, generator: torch.Generator, size: int = 25, points: int = 64) -> Tensor:
+    """Point-spread functions [n, size, size] of a camera that swings to and fro along a line; each sums to one.
+
+    A sinusoid spends most of its time at its ends, so a point becomes two, joined by a faint line: what ground
+    vibration does to a camera on a pole. Amplitudes [n] in pixels, directions random.
+    """
+    n, device = amplitude_px.shape[0], amplitude_px.device
+    angle = uniform((0, math.pi), (n, 1), generator)
+    swing = torch.linspace(0, 2 * math.pi, points + 1, device=device)[None, :-1].sin() * amplitude_px[:, None]
+    return _splat(torch.stack([angle.sin() * swing, angle.cos() * swing], -1), size)
+
+
+def defocus_kernels(radius_px: Tensor, size: int = 25) -> Tensor:
+    """Discs [n, size, size] of the given radii [n] in pixels, edges anti-aliased; each sums to one."""
+    offset = torch.arange(size, device=radius_px.device) - size // 2
+    distance = (offset[:, None] ** 2 + offset[None] ** 2).float().sqrt()
+    disc = (radius_px[:, None, None] + 0.5 - distance).clamp(0, 1)
+    return disc / disc.sum((1, 2), keepdim=True)
+
+
+def blur(linear: Tensor, kernels: Tensor) -> Tensor:
+    """Convolve each linear-light image [n, 3, h, w] with its own kernel [n, k, k]; borders are reflected."""
+    n, channels, height, width = linear.shape
+    k = kernels.shape[-1]
+    padded = F.pad(linear, (k // 2,) * 4, mode="reflect").reshape(1, n * channels, height + k - 1, width + k - 1)
+    weight = kernels.repeat_interleave(channels, 0)[:, None]
+    return F.conv2d(padded, weight, groups=n * channels).reshape(n, channels, height, width)

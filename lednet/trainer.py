@@ -1,0 +1,431 @@
+"""The training run: its settings, the loop, exact resume, validation and the exported checkpoint.
+
+Pairs are synthesised on the fly on the training device, so the disk never limits it. The light comes first: the tone
+curve is trained alone, which takes minutes, and then kept; the rest of the network learns what a curve can't do. Not
+covered: the command line (`lednet.train`), several GPUs in one run.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import pickle
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lednet import checkpoint
+from lednet.baselines.gamma import fit_gamma, restore_gamma
+from lednet.clips import Clip, Pairs, PairSampler
+from lednet.degrade import RECIPES, Night, darken, find_recipe
+from lednet.light import apply_curve
+from lednet.losses import LEDNetLoss, LossWeights, VGG19Features
+from lednet.metrics import psnr, ssim
+from lednet.model import SIZES, LEDNet
+
+log = logging.getLogger("lednet.train")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One leg of the growing crops."""
+
+    until: float
+    """Share of all steps at which the next stage begins."""
+    height: int
+    width: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class LightSettings:
+    """The tone curve's own training, before all else."""
+
+    steps: int = 600
+    """0 keeps the curve that the run starts from."""
+    height: int = 144
+    width: int = 256
+    batch: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything that steers a training run; stored in the card."""
+
+    size: str = "small"
+    init: str = ""
+    """sha256 of the weights that the run starts from; random ones by default."""
+    recipes: tuple[str, ...] = ("night", "night", "night", "paper")
+    """Each batch is degraded by one of them, drawn evenly; a name that stands here more often is drawn more often."""
+    light: LightSettings = field(default_factory=LightSettings)
+    steps: int = 4_000
+    """After the light's."""
+    seed: int = 1
+    learning_rate: float = 8e-4
+    weight_decay: float = 1e-4
+    warmup_steps: int = 200
+    clip_norm: float = 1.0
+    ema: float = 0.998
+    loss: LossWeights = field(default_factory=LossWeights)
+    stages: tuple[Stage, ...] = (
+        Stage(0.20, 128, 128, 8),
+        Stage(0.60, 128, 224, 4),
+        Stage(1.00, 176, 320, 2),
+    )
+    """Crops grow and get wide, so that the network meets long axes and whole-frame statistics in training; shrunk to a
+    quarter, the last ones hold a whole 720p frame."""
+    batch_scale: int = 1
+    """Multiplies every stage's batch; for a GPU, whose memory holds far more."""
+    frames_per_clip: int = 60
+    high_speed_frames: int = 300
+    bursts_per_clip: int = 4
+    """Bursts taken from each clip below 120 fps, with frames put between its own; 0: stills only."""
+    between: int = 6
+    """Parts that a frame's time is cut into for them."""
+    high_speed_weight: int = 3
+    """How many times likelier a high-speed clip is drawn than another: it alone shows how things really move."""
+    held_out_share: float = 0.2
+    """Share of the clips kept for validation; by clip, never by frame."""
+    validation_pairs: int = 24
+    validation_crop: int = 256
+    log_every: int = 50
+    save_every: int = 500
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise ValueError(f"unknown size {self.size!r}; name one of {', '.join(SIZES)}")
+        if not self.recipes:
+            raise ValueError(f"no recipe named; name some of {', '.join(RECIPES)}")
+        for name in self.recipes:
+            find_recipe(name)
+
+    @property
+    def all_steps(self) -> int:
+        """The light's steps and the others."""
+        return self.light.steps + self.steps
+
+    def weight_of(self, clip: Clip) -> int:
+        """How many times likelier a clip is drawn than a still."""
+        return self.high_speed_weight if clip.high_speed and not clip.group else 1
+
+    def pair_sampler(self, clips: Sequence[Clip], generator: torch.Generator, only: str = "") -> PairSampler:
+        """Pairs under this run's recipes, or under one of them."""
+        return PairSampler(clips, [find_recipe(name) for name in ([only] if only else self.recipes)], generator)
+
+
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Linear warm-up, then cosine to a hundredth; steps are counted after the light's."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1))))
+
+
+def stage_at(step: int, settings: TrainSettings) -> Stage:
+    """The crop stage that a step, counted after the light's, belongs to."""
+    return next((s for s in settings.stages if step < s.until * settings.steps), settings.stages[-1])
+
+
+def update_average(average: LEDNet, model: LEDNet, step: int, decay: float) -> None:
+    """Exponential moving average of the weights, with a shorter memory in the first steps."""
+    decay = min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for a, b in zip(average.parameters(), model.parameters(), strict=True):
+            a.lerp_(b, 1 - decay)
+
+
+class Trainer:
+    """One training run: model, moving average, optimiser, random state and position, all resumable.
+
+    All random state, of the pairs and of torch (for dropout), is part of the saved state, so that an interrupted run
+    goes on exactly where it was (to the bit on the CPU).
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        clips: Sequence[Clip],
+        held_out: Sequence[Clip],
+        device: torch.device,
+        features: VGG19Features | None,
+        out: Path,
+        origin: tuple[LEDNet, checkpoint.Card] | None = None,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.origin = origin[1] if origin else None
+        self.settings, self.device, self.out = settings, device, out
+        self.model = LEDNet(settings.size).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if origin is not None:
+            self.model.load_state_dict(origin[0].state_dict())
+        self.average = LEDNet(settings.size).to(device)
+        self.average.load_state_dict(self.model.state_dict())
+        self.loss = LEDNetLoss(settings.loss, features).to(device)
+        curve = list(self.model.light.parameters())
+        rest = [p for name, p in self.model.named_parameters() if not name.startswith("light.")]
+        self.light_optimizer = torch.optim.AdamW(curve, weight_decay=settings.light.weight_decay)
+        self.optimizer = torch.optim.AdamW(rest, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
+        self.generator = torch.Generator(device).manual_seed(settings.seed)
+        drawn = [clip for clip in clips for _ in range(settings.weight_of(clip))]
+        self.sampler = settings.pair_sampler(drawn, self.generator)
+        self.clips, self.held_out = clips, held_out
+        self.step = 0
+        self.seconds = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs, loadable with `weights_only=True`."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "step": self.step,
+            "optimizer": self.optimizer.state_dict(),
+            "light_optimizer": self.light_optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "chance": self._chance().get_state(),
+            "seconds": self.seconds,
+            "settings": json.dumps(asdict(self.settings)),
+        }
+
+    def save_state(self) -> None:
+        """Write `state.pt` atomically."""
+        buffer = io.BytesIO()
+        torch.save(self.state(), buffer)
+        checkpoint.write_atomically(self.out / "state.pt", buffer.getvalue())
+
+    def resume(self) -> None:
+        """Go on from `state.pt` if there is one. Raises ValueError if it is damaged or was made with other settings."""
+        path = self.out / "state.pt"
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            made_with = state["settings"]
+        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
+            cause = str(error).partition("\n")[0]
+            raise ValueError(f"{path}: not a whole training state ({cause}); delete it to start anew") from error
+        if made_with != json.dumps(asdict(self.settings)):
+            raise ValueError(f"{path} belongs to a run with other settings; pass those again, or another --out")
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.light_optimizer.load_state_dict(state["light_optimizer"])
+        self.generator.set_state(state["generator"].cpu())
+        self._chance().set_state(state["chance"].cpu())
+        self.step, self.seconds = state["step"], state["seconds"]
+        log.info("resuming at step %d of %d", self.step, self.settings.all_steps)
+
+    def _chance(self) -> torch.Generator:
+        """Where dropout draws from."""
+        if self.device.type == "cuda":
+            return torch.cuda.default_generators[self.device.index or 0]
+        return torch.default_generator
+
+    def train_step(self) -> tuple[float, float, float]:
+        """One optimiser step; returns loss, PSNR of the batch, seconds spent on making the batch.
+
+        Raises:
+            FloatingPointError: if the gradients are not finite; the batch is kept beside the state.
+        """
+        started = time.perf_counter()
+        pairs = self.sampler.draw(*self.batch_shape())
+        waited = time.perf_counter() - started
+        light = self.step < self.settings.light.steps
+        loss, ratio = (self._light_loss if light else self._full_loss)(pairs)
+        optimizer, rate = self._schedule(light)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        # A loss that is not finite has such gradients too, and either would spoil the weights and their average.
+        if not torch.isfinite(norm):
+            path = self.out / f"not_finite_{self.step}.pt"
+            torch.save({"degraded": pairs.night.image, "label": pairs.label}, path)
+            raise FloatingPointError(f"the gradients are not finite at step {self.step}; the batch is in {path}")
+        optimizer.step()
+        update_average(self.average, self.model, self.step, self.settings.ema)
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        return loss.item(), ratio.item(), waited
+
+    def _light_loss(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """L1 of the frame under its tone curve alone, and its PSNR."""
+        self.model.light.train()
+        exposed, _ = self.model.expose(pairs.night.image)
+        return functional.l1_loss(exposed, pairs.label), mean_psnr(exposed, pairs.label)
+
+    def _full_loss(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """The paper's loss of everything but the tone curve, which stands still; and the PSNR.
+
+        The label is seen under the curve's own error of exposure. Otherwise the network would learn by heart how bright
+        the few training scenes are, and so spoil the exposure of all others.
+        """
+        self.model.train()
+        self.model.light.eval()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            restoration = self.model.restore(pairs.night.image)
+        with torch.no_grad():
+            gain, power = self.model.light(restoration.pooled[0])
+            label = as_exposed(pairs.label, pairs.night, gain, power)
+        image = restoration.image.float()
+        return self.loss(image, restoration.side.float(), label).total, mean_psnr(image, label)
+
+    def _schedule(self, light: bool) -> tuple[torch.optim.Optimizer, float]:
+        """The optimiser of this step and its learning rate: for the light, falling linearly to zero."""
+        s = self.settings
+        if light:
+            return self.light_optimizer, s.light.learning_rate * (1 - self.step / s.light.steps)
+        return self.optimizer, learning_rate(self.step - s.light.steps, s)
+
+    def batch_shape(self) -> tuple[int, int, int]:
+        """Images, height and width of this step's batch."""
+        s = self.settings
+        stage = s.light if self.step < s.light.steps else stage_at(self.step - s.light.steps, s)
+        return stage.batch * s.batch_scale, stage.height, stage.width
+
+    def validate(self) -> dict[str, Any]:
+        """Figures on held-out clips under each recipe: PSNR (dB) of the network, of the input and of a fixed gamma.
+
+        The gamma is fitted on training pairs. `psnr_curve` is what the tone curve alone reaches.
+        """
+        if not self.held_out:
+            return {}
+        recipes = {name: self._validate(name) for name in dict.fromkeys(self.settings.recipes)}
+        return {"clips": names(self.held_out), "recipes": recipes}
+
+    def _validate(self, recipe: str) -> dict[str, float]:
+        s = self.settings
+        size = (4, s.validation_crop, s.validation_crop)
+        fitting = s.pair_sampler(self.clips, torch.Generator(self.device).manual_seed(7), recipe)
+        gamma = fit_gamma([fitting.sample(*size) for _ in range(6)])
+        drawing = s.pair_sampler(self.held_out, torch.Generator(self.device).manual_seed(11), recipe)
+        rows: dict[str, list[Tensor]] = {}
+        self.average.eval()
+        for _ in range(max(1, s.validation_pairs // 4)):
+            degraded, label = drawing.sample(*size)
+            with torch.inference_mode():
+                restored = self.average(degraded).clamp(0, 1)
+                exposed = self.average.expose(degraded)[0].clamp(0, 1)
+            figures = {
+                "psnr_lednet": psnr(restored, label),
+                "ssim_lednet": ssim(restored, label),
+                "psnr_curve": psnr(exposed, label),
+                "psnr_gamma": psnr(restore_gamma(degraded, gamma), label),
+                "psnr_identity": psnr(degraded, label),
+            }
+            for name, values in figures.items():
+                rows.setdefault(name, []).append(values)
+        return {k: round(torch.cat(v).mean().item(), 4) for k, v in rows.items()} | {"best_fixed_gamma": gamma}
+
+    def export(self, command: str) -> None:
+        """Validate the moving average and write it as a checkpoint with its card."""
+        figures = self.validate()
+        training: dict[str, Any] = {"from": self.origin.training} if self.origin else {}
+        training |= {
+            "command": command,
+            "settings": asdict(self.settings),
+            "recipes": {n: find_recipe(n).to_dict() for n in dict.fromkeys(self.settings.recipes)},
+            "steps_done": self.step,
+            "hours": round(self.seconds / 3600, 3),
+            "device": device_name(self.device),
+            "threads": torch.get_num_threads(),
+            "clips": names(self.clips),
+            "torch": torch.__version__,
+        }
+        checkpoint.save(
+            self.out / f"{self.settings.size}.safetensors",
+            self.average,
+            half=True,
+            training=training,
+            validation=figures,
+        )
+        self.record({"step": self.step, "validation": figures})
+        log.info("step %d: %s", self.step, json.dumps(figures))
+
+    def record(self, line: dict[str, Any]) -> None:
+        """Append one line to `metrics.jsonl`."""
+        with open(self.out / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def run(self, command: str) -> None:
+        """Train to the last step, saving and logging on the way."""
+        s = self.settings
+        interval = Interval()
+        while self.step < s.all_steps:
+            images = self.batch_shape()[0]
+            interval.add(*self.train_step(), images)
+            if self.step % s.log_every == 0:
+                line = interval.line(self.step)
+                self.record(line)
+                eta = interval.seconds / interval.steps * (s.all_steps - self.step) / 3600
+                log.info(
+                    "step %d/%d loss %.4f psnr %.2f dB %.1f images/s data wait %.0f %% ETA %.2f h",
+                    *(self.step, s.all_steps, line["loss"], line["psnr"], line["images_per_s"]),
+                    *(100 * line["wait_share"], eta),
+                )
+                interval = Interval()
+            if self.step % s.save_every == 0 or self.step == s.all_steps:
+                self.export(command)
+                self.save_state()  # last, so that a run stopped in between exports again
+                interval = Interval()
+
+
+class Interval:
+    """What happened since the last line of the log."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.steps, self.images = 0, 0
+        self.loss, self.psnr, self.waited = 0.0, 0.0, 0.0
+
+    def add(self, loss: float, psnr: float, waited: float, images: int) -> None:
+        """Count one step."""
+        self.steps, self.images = self.steps + 1, self.images + images
+        self.loss, self.psnr, self.waited = self.loss + loss, self.psnr + psnr, self.waited + waited
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.perf_counter() - self.started
+
+    def line(self, step: int) -> dict[str, float]:
+        """Means of the interval, for `metrics.jsonl`."""
+        return {
+            "step": step,
+            "loss": self.loss / self.steps,
+            "psnr": self.psnr / self.steps,
+            "images_per_s": self.images / self.seconds,
+            "wait_share": self.waited / self.seconds,
+        }
+
+
+def as_exposed(label: Tensor, night: Night, gain: Tensor, power: Tensor) -> Tensor:
+    """The label, darkened as its night was and then put under a tone curve: gain * (c * I ** gamma) ** power.
+
+    With the curve that undoes the darkness exactly this is the label itself.
+    """
+    return apply_curve(darken(label, night.gain, night.gamma), gain, power).clamp_max(1)
+
+
+def mean_psnr(image: Tensor, label: Tensor) -> Tensor:
+    """Mean PSNR (dB) of a batch, clamped to [0, 1]."""
+    return psnr(image.detach().clamp(0, 1), label).mean()
+
+
+def names(clips: Sequence[Clip]) -> list[str]:
+    """Each clip's name once, in order: one file may give stills and bursts."""
+    return list(dict.fromkeys(c.name for c in clips))
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words, for a card."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -1,0 +1,175 @@
+"""What a mine's air and camera add keeps its physics: fog, lit dust, lamps, defocus, vibration, noise, few pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lednet.degrade import (
+    Response,
+    add_fog,
+    add_row_noise,
+    darken_locally,
+    defocus_kernels,
+    interpolate,
+    light_dust,
+    linear_to_srgb,
+    lower_resolution,
+    srgb_to_linear,
+    to_infrared,
+    transform_coding,
+    vibration_kernels,
+)
+
+Draw = Callable[[int, int], Tensor]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# Response curves
+
+CURVES = ("srgb", 2.2, 1.0, (0.0, 0.3, 0.7, 1.0))
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_a_response_and_its_inverse_change_nothing(curve: str | float | tuple[float, ...]) -> None:
+    x = torch.linspace(0, 1, 101)
+    response = Response(curve)
+    torch.testing.assert_close(response.to_stored(response.to_linear(x)), x, rtol=0, atol=1e-5)
+
+
+def test_a_measured_curve_passes_through_its_points() -> None:
+    response = Response((0.0, 0.5, 0.8, 1.0))
+    light = torch.tensor([0.0, 1 / 3, 2 / 3, 1.0])
+    torch.testing.assert_close(response.to_stored(light), torch.tensor([0.0, 0.5, 0.8, 1.0]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("curve", ["rec709", 0.0, -1.0, (0.0, 0.5), (0.0, 0.6, 0.5, 1.0), (1.0,)])
+def test_a_curve_that_does_not_rise_from_0_to_1_is_refused(curve: str | float | tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="response"):
+        Response(curve)
+
+
+# Blur
+
+
+@given(size=st.floats(0, 8), seed=st.integers(0, 2**32 - 1))
+def test_kernels_of_vibration_and_defocus_sum_to_one(size: float, seed: int) -> None:
+    for kernels in (vibration_kernels(torch.tensor([size]), seeded(seed)), defocus_kernels(torch.tensor([size]))):
+        assert kernels.min() >= 0
+        assert kernels.sum().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_vibrating_point_is_brightest_at_the_ends_of_its_swing() -> None:
+    kernel = vibration_kernels(torch.tensor([6.0]), seeded(3), points=256)[0]
+    offset = torch.arange(25) - 12
+    distance = (offset[:, None] ** 2 + offset[None] ** 2).float().sqrt()
+    assert kernel[distance > 4.5].sum() > kernel[distance < 3].sum()
+
+
+def test_a_defocused_point_becomes_a_disc_of_the_radius() -> None:
+    kernel = defocus_kernels(torch.tensor([4.0]))[0]
+    assert kernel[12, 12] == kernel[12, 15] > 0
+    assert kernel[12, 18] == 0
+
+
+# Air
+
+
+def test_fog_takes_the_top_and_leaves_the_bottom() -> None:
+    linear = torch.full((1, 3, 40, 16), 0.05)
+    foggy = add_fog(linear, torch.tensor([0.6]), seeded())
+    assert foggy[0, 0, 0].mean() > 0.05 + 0.6 * 0.2
+    torch.testing.assert_close(foggy[..., -1, :], linear[..., -1, :], rtol=0, atol=1e-3)
+
+
+def test_no_fog_changes_nothing() -> None:
+    linear = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(add_fog(linear, torch.zeros(2), seeded()), linear)
+
+
+def test_lit_dust_keeps_the_light_and_needs_a_lamp() -> None:
+    linear = torch.full((1, 3, 64, 64), 0.2)
+    torch.testing.assert_close(light_dust(linear, torch.tensor([0.7])), linear)
+    linear[..., 30:34, 30:34] = 6.0
+    glowing = light_dust(linear, torch.tensor([0.7]))
+    assert glowing.sum().item() == pytest.approx(linear.sum().item(), rel=1e-5)
+    assert glowing[0, 0, 32, 40] > 0.2
+    assert glowing[0, 0, 32, 32] < 6.0
+
+
+def test_a_lamp_leaves_a_place_as_it_is_and_darkens_the_rest() -> None:
+    x = torch.full((1, 3, 64, 96), 0.5)
+    dark = darken_locally(x, torch.tensor([0.8]), seeded(1))
+    assert dark.max() > 0.48
+    assert dark.min() < 0.4
+    assert dark.min() >= 0.5 * 0.2
+
+
+# Sensor
+
+
+def test_row_noise_is_one_offset_a_row_and_colour() -> None:
+    x = linear_to_srgb(torch.full((1, 3, 200, 16), 0.3))
+    noise = srgb_to_linear(add_row_noise(x, torch.tensor([0.01]), seeded())) - 0.3
+    torch.testing.assert_close(noise[..., :1].expand_as(noise), noise)
+    torch.testing.assert_close(noise[:, :1].expand_as(noise), noise)
+    assert noise[0, 0, :, 0].std().item() == pytest.approx(0.01, rel=0.2)
+
+
+def test_infrared_has_no_colour_and_keeps_white_white() -> None:
+    grey = to_infrared(torch.rand(2, 3, 8, 8))
+    assert torch.equal(grey[:, 0], grey[:, 2])
+    torch.testing.assert_close(to_infrared(torch.ones(1, 3, 4, 4)), torch.ones(1, 3, 4, 4))
+
+
+def test_fewer_pixels_keep_the_mean_and_lose_detail() -> None:
+    linear = torch.rand(1, 3, 48, 64)
+    few = lower_resolution(linear, 2.0)
+    assert few.mean().item() == pytest.approx(linear.mean().item(), abs=0.01)
+    assert few.std() < linear.std()
+    torch.testing.assert_close(lower_resolution(linear, 1.0), linear)
+
+
+def test_a_coarser_step_of_the_video_coder_means_more_error(textured: Draw) -> None:
+    x = textured(32, 48)
+    errors = [(transform_coding(x, torch.tensor([qp])) - x).abs().mean().item() for qp in (4.0, 24.0, 34.0, 44.0)]
+    assert errors == sorted(errors)
+    assert errors[-1] > 2 * errors[0]
+
+
+# Frames between frames
+
+
+def test_frames_between_two_lie_on_the_way() -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (16, 24, 3)).astype(np.uint8)
+    first = cv2.resize(coarse, (192, 128), interpolation=cv2.INTER_CUBIC)
+    between = interpolate(first, np.roll(first, 8, 1), 4)
+    assert between.shape == (4, 128, 192, 3)
+    assert np.array_equal(between[0], first)
+    inside = np.s_[16:-16, 32:-32]
+    for i in (1, 2, 3):
+        assert np.abs(between[i][inside].astype(int) - np.roll(first, 2 * i, 1)[inside]).mean() < 1
+
+
+def test_a_moving_lamp_becomes_a_streak_and_no_ghosts() -> None:
+    frames = []
+    for x in (40, 56):
+        frame = np.full((96, 128, 3), 20, np.uint8)
+        cv2.circle(frame, (x, 48), 6, (255, 255, 255), -1, cv2.LINE_AA)
+        frames.append(frame)
+    streak = interpolate(frames[0], frames[1], 8).astype(float).mean(0)[48, :, 0]
+    ghosts = (frames[0].astype(float) + frames[1])[48, :, 0] / 2
+    # Half-way the lamp has passed; two pictures of it know nothing of that.
+    assert ghosts[48] == 20
+    assert streak[47:50].min() > 80
