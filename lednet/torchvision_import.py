@@ -37,7 +37,7 @@ def import_torchvision() -> ModuleType:
         # Declared only after the failure: where the compiled operators do load, declaring them twice is an error.
         if torch.version.cuda is not None or "torchvision::" not in str(error):
             raise ImportError(f"torchvision does not load beside torch {torch.__version__}: {error}") from error
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for schema in OPERATORS:
             library.define(schema)  # type: ignore[no-untyped-call]
         _declared.append(library)
