@@ -80,7 +80,8 @@ def ssim(image: Tensor, reference: Tensor) -> Tensor:
 
 def _taps() -> NDArray[Any]:
     taps = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
-    return (taps / taps.sum()).astype(np.float32)
+    window: NDArray[Any] = (taps / taps.sum()).astype(np.float32)
+    return window
 
 
 def _window(planes: Tensor) -> Tensor:
