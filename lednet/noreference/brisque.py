@@ -1,12 +1,12 @@
 """BRISQUE: a quality score that was learnt from people's judgement of compressed, noisy and blurred photographs.
 
-Source: Mittal, Moorthy, Bovik, "No-reference image quality assessment in the spatial domain", IEEE TIP 21(12), 2012. The
-features are our own code from the paper. The regressor (support vectors trained by its authors on the LIVE database) is
-read from the files that the package `brisque` 0.2.0 ships (Apache-2.0), by their hash; the package's code is never run:
-it fails under numpy 2. Without those files BRISQUE is not computed, and says so.
+Source: Mittal, Moorthy, Bovik, "No-reference image quality assessment in the spatial domain", IEEE TIP 21(12), 2012.
+The features are our own code from the paper. The regressor (support vectors trained by its authors on the LIVE
+database) is read from the files that the package `brisque` 0.2.0 ships (Apache-2.0), by their hash; the package's code
+is never run: it fails under numpy 2. Without those files BRISQUE is not computed, and says so.
 
-What it can't see: it knows JPEG, JPEG 2000, noise, blur and fading of daylight photographs alone; darkness and glare are
-none of them. Never alone in a headline.
+What it can't see: it knows JPEG, JPEG 2000, noise, blur and fading of daylight photographs alone; darkness and glare
+are none of them. Never alone in a headline.
 
 Checked against brisque 0.2.0: see docs/metrics.md.
 """

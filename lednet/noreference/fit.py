@@ -1,11 +1,11 @@
 """Fits NIQE's model of sharp daylight pictures: `python -m lednet.noreference.fit --clips FOLDER [--out FILE.npz]`.
 
 From every training clip (the split of `lednet.clips.split_clips`, by clip) some frames, evenly spread. Frames of
-`HALVE_FROM` rows or more are halved first, which takes compression's traces away. Of each frame those blocks count whose
-sharpness is above `SHARP` of the sharpest (section II.C of the paper); frames darker or lighter than `DAYLIGHT` are left
-out. Writes the mean and covariance, and beside them a .json that names clips, frames, blocks and settings. Held-out clips
-are then scored as they are, blurred, noisy and darkened, which shows what the model is worth. Not covered: BRISQUE, whose
-regressor needs people's scores.
+`HALVE_FROM` rows or more are halved first, which takes compression's traces away. Of each frame those blocks count
+whose sharpness is above `SHARP` of the sharpest (section II.C of the paper); frames darker or lighter than `DAYLIGHT`
+are left out. Writes the mean and covariance, and beside them a .json that names clips, frames, blocks and settings.
+Held-out clips are then scored as they are, blurred, noisy and darkened, which shows what the model is worth. Not
+covered: BRISQUE, whose regressor needs people's scores.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def prepared(frame: Frame) -> Frame:
 def sharp_blocks(frame: Frame) -> NDArray[Any]:
     """Features [blocks, 36] of a frame's sharpest blocks."""
     features, sharpness = block_features(frame)
-    return features[(sharpness > SHARP * sharpness.max()) & np.isfinite(features).all(1)]
+    sharp: NDArray[Any] = features[(sharpness > SHARP * sharpness.max()) & np.isfinite(features).all(1)]
+    return sharp
 
 
 def fit(clips: Sequence[Path]) -> tuple[Pristine, dict[str, list[int]]]:

@@ -1,12 +1,12 @@
 """NIQE: how far a frame's statistics are from those of sharp daylight pictures. No reference, no human scores.
 
 Source: Mittal, Soundararajan, Bovik, "Making a completely blind image quality analyzer", IEEE SPL 20(3), 2013; written
-from the paper, with the borders, shifts and halving of the authors' released code. The model of sharp pictures is our
-own (`lednet.noreference.fit`; `niqe.json` says from what), so figures compare with each other, not with published ones,
-unless the authors' model is passed.
+from the paper, with the borders, shifts and halving of the authors' released code. The model of sharp pictures is
+our own (`lednet.noreference.fit`; `niqe.json` says from what), so figures compare with each other, not with published
+ones, unless the authors' model is passed.
 
-What it can't see: it likes noise, which looks like detail to it, and calls flat pictures (fog, sky, black) unnatural. It
-never stands alone in a headline.
+What it can't see: it likes noise, which looks like detail to it, and calls flat pictures (fog, sky, black) unnatural.
+It never stands alone in a headline.
 
 Checked against pyiqa 0.1.16 with one and the same model: see docs/metrics.md.
 """
@@ -53,7 +53,9 @@ class Pristine:
             ValueError: if it holds something else.
         """
         if not path.is_file():
-            raise WeightsMissingError(f"NIQE not computed: no model at {path}; python -m lednet.noreference.fit makes one")
+            raise WeightsMissingError(
+                f"NIQE not computed: no model at {path}; python -m lednet.noreference.fit makes one"
+            )
         try:
             with np.load(path, allow_pickle=False) as file:
                 mean, covariance = file["mean"], file["covariance"]

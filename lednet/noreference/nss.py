@@ -1,7 +1,7 @@
 """Natural scene statistics: normalised luminance, its neighbours' products, and the fit of their distribution.
 
-What NIQE (Mittal, Soundararajan, Bovik, IEEE SPL 2013) and BRISQUE (Mittal, Moorthy, Bovik, IEEE TIP 2012) share. Luma is
-in 0 to 255, as in the papers. Not covered: what the two make of it.
+What NIQE (Mittal, Soundararajan, Bovik, IEEE SPL 2013) and BRISQUE (Mittal, Moorthy, Bovik, IEEE TIP 2012) share. Luma
+is in 0 to 255, as in the papers. Not covered: what the two make of it.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ def saturated_share(pixels: Pixels) -> float:
 
     Can't tell a lamp, which is meant to be white, from a face that has burnt out.
     """
-    return float(np.count_nonzero(pixels.reshape(-1, 3).max(1) >= SATURATED_FROM) / (pixels.size // 3))
+    red, green, blue = (pixels[..., i] >= SATURATED_FROM for i in range(3))
+    return float(np.count_nonzero(red | green | blue) / red.size)
 
 
 def colourfulness(pixels: Pixels) -> float:
@@ -82,8 +83,8 @@ def _lightness(frame: Pixels) -> NDArray[np.uint8]:
 def flicker(brightness: Sequence[float] | NDArray[Any]) -> float:
     """Mean |second difference| / 2 of the mean luma (0 to 1) of consecutive frames [t]: 0 is steady, 1 strobes.
 
-    Steady fading and dawn cost nothing. A lamp that does flicker counts as well, so compare after with before; can't see
-    flicker of parts that cancel out, nor any that is faster than the frames. NaN for fewer than three frames.
+    Steady fading and dawn cost nothing. A lamp that does flicker counts as well, so compare after with before; can't
+    see flicker of parts that cancel out, nor any that is faster than the frames. NaN for fewer than three frames.
     """
     steps = np.abs(np.diff(np.asarray(brightness, np.float64), n=2)) / 2
     return float(steps.mean()) if len(steps) else float("nan")
