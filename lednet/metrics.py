@@ -22,6 +22,9 @@ from torch import Tensor
 SSIM_SIGMA, SSIM_RADIUS, SSIM_K1, SSIM_K2 = 1.5, 5, 0.01, 0.03
 """Wang et al., IEEE TIP 2004: 11-tap Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03."""
 
+_C1, _C2 = 2 * SSIM_K1**2, 2 * SSIM_K2**2
+"""Twice the paper's constants, since sums and differences give twice its terms."""
+
 STRIP_ROWS = 64
 """Rows of a frame that SSIM works on at a time on a CPU: few enough that all its maps stay in the cache."""
 
@@ -74,7 +77,7 @@ def ssim(image: Tensor, reference: Tensor) -> Tensor:
         with ThreadPoolExecutor(min(torch.get_num_threads(), n * channels)) as pool:
             each = torch.tensor(list(pool.map(_plane_ssim, x.numpy(), y.numpy())), dtype=torch.float32)
     else:
-        each = _ssim_map(*(_window(t.unsqueeze(1)) for t in (x + y, x - y, (x + y) ** 2, (x - y) ** 2))).mean((1, 2, 3))
+        each = _torch_ssim(x.unsqueeze(1), y.unsqueeze(1))
     return each.reshape(n, channels).mean(1)
 
 
@@ -89,8 +92,21 @@ def _window(planes: Tensor) -> Tensor:
     return F.conv2d(F.conv2d(planes, taps.reshape(1, 1, -1, 1)), taps.reshape(1, 1, 1, -1))
 
 
+def _torch_ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Mean SSIM [k] of planes [k, 1, h, w]; `_plane_ssim` says why sum and difference."""
+    both, apart, both_squared, apart_squared = (_window(t) for t in (x + y, x - y, (x + y) ** 2, (x - y) ** 2))
+    products, squares = both**2 - apart**2, both**2 + apart**2
+    luminance = (products + _C1) / (squares + _C1)
+    structure = (both_squared - apart_squared - products + _C2) / (both_squared + apart_squared - squares + _C2)
+    return (luminance * structure).mean((1, 2, 3))
+
+
 def _plane_ssim(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
-    """Mean SSIM of one plane [h, w]."""
+    """Mean SSIM of one plane [h, w], in place wherever possible: the memory's speed bounds it.
+
+    (x + y)^2 - (x - y)^2 = 4xy and (x + y)^2 + (x - y)^2 = 2(x^2 + y^2): four filtered planes tell what takes five
+    (x, y, x^2, y^2, xy) otherwise.
+    """
     taps, inside = _taps(), slice(SSIM_RADIUS, -SSIM_RADIUS)
     last, wide, total = x.shape[0] - 2 * SSIM_RADIUS, x.shape[1] - 2 * SSIM_RADIUS, 0.0
 
@@ -100,19 +116,20 @@ def _plane_ssim(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
     for top in range(0, last, STRIP_ROWS):
         rows = slice(top, min(top + STRIP_ROWS, last) + 2 * SSIM_RADIUS)
         both, apart = x[rows] + y[rows], x[rows] - y[rows]
-        values = _ssim_map(window(both), window(apart), window(both * both), window(apart * apart))
-        total += float(values.sum(dtype=np.float64))
+        both_mean, apart_mean = window(both), window(apart)
+        both *= both
+        apart *= apart
+        both_squared, apart_squared = window(both), window(apart)
+        both_mean *= both_mean
+        apart_mean *= apart_mean
+        products, squares = both_mean - apart_mean, both_mean + apart_mean
+        covariance, variance = both_squared - apart_squared, both_squared + apart_squared
+        covariance -= products
+        variance -= squares
+        for term, constant in ((products, _C1), (squares, _C1), (covariance, _C2), (variance, _C2)):
+            term += constant
+        products *= covariance
+        squares *= variance
+        products /= squares
+        total += float(products.sum(dtype=np.float64))
     return float(total / (last * wide))
-
-
-def _ssim_map(both: Any, apart: Any, both_squared: Any, apart_squared: Any) -> Any:
-    """SSIM at each window, from the window means of x + y, x - y and of their squares; of arrays or of tensors.
-
-    (x + y)^2 - (x - y)^2 = 4xy and (x + y)^2 + (x - y)^2 = 2(x^2 + y^2): four filtered planes tell what takes five
-    (x, y, x^2, y^2, xy) otherwise.
-    """
-    c1, c2 = 2 * SSIM_K1**2, 2 * SSIM_K2**2
-    both, apart = both * both, apart * apart
-    products, squares = both - apart, both + apart
-    luminance = (products + c1) / (squares + c1)
-    return luminance * (both_squared - apart_squared - products + c2) / (both_squared + apart_squared - squares + c2)

@@ -1,7 +1,7 @@
-"""How much faster PSNR + SSIM of 720p frames are here than in scikit-image: `python tests/bench/bench_metrics.py`.
+"""How fast the figures of 720p frames are: `python tests/bench/bench_metrics.py`.
 
-Both in one run, interleaved, on the threads this process is given; prints the times, the ratio and both results.
-Not covered: LPIPS and the no-reference figures.
+PSNR + SSIM here and in scikit-image, both in one run, interleaved, on the threads this process is given: times, ratio
+and both results. Then what each figure without a reference costs. Not covered: LPIPS and the detector.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from lednet import quality
 from lednet.metrics import psnr, ssim
+from lednet.noreference.brisque import features
+from lednet.noreference.niqe import Pristine, niqe
+from lednet.noreference.plain import lightness_order_error
 
 HEIGHT, WIDTH = 720, 1280
 
@@ -66,6 +70,18 @@ def main() -> int:
         score = result["values"][name]  # type: ignore[index]
         print(f"{name:13} {ms:7.1f} ms   PSNR {score[0]:.4f} dB   SSIM {score[1]:.6f}")
     print(f"ratio         {result['ratio']:7.1f}   on {torch.get_num_threads()} thread(s)")
+    rgb = (frames()[0] * 255).astype(np.uint8)
+    model = Pristine.load()
+    for name, figure in (
+        ("quality row", lambda: quality.measure(rgb)),
+        ("LOE", lambda: lightness_order_error(rgb, rgb)),
+        ("BRISQUE's features", lambda: features(rgb)),
+        ("NIQE", lambda: niqe(rgb, model)),
+    ):
+        started = time.process_time()
+        for _ in range(3):
+            figure()
+        print(f"{name:18} {1000 * (time.process_time() - started) / 3:7.1f} ms of CPU")
     return 0
 
 
