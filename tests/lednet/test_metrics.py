@@ -35,6 +35,12 @@ def test_metrics_equal_scikit_images(height: int, width: int, batch: int, noise:
         assert mae(image, reference)[i].item() == pytest.approx(np.abs(a - b).mean(), abs=1e-4)
 
 
+def test_psnr_of_a_whole_frame_equals_scikit_images() -> None:
+    image, reference = some_pair(1, 720, 1280, 0.02)
+    theirs = peak_signal_noise_ratio(reference[0].double().numpy(), image[0].double().numpy(), data_range=1)
+    assert psnr(image, reference).item() == pytest.approx(theirs, abs=1e-4)
+
+
 def test_ssim_of_flat_dark_images_equals_scikit_images() -> None:
     image, reference = torch.full((1, 3, 20, 20), 0.02), torch.full((1, 3, 20, 20), 0.03)
     theirs = structural_similarity(
