@@ -121,6 +121,15 @@ def check(model: Pristine, clips: Sequence[Path]) -> dict[str, float]:
     return {name: float(np.mean([niqe(change(f), model) for f in frames])) for name, change in CHANGES.items()}
 
 
+def save(model: Pristine, card: dict[str, Any], path: Path) -> None:
+    """Write the model and its card, each under another name first, so that no half of one is ever seen."""
+    unfinished, unfinished_card = path.with_suffix(".unfinished.npz"), path.with_suffix(".unfinished.json")
+    np.savez_compressed(unfinished, mean=model.mean, covariance=model.covariance)
+    unfinished_card.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+    unfinished_card.replace(path.with_suffix(".json"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -145,8 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "held_out": [path.name for path in held_out],
         "held_out_niqe": scores,
     }
-    np.savez_compressed(options.out, mean=model.mean, covariance=model.covariance)
-    options.out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    save(model, card, options.out)
     print(json.dumps(card, indent=2))
     return 0
 

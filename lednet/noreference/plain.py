@@ -76,7 +76,7 @@ def _lightness(frame: Pixels) -> NDArray[np.uint8]:
     height, width = frame.shape[:2]
     shrink = max(1.0, min(height, width) / ORDER_SIDE)
     size = (round(width / shrink), round(height / shrink))
-    light = np.ascontiguousarray(frame.max(2))
+    light = np.maximum(np.maximum(frame[:, :, 0], frame[:, :, 1]), frame[:, :, 2])
     return np.asarray(cv2.resize(light, size, interpolation=cv2.INTER_AREA), np.uint8).ravel()
 
 
