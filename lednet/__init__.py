@@ -9,7 +9,10 @@ Where do I go to ...?
     load or save weights       lednet.checkpoint
     make degraded pairs        lednet.degrade, lednet.clips
     train                      lednet.train, lednet.losses
-    measure                    lednet.metrics (with a reference), lednet.quality (without), lednet.bench (speed)
+    measure with a reference   lednet.metrics (PSNR, SSIM, MAE), lednet.lpips_metric, lednet.detect (is more found?)
+    measure without            lednet.quality (every frame of a night), lednet.noreference (NIQE, BRISQUE, LOE, flicker)
+    measure one picture        lednet.measure
+    measure speed              lednet.bench
     judge a checkpoint         lednet.validate
     compare                    lednet.baselines
 

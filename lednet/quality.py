@@ -1,7 +1,8 @@
-"""Per-frame figures that need no reference: brightness, contrast, noise, sharpness.
+"""Per-frame figures that need no reference: brightness, contrast, noise, sharpness, dark and saturated shares, colour.
 
 They follow a camera over time and compare a frame before and after restoration. Each says one thing and none says
-"good": noise counts as sharpness, haze as brightness. Not covered: learned or natural-scene-statistics scores.
+"good": noise counts as sharpness, haze as brightness. Not covered: learned or natural-scene-statistics scores
+(`lednet.noreference`), which cost too much for every frame of a night.
 """
 
 from __future__ import annotations
@@ -12,9 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lednet.noreference.plain import colourfulness, dark_share, saturated_share
+
 CENTRE_WIDTH, CENTRE_HEIGHT = 640, 360
 """Noise and sharpness are taken from the frame's middle, at most this large, to keep their cost flat. A crop, because
 shrinking would average both away."""
+
+SUBSAMPLE = 4
+"""Shares and colourfulness are taken from every fourth pixel of every fourth row, to keep their cost below that of the
+rest. No averaging: it would take the clipped pixels away."""
 
 LEAST_SIDE = 8
 """Smaller frames have no noise or sharpness to speak of: zero."""
@@ -33,17 +40,25 @@ class Quality(NamedTuple):
     """Noise sigma, Immerkaer (CVIU 64, 1996). Takes fine texture for noise."""
     sharpness: float
     """Variance of the Laplacian of a slightly smoothed luma, times 1000. Rises with contrast and with noise."""
+    dark_share: float
+    """Share of pixels that are nearly black. Cannot tell a black wall from a covered lens."""
+    saturated_share: float
+    """Share of pixels with a clipped channel. Cannot tell a lamp from a burnt-out face."""
+    colourfulness: float
+    """Hasler and Suesstrunk (2003): 0 grey, 45 quite colourful. Cannot tell colour from a cast or coloured noise."""
 
 
 def measure(frame: NDArray[np.uint8]) -> Quality:
     """Figures of one uint8 [h, w, 3] sRGB frame."""
-    luma = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+    luma = np.asarray(cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY), np.uint8)
     mean, deviation = (float(v[0, 0]) / 255 for v in cv2.meanStdDev(luma))
+    few = frame[::SUBSAMPLE, ::SUBSAMPLE]
+    shares = (dark_share(luma[::SUBSAMPLE, ::SUBSAMPLE]), saturated_share(few), colourfulness(few))
     if min(luma.shape) < LEAST_SIDE:
-        return Quality(mean, deviation, 0.0, 0.0)
+        return Quality(mean, deviation, 0.0, 0.0, *shares)
     top, left = max(0, luma.shape[0] - CENTRE_HEIGHT) // 2, max(0, luma.shape[1] - CENTRE_WIDTH) // 2
     middle = luma[top : top + CENTRE_HEIGHT, left : left + CENTRE_WIDTH].astype(np.float32) / 255
     residue = cv2.filter2D(middle, -1, _IMMERKAER)[1:-1, 1:-1]
     noise = float(np.sqrt(np.pi / 2) / 6 * np.abs(residue).mean())
     laplacian = cv2.Laplacian(cv2.GaussianBlur(middle, (0, 0), 1.0), cv2.CV_32F)
-    return Quality(mean, deviation, noise, float(laplacian.var()) * 1000)
+    return Quality(mean, deviation, noise, float(laplacian.var()) * 1000, *shares)

@@ -30,11 +30,12 @@ from zarr.codecs import ZstdCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import MemoryStore, WrapperStore
 
+from lednet.quality import Quality
 from tasks import storage
 from tasks.settings import NightSettings
 from tasks.types import NightPlan, Problem, Receipt, Shard, WorkItem
 
-QUALITY_METRICS = ("brightness", "contrast", "noise", "sharpness")
+QUALITY_METRICS = Quality._fields
 PICTURE_COLUMNS = ("before_jpeg", "after_jpeg")
 MANIFEST_FORMAT = 1
 _MANIFEST_KEYS = frozenset({"camera", "night", "run", "shards", "frames", "coverage", "problems", "frames_url"})

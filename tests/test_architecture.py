@@ -18,7 +18,7 @@ NEVER_IN_LEDNET = frozenset(
 )
 IMPORTERS = ("importlib.import_module", "import_module", "__import__")
 AT_IMPORT = frozenset({"torch", "numpy", "cv2", "lednet"}) | sys.stdlib_module_names
-ON_USE = AT_IMPORT | {"lpips", "torchvision"}
+ON_USE = AT_IMPORT | {"lpips", "onnxruntime", "torchvision"}
 """What a function of lednet may import when it is called."""
 
 
@@ -94,9 +94,11 @@ import {module}
 """
 
 
-@pytest.mark.parametrize("module", ["lednet", "lednet.train", "lednet.baselines.gamma"])
+@pytest.mark.parametrize("module", ["lednet", "lednet.train", "lednet.baselines.gamma", "lednet.detect"])
 def test_lednet_can_be_imported_where_only_torch_numpy_and_opencv_are(module: str, tmp_path: Path) -> None:
-    blocked = sorted(NEVER_IN_LEDNET | {"lpips", "torchvision", "scipy", "skimage", "PIL", "safetensors"})
+    blocked = sorted(
+        NEVER_IN_LEDNET | {"lpips", "onnxruntime", "torchvision", "scipy", "skimage", "PIL", "safetensors"}
+    )
     script = BLOCKED.format(blocked=blocked, module=module)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=tmp_path,

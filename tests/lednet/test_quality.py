@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lednet.noreference.plain import DARK_BELOW, SATURATED_FROM, colourfulness, dark_share, saturated_share
 from lednet.quality import CENTRE_HEIGHT, CENTRE_WIDTH, LEAST_SIDE, Quality, measure
 
 Frame = NDArray[np.uint8]
@@ -34,13 +35,18 @@ def noisy(frame: Frame, sigma: float, seed: int = 0) -> Frame:
     return np.round(frame + noise).clip(0, 255).astype(np.uint8)
 
 
+def luma_of(frame: Frame) -> Frame:
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
+
+
 def blurred(frame: Frame, sigma: float) -> Frame:
     return cv2.GaussianBlur(frame, (0, 0), sigma)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("value", [0, 1, 64, 128, 255])
-def test_a_plain_frame_has_its_brightness_and_nothing_else(value: int) -> None:
-    assert measure(plain(value)) == pytest.approx(Quality(value / 255, 0, 0, 0), abs=1e-6)
+def test_a_plain_frame_has_its_brightness_and_its_share_and_nothing_else(value: int) -> None:
+    dark, saturated = float(value < DARK_BELOW), float(value >= SATURATED_FROM)
+    assert measure(plain(value)) == pytest.approx(Quality(value / 255, 0, 0, 0, dark, saturated, 0), abs=1e-6)
 
 
 def test_brightness_is_luma_of_rgb() -> None:
@@ -91,7 +97,21 @@ def test_noise_and_sharpness_are_those_of_the_middle() -> None:
     middle = texture(CENTRE_HEIGHT, CENTRE_WIDTH)
     frame = noisy(plain(90, 3 * CENTRE_HEIGHT, 3 * CENTRE_WIDTH), 0.2)
     frame[CENTRE_HEIGHT : 2 * CENTRE_HEIGHT, CENTRE_WIDTH : 2 * CENTRE_WIDTH] = middle
-    assert measure(frame)[2:] == pytest.approx(measure(middle)[2:])
+    assert measure(frame)[2:4] == pytest.approx(measure(middle)[2:4])
+
+
+def test_shares_and_colour_of_every_fourth_pixel_are_nearly_those_of_all() -> None:
+    frame = noisy(texture(360, 640), 0.2)
+    figures = measure(frame)
+    assert figures.dark_share == pytest.approx(dark_share(luma_of(frame)), abs=0.01)
+    assert figures.saturated_share == pytest.approx(saturated_share(frame), abs=0.01)
+    assert figures.colourfulness == pytest.approx(colourfulness(frame), abs=1)
+
+
+def test_single_clipped_pixels_are_not_averaged_away() -> None:
+    frame = plain(100)
+    frame[::2, ::2] = 255
+    assert measure(frame).saturated_share == 1  # every fourth of every fourth is one of them
 
 
 @pytest.mark.parametrize("side", range(1, LEAST_SIDE + 3))
@@ -116,6 +136,9 @@ def test_figures_stay_in_their_ranges() -> None:
         assert 0 <= figures.contrast <= 0.5
         assert figures.noise >= 0
         assert figures.sharpness >= 0
+        assert 0 <= figures.dark_share <= 1
+        assert 0 <= figures.saturated_share <= 1
+        assert figures.colourfulness >= 0
 
 
 def test_views_that_are_not_contiguous_are_measured_alike() -> None:
@@ -125,7 +148,8 @@ def test_views_that_are_not_contiguous_are_measured_alike() -> None:
 
 
 def test_mirroring_changes_no_figure() -> None:
-    assert measure(texture()[:, ::-1]) == pytest.approx(measure(texture()), rel=1e-4)
+    # Shares and colourfulness are of a subsample, which lies elsewhere in the mirror.
+    assert measure(texture()[:, ::-1])[:4] == pytest.approx(measure(texture())[:4], rel=1e-4)
 
 
 def test_the_frame_is_left_as_it_is() -> None:
