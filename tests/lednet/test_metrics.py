@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from lednet.metrics import mae, mse, psnr, ssim
+from lednet.metrics import STRIP_ROWS, mae, mse, psnr, ssim
 
 sides = st.integers(11, 48)
 
@@ -42,6 +42,46 @@ def test_ssim_of_flat_dark_images_equals_scikit_images() -> None:
         use_sample_covariance=False, channel_axis=0,
     )  # fmt: skip
     assert ssim(image, reference).item() == pytest.approx(theirs, abs=1e-4)
+
+
+def test_ssim_with_a_gradient_is_the_one_without() -> None:
+    image, reference = some_pair(2, 90, 40, 0.1)
+    torch.testing.assert_close(ssim(image.clone().requires_grad_(), reference).detach(), ssim(image, reference))
+
+
+def test_ssim_has_a_gradient_towards_the_reference() -> None:
+    image, reference = some_pair(1, 24, 24, 0.1)
+    image.requires_grad_()
+    ssim(image, reference).sum().backward()
+    assert image.grad is not None
+    nearer = image.detach() + 0.1 * image.grad / image.grad.abs().max()
+    assert ssim(nearer, reference) > ssim(image.detach(), reference)
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1, STRIP_ROWS - 1, STRIP_ROWS, STRIP_ROWS + 1])
+def test_ssim_does_not_depend_on_where_strips_end(extra: int) -> None:
+    image, reference = some_pair(1, STRIP_ROWS + 2 * 5 + extra, 13, 0.2)
+    theirs = structural_similarity(
+        reference[0].double().numpy(), image[0].double().numpy(), data_range=1, gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False, channel_axis=0,
+    )  # fmt: skip
+    assert ssim(image, reference).item() == pytest.approx(theirs, abs=1e-5)
+
+
+def test_views_that_are_not_contiguous_score_alike() -> None:
+    image, reference = (t.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2) for t in some_pair(2, 30, 20, 0.1))
+    torch.testing.assert_close(ssim(image, reference), ssim(image.contiguous(), reference.contiguous()))
+
+
+@pytest.mark.parametrize("metric", [mse, mae, psnr, ssim])
+def test_images_of_two_shapes_are_an_error_that_names_both(metric) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=r"\[1, 3, 16, 20\] with \[2, 3, 16, 20\]"):
+        metric(torch.rand(1, 3, 16, 20), torch.rand(2, 3, 16, 20))
+
+
+def test_ssim_of_images_below_its_window_is_an_error_that_says_so() -> None:
+    with pytest.raises(ValueError, match="at least 11 px, not 40x10"):
+        ssim(torch.rand(1, 3, 10, 40), torch.rand(1, 3, 10, 40))
 
 
 @pytest.mark.parametrize("metric", [mse, mae, psnr, ssim])
