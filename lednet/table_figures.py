@@ -89,7 +89,7 @@ def resamples(groups: Sequence[str], seed: int) -> NDArray[np.float64]:
 
 
 def mean_of(values: Sequence[float], weights: NDArray[np.float64]) -> Mean:
-    """Mean of the values and the middle 95 % of its resamples; infinite if any value is, as the PSNR of equal pictures."""
+    """Mean of the values and the middle 95 % of its resamples; infinite if any value is (PSNR of equal pictures)."""
     if not all(map(math.isfinite, values)):
         return Mean(math.inf, math.inf, math.inf)
     low, high = np.quantile(weights @ np.array(values), (0.025, 0.975))

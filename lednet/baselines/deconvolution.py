@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from lednet.baselines.frames import Picture
 
 EXPONENT = 2 / 3
-FIDELITY = 2000.0
-"""lambda of Krishnan and Fergus, their value for low noise."""
+MOST_FIDELITY, LEAST_FIDELITY = 2000.0, 20.0
+"""Range of lambda; the former is the default of Krishnan and Fergus, for noise of 1 % and below."""
+
+LITTLE_NOISE = 0.01
 
 BETA_FROM, BETA_TO, BETA_STEP = 1.0, 256.0, 2 * math.sqrt(2)
 TABLE_TO, TABLE_SIZE = 1.5, 4096
@@ -60,7 +62,19 @@ def _shrink(v: Picture, beta: float) -> Picture:
     return np.copysign(_shrinkage(beta)[index], v)
 
 
-def deconvolve(blurred: Picture, sigma: float, fidelity: float = FIDELITY) -> Picture:
+def noise_of(channel: Picture) -> float:
+    """Standard deviation of the noise of [h, w]; Immerkaer, Computer Vision and Image Understanding, 1996."""
+    second = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    response = np.abs(cv2.filter2D(channel, cv2.CV_32F, second, borderType=cv2.BORDER_REFLECT))
+    return float(math.sqrt(math.pi / 2) / 6 * response.mean())
+
+
+def fidelity_for(noise: float) -> float:
+    """lambda for noise of a standard deviation: the data count by the inverse of their variance."""
+    return float(np.clip(MOST_FIDELITY * (LITTLE_NOISE / max(noise, 1e-6)) ** 2, LEAST_FIDELITY, MOST_FIDELITY))
+
+
+def deconvolve(blurred: Picture, sigma: float, fidelity: float = MOST_FIDELITY) -> Picture:
     """A channel [h, w] in [0, 1] -> what, blurred by a Gaussian of `sigma` pixels, would look like it."""
     height, width = blurred.shape
     padded = cv2.copyMakeBorder(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lednet.baselines.deconvolution import deconvolve
+from lednet.baselines.deconvolution import deconvolve, fidelity_for, noise_of
 from lednet.baselines.frames import Picture, guided_filter, luma
 
 LEVELS = (0.0, 1.0, 2.0, 3.0, 4.0)
@@ -33,7 +33,8 @@ def spread(sigma: Picture, weight: Picture, guide: Picture) -> Picture:
 def sharpen(picture: Picture, sigma: Picture) -> Picture:
     """Deconvolve a picture [h, w, 3] by a Gaussian of sigma [h, w]: its brightness; colour differences are kept."""
     light = luma(picture)
-    stack = [light if level == 0 else deconvolve(light, level) for level in LEVELS]
+    fidelity = fidelity_for(noise_of(light))
+    stack = [light if level == 0 else deconvolve(light, level, fidelity) for level in LEVELS]
     position = np.interp(sigma, LEVELS, np.arange(len(LEVELS)))
     sharp = np.zeros_like(light)
     for i, image in enumerate(stack):
