@@ -1,4 +1,4 @@
-"""IAT, the Illumination Adaptive Transformer, with its published weights for LOL.
+"""IAT, the Illumination Adaptive Transformer, with its published weights for LOL-v2.
 
 Source: Cui et al., "You only need 90K parameters to adapt light: a light weight transformer for image enhancement and
 exposure correction", BMVC 2022. A local branch at full size predicts a product and a sum for every pixel, a global
@@ -66,7 +66,8 @@ def global_branch(weights: Published, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def restore_iat(weights: Published, x: Tensor) -> Tensor:
-    """sRGB [n, 3, h, w] in [0, 1] -> the same."""
+    """sRGB [n, 3, h, w] in [0, 1] -> the same. These weights were trained on input from -1 to 1."""
+    x = 2 * x - 1
     factor, term = local_branch(weights, x)
     gamma, colour = global_branch(weights, x)
     lit = torch.einsum("nij,njhw->nihw", colour, x * factor + term).clamp(DARKEST, 1)

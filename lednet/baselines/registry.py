@@ -142,7 +142,7 @@ METHODS: dict[str, Method] = {
     "sci_difficult": Method(
         "SCI difficult, published", _SCI, _published(restore_sci, "sci_difficult.pt", PREFIX, SHARED)
     ),
-    "iat": Method("IAT (LOL), published", "Cui et al., BMVC 2022", _published(restore_iat, "iat_lol.pth")),
+    "iat": Method("IAT (LOL-v2), published", "Cui et al., BMVC 2022", _published(restore_iat, "iat_lol.pth")),
     "flol": Method("FLOL, published", "Benito et al., arXiv 2501.09718", _published(restore_flol, "flol_all.pt")),
     "small": lednet_method("small"),
     "base": lednet_method("base"),
