@@ -79,12 +79,11 @@ def resamples(groups: Sequence[str], seed: int) -> NDArray[np.float64]:
     """Weights [DRAWS, n] of n examples, each row of sum one: groups drawn with replacement, then examples in each."""
     random = np.random.default_rng(seed)
     names = sorted(set(groups))
-    members = {name: np.flatnonzero(np.array(groups) == name) for name in names}
+    drawn = random.multinomial(len(names), [1 / len(names)] * len(names), DRAWS)
     counts = np.zeros((DRAWS, len(groups)))
-    for draw in range(DRAWS):
-        for group in random.integers(len(names), size=len(names)):
-            inside = members[names[group]]
-            np.add.at(counts[draw], random.choice(inside, len(inside)), 1)
+    for times, name in zip(drawn.T, names, strict=True):
+        members = np.flatnonzero(np.array(groups) == name)
+        counts[:, members] = random.multinomial(times * len(members), [1 / len(members)] * len(members))
     return np.asarray(counts / counts.sum(1, keepdims=True))
 
 

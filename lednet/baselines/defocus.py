@@ -20,14 +20,12 @@ LEVELS = (0.0, 1.0, 2.0, 3.0, 4.0)
 SPREAD_RADIUS, SPREAD_EPSILON = 40, 1e-3
 
 
-def spread(sigma: Picture, weight: Picture, guide: Picture) -> Picture:
-    """Estimates [h, w] that count by `weight` -> a whole map [h, w], in pixels, from 0 to the greatest level.
+def spread(values: Picture, weight: Picture, guide: Picture) -> Picture:
+    """Estimates [h, w] that count by `weight` -> a whole map [h, w]; zero if none counts.
 
     A guided filter stands in for the matting Laplacian of Shi et al. and the fast guided filter of Karaali and Jung.
     """
-    if weight.sum() == 0:
-        return np.zeros_like(sigma)
-    return guided_filter(guide, sigma, weight, SPREAD_RADIUS, SPREAD_EPSILON).clip(0, LEVELS[-1])
+    return guided_filter(guide, values, weight, SPREAD_RADIUS, SPREAD_EPSILON)
 
 
 def sharpen(picture: Picture, sigma: Picture) -> Picture:

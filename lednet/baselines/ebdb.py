@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from lednet.baselines.defocus import spread
+from lednet.baselines.defocus import LEVELS, spread
 from lednet.baselines.frames import Picture, luma
 
 REBLUR = (1.0, 2.0, 3.0)
@@ -65,4 +65,4 @@ def defocus_map(picture: Picture) -> Picture:
     edges = find_edges(light)
     total = cv2.GaussianBlur(edges, (0, 0), ALONG_EDGES) + 1e-6
     sigma = cv2.GaussianBlur(sigma_at_edges(light).clip(0, 5) * edges, (0, 0), ALONG_EDGES) / total
-    return spread(np.asarray(sigma, np.float32), edges, light)
+    return spread(np.asarray(sigma, np.float32), edges, light).clip(0, LEVELS[-1])

@@ -37,9 +37,12 @@ def luma(picture: Picture) -> Picture:
 
 
 def equalise(channel: Picture, clip_limit: float, tiles: int) -> Picture:
-    """CLAHE of a channel [h, w] in [0, 1], in 65,536 levels; Zuiderveld, Graphics Gems IV, 1994, by OpenCV."""
-    levels = (channel.clip(0, 1) * 65535).round().astype(np.uint16)
-    return np.asarray(cv2.createCLAHE(clip_limit, (tiles, tiles)).apply(levels) / 65535, np.float32)
+    """CLAHE of a channel [h, w] in [0, 1], in 256 levels; Zuiderveld, Graphics Gems IV, 1994, by OpenCV.
+
+    More levels would be no better: OpenCV's clip limit is relative to their number, and hardly any contrast passes it.
+    """
+    levels = (channel.clip(0, 1) * 255).round().astype(np.uint8)
+    return np.asarray(cv2.createCLAHE(clip_limit, (tiles, tiles)).apply(levels) / 255, np.float32)
 
 
 def wide_blur(channel: Picture, sigma: float) -> Picture:

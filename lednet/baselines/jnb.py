@@ -30,8 +30,8 @@ LEAST_CONTRAST = 0.5
 @lru_cache(maxsize=1)
 def cosine_atoms() -> torch.Tensor:
     """The 63 atoms of the 8x8 cosine basis without the constant one, [63, 1, 8, 8], orthonormal."""
-    basis = cv2.dct(np.eye(PATCH, dtype=np.float32))
-    atoms = np.einsum("iy,jx->ijyx", basis.T, basis.T).reshape(PATCH * PATCH, 1, PATCH, PATCH)
+    waves = cv2.dct(np.eye(PATCH, dtype=np.float32), flags=cv2.DCT_ROWS)
+    atoms = np.einsum("yi,xj->ijyx", waves, waves).reshape(PATCH * PATCH, 1, PATCH, PATCH)
     return torch.from_numpy(np.ascontiguousarray(atoms[1:]))
 
 
@@ -66,9 +66,11 @@ def defocus_map(picture: Picture) -> Picture:
     """sRGB [h, w, 3] in [0, 1], sides of 8 px at least -> the standard deviation of its blur [h, w], in pixels."""
     light = luma(picture)
     count, contrast = atoms_needed(light)
-    sigma = np.interp(count, *calibration()).astype(np.float32)
-    weight = (contrast > LEAST_CONTRAST * np.median(contrast)).astype(np.float32)
+    informative = contrast > max(LEAST_CONTRAST * float(np.median(contrast)), 1e-6)
+    if not informative.any():
+        return np.zeros_like(light)
     size = light.shape[1], light.shape[0]
-    sigma = np.asarray(cv2.resize(sigma, size, interpolation=cv2.INTER_NEAREST), np.float32)
-    weight = np.asarray(cv2.resize(weight, size, interpolation=cv2.INTER_NEAREST), np.float32)
-    return spread(sigma, weight, light)
+    count = np.asarray(cv2.resize(count, size, interpolation=cv2.INTER_NEAREST), np.float32)
+    weight = np.asarray(cv2.resize(informative.astype(np.float32), size, interpolation=cv2.INTER_NEAREST), np.float32)
+    # The curve is one of mean counts, so counts are averaged over neighbours before it is read.
+    return np.interp(spread(count, weight, light), *calibration()).astype(np.float32)
