@@ -97,7 +97,7 @@ def fixed_gamma(settings: Settings, recipe: str) -> tuple[float, str]:
 
 
 def draw_examples(settings: Settings, recipe: str) -> list[Example]:
-    """All frames of a recipe. Raises ValueError if there is no data, or it can't be read."""
+    """All frames of a recipe. Raises ValueError if the data can't be read."""
     scenes = read_scenes(settings.scenes)
     examples: list[Example] = []
     if settings.data is not None:
@@ -108,8 +108,6 @@ def draw_examples(settings: Settings, recipe: str) -> list[Example]:
         examples += examples_of_pairs(
             settings.pairs, RECIPES[recipe], scenes, settings.nights, settings.most_height, settings.seed
         )
-    if not examples:
-        raise ValueError("nothing to evaluate on: name a folder of clips by --data, or of pairs by --pairs")
     return examples
 
 
@@ -148,6 +146,8 @@ def _keep(results: list[Tensor], restore: OfTwo, example: Example) -> None:
 
 def evaluate(settings: Settings) -> Table:
     """Run every method on every frame. Raises ValueError for data or settings that can't be used."""
+    if settings.data is None and settings.pairs is None:
+        raise ValueError("nothing to evaluate on: name a folder of clips by --data, or of pairs by --pairs")
     device = choose_device(settings.device)
     lpips, about = load_lpips(settings.lpips, settings.weights)
     notes = ["8-bit sRGB, RGB, data range 1; no result is rescaled to the reference", about]

@@ -147,6 +147,10 @@ def _shown(mean: Mean | None, digits: int, interval: bool = True) -> str:
     return f"{text} ({mean.low:.{digits}f} to {mean.high:.{digits}f})" if interval else text
 
 
+def _speed(frames_per_s: float | None) -> str:
+    return "" if frames_per_s is None else "> 100" if frames_per_s > 100 else f"{frames_per_s:.2g}"
+
+
 HEAD = (
     "method",
     "PSNR dB (95 %)",
@@ -174,7 +178,7 @@ def cells(row: Row) -> tuple[str, ...]:
         "" if row.rmse_to_mae is None else f"{row.rmse_to_mae:.2f}",
         _shown(row.lpips, 3, interval=False),
         "" if row.ahead is None else _shown(row.ahead, 2),
-        f"{row.frames_per_s:.3g}",
+        _speed(row.frames_per_s),
         "none" if not row.parameters else f"{row.parameters:,}",
     )
 
