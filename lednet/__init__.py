@@ -11,7 +11,8 @@ Where do I go to ...?
     train                      lednet.train, lednet.losses
     measure                    lednet.metrics (with a reference), lednet.quality (without), lednet.bench (speed)
     judge a checkpoint         lednet.validate
-    compare                    lednet.baselines
+    compare with other methods lednet.evaluate_table; the methods: lednet.baselines.registry; its frames, figures and
+                               pictures: lednet.table_pairs, lednet.table_figures, lednet.table_sheet
 
 Imports torch, numpy and OpenCV; never orchestration, storage or video-container libraries.
 """

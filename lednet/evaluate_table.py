@@ -11,13 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +29,7 @@ from lednet.degrade import RECIPES
 from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, mse, psnr, ssim
 from lednet.restorer import choose_device
-from lednet.table_figures import Record, Row, resamples, summarise, to_csv, to_markdown, to_text
+from lednet.table_figures import Record, Row, plain, resamples, summarise, to_csv, to_markdown, to_text
 from lednet.table_pairs import Example, examples_of_clips, examples_of_pairs, read_scenes, training_pairs
 from lednet.table_sheet import Sheet
 
@@ -96,6 +94,17 @@ def fixed_gamma(settings: Settings, recipe: str) -> tuple[float, str]:
     return gamma, f"recipe {recipe}: fixed gamma {gamma}, from the card of {card.name}, fitted under recipe {fitted}"
 
 
+def trained_on(model: str, examples: Sequence[Example]) -> list[str]:
+    """A warning if clips of the evaluation are among those on the checkpoint's card, from any leg of its training."""
+    seen: set[str] = set()
+    leg = checkpoint.read_card(checkpoint.locate(model)).training
+    while isinstance(leg, dict) and leg:
+        seen |= set(leg.get("clips", []))
+        leg = leg.get("from", {})
+    shared = sorted(seen & {e.group for e in examples})
+    return [f"WARNING: {model} was trained on {', '.join(shared)}: its figures there prove nothing"] if shared else []
+
+
 def draw_examples(settings: Settings, recipe: str) -> list[Example]:
     """All frames of a recipe. Raises ValueError if the data can't be read."""
     scenes = read_scenes(settings.scenes)
@@ -157,7 +166,7 @@ def evaluate(settings: Settings) -> Table:
     for recipe in settings.recipes:
         examples = draw_examples(settings, recipe)
         gamma, origin = fixed_gamma(settings, recipe)
-        notes.append(origin)
+        notes += [origin, *(trained_on(settings.model, examples) if "small" in settings.methods else [])]
         needs = Needs(gamma, settings.weights, settings.device)
         shown = {e.scene + e.source: e for e in reversed(examples)}
         sheet = Sheet({e.name: e for e in reversed(list(shown.values()))})  # of the last recipe
@@ -213,17 +222,6 @@ def summaries(
             of_these = [found[i] for i in here]
             rows.append(summarise(of_these, title, parameters, weights, None if name == "small" else best))
     return rows
-
-
-def plain(value: Any) -> Any:
-    """Paths as text, and what JSON has no word for (infinity) as text too."""
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return str(value) if isinstance(value, Path) else value
 
 
 def as_json(table: Table, with_records: bool = True) -> str:

@@ -13,6 +13,8 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,3 +224,14 @@ def to_text(rows: Sequence[Row]) -> str:
         lines += ["", f"{title}: {size_of(block)}"]
         lines += ["  ".join(cell.ljust(width) for cell, width in zip(t, widths, strict=False)).rstrip() for t in texts]
     return "\n".join(lines)
+
+
+def plain(value: Any) -> Any:
+    """Paths as text, and what JSON has no word for (infinity) as text too."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return str(value) if isinstance(value, Path) else value

@@ -14,7 +14,7 @@ import pytest
 from lednet.baselines.registry import METHODS, ORACLES
 from lednet.clips import find_clips, split_clips
 from lednet.degrade import RECIPES
-from lednet.evaluate_table import Settings, evaluate, fixed_gamma, main, write
+from lednet.evaluate_table import Settings, evaluate, fixed_gamma, main, trained_on, write
 from lednet.metrics import mae, mse, psnr, ssim
 from lednet.table_figures import Record, mean_of, resamples, summarise
 from lednet.table_pairs import UNNAMED, examples_of_clips, examples_of_pairs, read_scenes, scene_of
@@ -121,6 +121,13 @@ def test_only_held_out_clips_are_used_and_gamma_is_fitted_on_the_others(clips: P
     gamma, origin = fixed_gamma(settings, "paper")
     assert 1 <= gamma <= 5
     assert "training clips" in origin
+
+
+def test_a_checkpoint_that_was_trained_on_the_evaluations_clips_is_called_so(clips: Path) -> None:
+    examples = examples_of_clips(clips, RECIPES["paper"], {}, 1, 360, 0)
+    assert trained_on("small", examples) == []
+    leaked = [replace(e, group="highway_a") for e in examples]
+    assert "WARNING: small was trained on highway_a" in trained_on("small", leaked)[0]
 
 
 def test_inputs_are_8_bit_and_a_tall_frame_is_shrunk(clips: Path) -> None:
