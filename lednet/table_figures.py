@@ -196,7 +196,10 @@ def blocks(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def size_of(rows: Sequence[Row]) -> str:
     """How much a block rests on."""
     frames, groups = max(r.frames for r in rows), max(r.groups for r in rows)
-    return f"{frames} frames of {groups} {'pairs' if rows[0].source == 'real pairs' else 'clips'}"
+    kind = "pair" if rows[0].source == "real pairs" else "clip"
+    if groups == 1:
+        return f"{frames} frames of 1 {kind}: the intervals say nothing of other {kind}s"
+    return f"{frames} frames of {groups} {kind}s"
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

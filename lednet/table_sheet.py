@@ -50,13 +50,15 @@ class Sheet:
 
     examples: dict[str, Example]
     """Example's name -> example: those that are shown."""
-    rows: dict[str, list[NDArray[np.uint8]]] = field(default_factory=dict)
+    rows: dict[str, dict[str, list[NDArray[np.uint8]]]] = field(default_factory=dict)
+    """Method's title -> example's name -> its crops."""
 
     def add(self, title: str, example: Example, restored: Tensor) -> None:
         """Keep the crops of one method's result, if the example is one of those that are shown."""
         if example.name in self.examples:
             picture = (restored[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-            self.rows.setdefault(title, []).extend(picture[ys, xs] for ys, xs in choose_crops(example).values())
+            crops = [picture[ys, xs] for ys, xs in choose_crops(example).values()]
+            self.rows.setdefault(title, {})[example.name] = crops
 
     def draw(self) -> bytes:
         """The sheet as the bytes of a JPEG file, the references first."""
@@ -72,7 +74,7 @@ class Sheet:
         for row, title in enumerate(titles):
             top = HEAD_HEIGHT + row * step
             _write(canvas, title, 4, top + SIDE // 2)
-            for i, crop in enumerate(self.rows[title]):
+            for i, crop in enumerate(crop for name in self.examples for crop in self.rows[title][name]):
                 left = NAME_WIDTH + i * step
                 canvas[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
         done, data = cv2.imencode(".jpg", canvas[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])

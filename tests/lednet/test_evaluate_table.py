@@ -18,7 +18,7 @@ from lednet.evaluate_table import Settings, evaluate, fixed_gamma, main, trained
 from lednet.metrics import mae, mse, psnr, ssim
 from lednet.table_figures import Record, mean_of, resamples, summarise
 from lednet.table_pairs import UNNAMED, examples_of_clips, examples_of_pairs, read_scenes, scene_of
-from lednet.table_sheet import SIDE, choose_crops
+from lednet.table_sheet import SIDE, Sheet, choose_crops
 
 NAMES = ("gopro_street", "hall_indoor", "people_dog", "highway_c", "people_coffee", "gopro_karma_cliff", "yard")
 """Clips of which `split_clips` holds some out."""
@@ -192,6 +192,17 @@ def test_crops_lie_inside_the_frame_and_the_bright_one_is_brighter(clips: Path) 
     light = {kind: float(e.degraded[0][:, ys, xs].mean()) for kind, (ys, xs) in crops.items()}
     assert light["bright part"] >= light["dark part"]
     assert all(ys.stop <= 96 and xs.stop <= 128 for ys, xs in crops.values())
+
+
+def test_the_sheets_columns_are_one_example_each_in_every_row(clips: Path) -> None:
+    first, second = examples_of_clips(clips, RECIPES["paper"], {}, 1, 360, 0)[:2]
+    sheet = Sheet({second.name: second, first.name: first})
+    for e in (first, second):
+        sheet.add("m", e, e.reference)
+    sheet.draw()
+    for name in sheet.examples:
+        for crop, reference in zip(sheet.rows["m"][name], sheet.rows["reference"][name], strict=True):
+            np.testing.assert_array_equal(crop, reference)
 
 
 def test_the_command_prints_json_and_names_what_is_missing(
