@@ -29,7 +29,7 @@ from lednet.degrade import RECIPES
 from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, mse, psnr, ssim
 from lednet.restorer import choose_device
-from lednet.table_figures import Record, Row, plain, resamples, summarise, to_csv, to_markdown, to_text
+from lednet.table_figures import Record, Row, plain, resamples, summarise, to_csv, to_markdown, to_overview, to_text
 from lednet.table_pairs import Example, examples_of_clips, examples_of_pairs, read_scenes, training_pairs
 from lednet.table_sheet import Sheet
 
@@ -237,7 +237,7 @@ def write(table: Table, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     notes = "".join(f"- {note}\n" for note in table.notes)
     write_atomically(out / "table.csv", to_csv(table.rows).encode())
-    write_atomically(out / "table.md", (notes + "\n" + to_markdown(table.rows)).encode())
+    write_atomically(out / "table.md", "\n".join((notes, to_overview(table.rows), to_markdown(table.rows))).encode())
     write_atomically(out / "table.json", as_json(table).encode())
     write_atomically(out / "sheet.jpg", table.sheet)
 

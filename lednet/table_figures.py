@@ -216,6 +216,28 @@ def to_markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def to_overview(rows: Sequence[Row]) -> str:
+    """A Markdown table a recipe: a line a method, PSNR, SSIM and LPIPS of every source and scene side by side."""
+    lines: list[str] = []
+    for recipe in dict.fromkeys(row.recipe for row in rows):
+        found = {((r.source, r.scene), r.title): r for r in rows if r.recipe == recipe}
+        places = list(dict.fromkeys(place for place, _ in found))
+        heads = [name for source, scene in places for name in (f"{source}, {scene}: PSNR dB (95 %)", "SSIM", "LPIPS")]
+        lines += [f"Recipe `{recipe}`:", "", "| | " + " | ".join(heads) + " |", "| --- " * (len(heads) + 1) + "|"]
+        for title in dict.fromkeys(title for _, title in found):
+            here = [found[place, title] for place in places]
+            if here[0].psnr is None:
+                lines.append(f"| {title} | not computed " + "| " * len(heads) + "|")
+                continue
+            texts = (
+                [_shown(r.psnr, 2, r.groups > 1) for r in here],
+                *([_shown(getattr(r, f), 3, False) for r in here] for f in ("ssim", "lpips")),
+            )
+            lines.append(f"| {title} | " + " | ".join(t for place in zip(*texts, strict=True) for t in place) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def to_text(rows: Sequence[Row]) -> str:
     """The table for a plain terminal."""
     lines: list[str] = []

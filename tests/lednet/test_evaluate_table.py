@@ -16,7 +16,7 @@ from lednet.clips import find_clips, split_clips
 from lednet.degrade import RECIPES
 from lednet.evaluate_table import Settings, evaluate, fixed_gamma, main, trained_on, write
 from lednet.metrics import mae, mse, psnr, ssim
-from lednet.table_figures import Record, mean_of, resamples, summarise
+from lednet.table_figures import Record, mean_of, resamples, summarise, to_overview
 from lednet.table_pairs import UNNAMED, examples_of_clips, examples_of_pairs, read_scenes, scene_of
 from lednet.table_sheet import SIDE, Sheet, choose_crops
 
@@ -184,6 +184,15 @@ def test_files_hold_the_rows_and_the_sheet_every_method(table, tmp_path: Path, s
     assert all((METHODS | ORACLES)[name].title in text for name in settings.methods)
     sheet = cv2.imread(str(tmp_path / "sheet.jpg"))
     assert sheet.shape[0] > SIDE * len(settings.methods)
+
+
+def test_the_overview_has_a_line_a_method_with_the_figures_of_every_place(table, settings: Settings) -> None:  # type: ignore[no-untyped-def]
+    lines = [line for line in to_overview(table.rows).splitlines() if line.startswith("| LEDNet small")]
+    assert len(lines) == 2  # one a recipe
+    for line, recipe in zip(lines, settings.recipes, strict=True):
+        rows = [r for r in table.rows if (r.method, r.recipe) == ("small", recipe)]
+        assert all(f"{r.psnr.value:.2f}" in line and f"{r.ssim.value:.3f}" in line for r in rows)
+        assert line.count("|") == 2 + 3 * len(rows)
 
 
 def test_crops_lie_inside_the_frame_and_the_bright_one_is_brighter(clips: Path) -> None:
