@@ -5,5 +5,6 @@ Where do I go to ...?
     make the morning's report    flows.evaluate
     see the demo                 flows.demo
     start servers and workers    flows.engine
+    compare methods              flows.table
     find a command               flows.cli
 """

@@ -333,6 +333,22 @@ def bench(context: typer.Context) -> None:
     raise typer.Exit(bench_main(context.args))
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def evaluate(
+    context: typer.Context,
+    table: Annotated[
+        bool,
+        typer.Option("--table", help="Compare methods; its options: python -m lednet.evaluate_table --help."),
+    ] = False,
+) -> None:
+    """Figures on held-out footage: every method side by side (`--table`)."""
+    if not table:
+        raise ValueError("evaluate: say what to evaluate; --table compares methods")
+    from flows.table import main as table_main
+
+    raise typer.Exit(table_main(context.args, screen()))
+
+
 def screen() -> Console:
     """Standard output for people; wide where it is no terminal, so that a log keeps whole tables."""
     return Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=WIDE, soft_wrap=True)

@@ -14,7 +14,8 @@ Where do I go to ...?
     measure one picture        lednet.measure
     measure speed              lednet.bench
     judge a checkpoint         lednet.validate
-    compare                    lednet.baselines
+    compare with other methods lednet.evaluate_table; the methods: lednet.baselines.registry; its frames, figures and
+                               pictures: lednet.table_pairs, lednet.table_figures, lednet.table_sheet
 
 Imports torch, numpy and OpenCV; never orchestration, storage or video-container libraries.
 """

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lednet import checkpoint
-from lednet.baselines.gamma import restore_gamma
+from lednet.baselines.gamma import gamma_of_card, restore_gamma
 from lednet.degrade import RECIPES, make_night, srgb_to_linear
 from lednet.metrics import mae, psnr, ssim
 from lednet.restorer import Restorer
@@ -50,7 +50,7 @@ def compare(folder: Path, model: str, recipe: str, device: str) -> dict[str, dic
     """Mean PSNR (dB), SSIM and MAE over all pairs and seeds, of the input, the fixed gamma and the network."""
     restorer = Restorer(model, device=device)
     card = checkpoint.read_card(checkpoint.locate(model))
-    gamma = float(card.validation["recipes"][recipe]["best_fixed_gamma"])
+    gamma = gamma_of_card(card, recipe)
     methods = ("identity", f"fixed gamma {gamma}", restorer.name)
     figures: dict[str, list[tuple[float, float, float]]] = {method: [] for method in methods}
     for _, blurred, sharp in read_pairs(folder):
