@@ -19,7 +19,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.report_page import METRICS, CameraSection, Picture, ReportPage, camera_table
+from tasks.report_page import render
+from tasks.report_table import camera_table
+from tasks.report_values import METRICS, CameraSection, Picture, ReportPage
 from tasks.types import CameraNight
 
 SECOND = 1_000_000_000
