@@ -85,7 +85,8 @@ def test_the_page_shows_the_sharpest_the_median_and_the_least_sharp_moment(site:
     kept = kept[kept["before_jpeg"].notna()].sort_values(["sharpness_after", "slot"])
     chosen = kept.iloc[[len(kept) - 1, len(kept) // 2, 0]]
     assert set(embedded(page)) == {*chosen["before_jpeg"], *chosen["after_jpeg"]}
-    for label, slot in zip(("sharpest", "median", "least sharp"), chosen["slot"], strict=True):
+    labels = ("Sharpest moment", "Typical moment (median sharpness)", "Least sharp moment")
+    for label, slot in zip(labels, chosen["slot"], strict=True):
         assert f"{label}, 22:00:{slot // 5:02}" in page
 
 

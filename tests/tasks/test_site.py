@@ -197,7 +197,9 @@ def test_a_file_that_describes_no_camera_is_refused(table: dict[str, Any]) -> No
 
 
 def test_an_unknown_table_is_refused() -> None:
-    with pytest.raises(SiteError, match=r"mine/cameras\.toml: unknown table cameras; known are settings and camera"):
+    with pytest.raises(
+        SiteError, match=r"mine/cameras\.toml: unknown table cameras; known are settings, report and camera"
+    ):
         site_of(cameras=[])
 
 
