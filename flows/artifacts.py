@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from tasks.page_format import encodable
 from tasks.page_text import page_text
 from tasks.report_summary import sentences
 from tasks.report_table import camera_table
@@ -51,10 +52,9 @@ def markdown(page: ReportPage) -> str:
 def _cell(value: object) -> object:
     if isinstance(value, float):
         return round(value, DIGITS) if math.isfinite(value) else None
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return value
 
 
 def _plain(text: str) -> str:
     """Text from outside as text: no markup of it takes effect, and it can be encoded."""
-    escaped = re.sub(r"([\\`*_\[\]<>#|!])", r"\\\1", text)
-    return escaped.encode("utf-8", "backslashreplace").decode()
+    return encodable(re.sub(r"([\\`*_\[\]<>#|!])", r"\\\1", text))

@@ -16,6 +16,11 @@ NOTHING = "–"
 """Stands for a figure that is not known."""
 
 
+def encodable(text: str) -> str:
+    """Text that can be encoded as UTF-8: file names may carry bytes that are no text, as lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def number(value: float, digits: int) -> str:
     """A figure with its digits after the point."""
     return NOTHING if math.isnan(value) else "∞" if value == math.inf else f"{value:,.{digits}f}"

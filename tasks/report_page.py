@@ -14,6 +14,7 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
+from tasks.page_format import encodable
 from tasks.page_text import page_text
 from tasks.report_camera import section_view, unpublished_view
 from tasks.report_summary import sentences, tiles
@@ -51,8 +52,7 @@ def render(page: ReportPage) -> str:
         style=Markup("".join(_asset(name) for name in STYLES)),
         script=Markup(_asset("report.js")),
     )
-    # File names may carry bytes that are no text (lone surrogates); one of them must not cost the whole report.
-    return html.encode("utf-8", "backslashreplace").decode()
+    return encodable(html)  # one odd file name must not cost the whole report
 
 
 @cache

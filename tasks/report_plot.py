@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -59,7 +59,7 @@ def _trend(rows: Sequence[Mapping[str, Any]], metric: Metric, column: str, last:
     values, low, high = ([fact(row, column + end) * metric.scale for row in known] for end in ("", "_low", "_high"))
     bottom, top = _scale([*values, *low, *high], metric)
     y = [_y(v, bottom, top) for v in values]
-    unbroken = [False, *((b - a).days == 1 for a, b in zip(days, days[1:], strict=False))]
+    unbroken = [False, *((b - a).days == 1 for a, b in pairwise(days))]
     written = [number(v, metric.digits) for v in values]
     return {
         "metric": metric,

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.page_format import encodable
 from tasks.report_values import METRICS, SIDES, TRUTH_METRICS, CameraSection, ReportPage
 from tasks.types import NANOSECONDS, CameraNight
 
@@ -82,6 +83,7 @@ def camera_table(page: ReportPage) -> pd.DataFrame:
                 **{key: mean(section, key) for key in keys},
             }
         )
+    rows = [{k: encodable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
     columns = ["camera", "name", "scene", "coverage", "frames", "gaps_s", "quarantined", *keys, "status", "state"]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(["coverage", "gaps_s", *keys], float))
     return _with_facts(table, page.summary)

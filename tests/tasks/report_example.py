@@ -94,7 +94,8 @@ def facts(cameras: Sequence[str], nights: int = 30, verdict: str = "good", **cha
     for camera in cameras:
         for n in range(nights):
             row: dict[str, Any] = {
-                "camera": camera, "name": camera, "scene": "outdoor", "night": (last - timedelta(nights - 1 - n)).isoformat(),
+                "camera": camera, "name": camera, "scene": "outdoor",
+                "night": (last - timedelta(nights - 1 - n)).isoformat(),
                 "model": "small-1" if n < nights // 2 else "small-2", "frames": 60, "coverage": 1.0, "quarantined": 0,
                 "gaps_s": 0.0, "verdict": verdict,
             }  # fmt: skip
@@ -126,14 +127,9 @@ def judged(language: str = "en", count: int = 4, **changes: Any) -> ReportPage:
     gap = [START + 4 * SECOND, START + 8 * SECOND]
     problem = {"url": "file:///a/22-30.mp4", "reason": "the file ends in the middle of a frame", "frames": 3}
     names = ["Pit", "<script>alert(1)</script>", "Silo", "北坡"]
+    flaws: dict[str, Any] = {"gaps": [gap], "frames": 40, "problems": [problem]}
     sections = [
-        section(
-            moments(),
-            name=names[n % 4],
-            camera=camera,
-            **changes,
-            **({"gaps": [gap], "frames": 40, "problems": [problem]} if n == 2 else {}),
-        )
+        section(moments(), **{"name": names[n % 4], "camera": camera, **(flaws if n == 2 else {}), **changes})
         for n, camera in enumerate(ids)
     ]
     findings = (
