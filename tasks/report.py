@@ -31,7 +31,7 @@ from tasks.video import read_jpeg
 PICTURE_WIDTH = 640
 MOMENTS = (("median", 0.5), ("best", 0.25), ("worst", 0.25))
 """By sharpness after restoring, each with its share of its camera's bytes; the first is shown large."""
-PICTURE_BYTES = 2_700_000
+PICTURE_BYTES = 2_600_000
 """Of all pictures of a page together; as base64 on the page they take a third more."""
 FINDINGS_SHARE = 0.25
 """Of a camera's bytes, for the pictures of its findings, where there are any."""

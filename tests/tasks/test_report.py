@@ -18,6 +18,7 @@ import zarr
 from tasks import report, storage, store
 from tasks.enhance import jpeg
 from tasks.evaluate import against_truth
+from tasks.findings import Finding
 from tasks.publish import summary
 from tasks.report import PICTURE_BYTES, PICTURE_WIDTH, Truth, within, write_report
 from tasks.types import NANOSECONDS, CameraNight, Receipt
@@ -192,6 +193,31 @@ def test_the_page_of_fifty_cameras_stays_small_and_shows_them_all(tmp_path: Path
     assert len(pictures) == 300
     assert sum(map(len, pictures)) <= PICTURE_BYTES
     assert min(read_jpeg(p).shape[1] for p in pictures) >= 160
+
+
+def test_pictures_of_findings_share_their_camera_s_bytes(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 50, width=320)
+    found = [
+        Finding(o.camera, "infrared", "note", {"value": 0.001, "threshold": 0.01}, jpeg(scene(5), 640))
+        for o in outcomes
+        for _ in range(2)
+    ]
+    page = storage.read(write_report(NIGHT, url, outcomes, {}, findings=found)).decode()
+    pictures = embedded(page)
+    assert len(pictures) == 400
+    assert sum(map(len, pictures)) <= PICTURE_BYTES
+    assert len(page.encode()) < LIMIT
+
+
+def test_the_typical_moment_is_the_largest(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 30)
+    widths = [read_jpeg(p).shape[1] for p in embedded(storage.read(write_report(NIGHT, url, outcomes, {})).decode())]
+    assert widths[0] > widths[2]
+
+
+def test_the_page_is_written_in_the_language_that_is_asked_for(site: Site) -> None:
+    page = storage.read(write_report(NIGHT, site.store, [published(site)], {}, language="zh")).decode()
+    assert "逐台摄像机" in page
 
 
 def test_pictures_of_few_cameras_are_left_as_they_are(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from tasks.findings import Finding
 from tasks.page_text import LANGUAGES
+from tasks.report import PICTURE_BYTES
 from tasks.report_page import render
 from tasks.report_table import camera_table
 from tasks.report_values import CameraSection, Picture, ReportPage
@@ -229,13 +230,11 @@ def test_same_values_give_the_same_bytes(full: ReportPage) -> None:
 
 
 def test_fifty_judged_cameras_stay_below_five_megabytes() -> None:
-    half = 2_700_000 // 50 // 6
+    half = PICTURE_BYTES // 50 // 6
     moments = tuple(Picture(m, "22:00:04", bytes(half), bytes(half)) for m in ("median", "best", "worst"))
     gaps = [[START + n * 60 * SECOND, START + (n * 60 + 30) * SECOND] for n in range(12)]
-    cameras = [
-        CameraSection(manifest(camera=f"c{n}", slots=20_000, gaps=gaps), quality(range(20_000)), moments)
-        for n in range(50)
-    ]
+    long = quality(range(20_000))
+    cameras = [CameraSection(manifest(camera=f"c{n}", slots=20_000, gaps=gaps), long, moments) for n in range(50)]
     history = facts([f"c{n}" for n in range(50)], nights=60)
     found = tuple(
         Finding(f"c{n}", "missing_hours", "attention", {"value": 1.0, "share": 0.1, "threshold": 0.05, "gap": "1 h"})
