@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from prefect import flow
-from prefect.artifacts import create_link_artifact
 
+from flows.artifacts import publish_report
 from tasks import storage, store
 from tasks.evaluate import against_truth
 from tasks.nights import night_date
 from tasks.publish import summary
-from tasks.report import Truth, write_report
+from tasks.report import Truth, collect, write_page
 from tasks.site import read_site
 from tasks.types import CameraNight
 
@@ -41,8 +41,9 @@ def evaluate(
         if manifest is not None:
             rows = against_truth(manifest, known[camera], url, described.settings.most_pixels)
             figures[camera] = Truth(url, rows)
-    url = write_report(night, store_url, outcomes, figures)
-    create_link_artifact(url, key="report", description=f"Report of the night of {night}")
+    page = collect(night, store_url, outcomes, figures, language=described.language)
+    url = write_page(page)
+    publish_report(page, url)
     return url
 
 

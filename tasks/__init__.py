@@ -15,6 +15,6 @@ Where do I go to ...?
     see what is done                   tasks.status
     make the preview or one clip       tasks.video
     judge against a known truth        tasks.evaluate
-    make the report                    tasks.report, tasks.report_page, tasks.sheet
+    make the report                    tasks.report, tasks.report_*, tasks.page_*, tasks.sheet
     draw the demo's archive            tasks.demo
 """

@@ -3,6 +3,9 @@
 [settings]                       # optional; every field of tasks.settings.NightSettings
 checkpoint = "small"
 
+[report]                         # optional
+language = "en"                  # of the report's page, en or zh
+
 [[camera]]
 id = "pit-north"
 name = "Pit, north face"
@@ -27,6 +30,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks import storage
+from tasks.page_text import LANGUAGES
 from tasks.settings import NightSettings
 from tasks.types import Camera
 
@@ -46,6 +50,8 @@ class Site:
 
     cameras: tuple[Camera, ...]
     settings: NightSettings
+    language: str = "en"
+    """Of the report's page, one of `tasks.page_text.LANGUAGES`."""
 
     def select(self, ids: list[str] | None) -> tuple[Camera, ...]:
         """The named cameras, all of them for None. Raises SiteError for one that is not described."""
@@ -73,9 +79,9 @@ def read_site(location: str) -> Site:
 
 def parse_site(table: Mapping[str, Any], source: str) -> Site:
     """A parsed cameras.toml -> Site. Raises SiteError."""
-    unknown = set(table) - {"settings", "camera"}
+    unknown = set(table) - {"settings", "report", "camera"}
     if unknown:
-        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are settings and camera")
+        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are settings, report and camera")
     entries = table.get("camera")
     if not isinstance(entries, list) or not entries:
         raise SiteError(f"{source}: no [[camera]] in it; describe one at least")
@@ -83,7 +89,16 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
     doubled = {c.id for c in cameras if [d.id for d in cameras].count(c.id) > 1}
     if doubled:
         raise SiteError(f"{source}: camera id {', '.join(sorted(doubled))} stands twice; ids must differ")
-    return Site(cameras, _settings(table.get("settings", {}), source))
+    return Site(cameras, _settings(table.get("settings", {}), source), _language(table.get("report", {}), source))
+
+
+def _language(table: Any, source: str) -> str:
+    if not isinstance(table, Mapping) or set(table) - {"language"}:
+        raise SiteError(f"{source}: report must be a table with the one field language")
+    language = table.get("language", LANGUAGES[0])
+    if language not in LANGUAGES:
+        raise SiteError(f"{source}, report: language must be {' or '.join(LANGUAGES)}, not {_shown(language)}")
+    return str(language)
 
 
 def _settings(table: Any, source: str) -> NightSettings:

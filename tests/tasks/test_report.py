@@ -18,6 +18,7 @@ import zarr
 from tasks import report, storage, store
 from tasks.enhance import jpeg
 from tasks.evaluate import against_truth
+from tasks.findings import Finding
 from tasks.publish import summary
 from tasks.report import PICTURE_BYTES, PICTURE_WIDTH, Truth, within, write_report
 from tasks.types import NANOSECONDS, CameraNight, Receipt
@@ -85,7 +86,8 @@ def test_the_page_shows_the_sharpest_the_median_and_the_least_sharp_moment(site:
     kept = kept[kept["before_jpeg"].notna()].sort_values(["sharpness_after", "slot"])
     chosen = kept.iloc[[len(kept) - 1, len(kept) // 2, 0]]
     assert set(embedded(page)) == {*chosen["before_jpeg"], *chosen["after_jpeg"]}
-    for label, slot in zip(("sharpest", "median", "least sharp"), chosen["slot"], strict=True):
+    labels = ("Sharpest moment", "Typical moment (median sharpness)", "Least sharp moment")
+    for label, slot in zip(labels, chosen["slot"], strict=True):
         assert f"{label}, 22:00:{slot // 5:02}" in page
 
 
@@ -191,6 +193,31 @@ def test_the_page_of_fifty_cameras_stays_small_and_shows_them_all(tmp_path: Path
     assert len(pictures) == 300
     assert sum(map(len, pictures)) <= PICTURE_BYTES
     assert min(read_jpeg(p).shape[1] for p in pictures) >= 160
+
+
+def test_pictures_of_findings_share_their_camera_s_bytes(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 12)
+    found = [
+        Finding(o.camera, "infrared", "note", {"value": 0.001, "threshold": 0.01}, jpeg(scene(5), 640))
+        for o in outcomes
+        for _ in range(2)
+    ]
+    page = storage.read(write_report(NIGHT, url, outcomes, {}, findings=found)).decode()
+    pictures = embedded(page)
+    assert len(pictures) == 96
+    assert sum(map(len, pictures)) <= PICTURE_BYTES
+    assert len(page.encode()) < LIMIT
+
+
+def test_the_typical_moment_is_the_largest(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 30)
+    widths = [read_jpeg(p).shape[1] for p in embedded(storage.read(write_report(NIGHT, url, outcomes, {})).decode())]
+    assert widths[0] > widths[2]
+
+
+def test_the_page_is_written_in_the_language_that_is_asked_for(site: Site) -> None:
+    page = storage.read(write_report(NIGHT, site.store, [published(site)], {}, language="zh")).decode()
+    assert "逐台摄像机" in page
 
 
 def test_pictures_of_few_cameras_are_left_as_they_are(tmp_path: Path) -> None:

@@ -196,8 +196,21 @@ def test_a_file_that_describes_no_camera_is_refused(table: dict[str, Any]) -> No
         parse_site(table, "mine/cameras.toml")
 
 
+def test_the_report_s_language_is_read_and_english_by_default() -> None:
+    assert site_of().language == "en"
+    assert site_of(report={"language": "zh"}).language == "zh"
+
+
+@pytest.mark.parametrize("table", [{"language": "de"}, {"language": 5}, {"language": ["en"]}, {"lang": "en"}, "zh"])
+def test_a_language_that_there_are_no_texts_in_is_refused(table: Any) -> None:
+    with pytest.raises(SiteError, match=r"mine/cameras\.toml.*report.*language"):
+        site_of(report=table)
+
+
 def test_an_unknown_table_is_refused() -> None:
-    with pytest.raises(SiteError, match=r"mine/cameras\.toml: unknown table cameras; known are settings and camera"):
+    with pytest.raises(
+        SiteError, match=r"mine/cameras\.toml: unknown table cameras; known are settings, report and camera"
+    ):
         site_of(cameras=[])
 
 

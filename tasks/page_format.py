@@ -1,0 +1,60 @@
+"""How the report page writes numbers, shares and clock times: the same in every language.
+
+Not covered: words, dates in full and durations (`tasks.page_text`).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from tasks.types import NANOSECONDS
+
+NOTHING = "–"
+"""Stands for a figure that is not known."""
+
+
+def encodable(text: str) -> str:
+    """Text that can be encoded as UTF-8: file names may carry bytes that are no text, as lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def number(value: float, digits: int) -> str:
+    """A figure with its digits after the point."""
+    return NOTHING if math.isnan(value) else "∞" if value == math.inf else f"{value:,.{digits}f}"
+
+
+def change(value: float, digits: int) -> str:
+    """A difference with its sign; one that rounds to nothing has none."""
+    if not math.isfinite(value):
+        return NOTHING
+    text = f"{abs(value):,.{digits}f}"
+    return text if float(text.replace(",", "")) == 0 else ("+" if value > 0 else "−") + text
+
+
+def percent(share: float) -> str:
+    """In per cent; only a whole night is shown as 100."""
+    return NOTHING if math.isnan(share) else f"{min(round(share * 100, 1), 100 if share == 1 else 99.9):g}%"
+
+
+def local(time_ns: int, zone: ZoneInfo) -> tuple[str, str]:
+    """ISO 8601 with offset for machines, clock time for people: with its zone's name where the clock changes nearby."""
+    when = datetime.fromtimestamp(time_ns // NANOSECONDS, zone)
+    clock = f"{when:%H:%M:%S}" + (f".{time_ns % NANOSECONDS // 1_000_000:03d}" if time_ns % NANOSECONDS else "")
+    near = {(when.astimezone(ZoneInfo("UTC")) + timedelta(hours=h)).astimezone(zone).utcoffset() for h in (-12, 0, 12)}
+    return when.isoformat(), clock + (f" {when:%Z}" if len(near) > 1 else "")
+
+
+def link(url: str | None, store_url: str) -> str | None:
+    """The way from `<store>/reports/<date>/` to a file of the same folder store, which outlives moving the store."""
+    base = store_url.rstrip("/") + "/"
+    if not url or not base.startswith("file://") or not url.startswith(base) or ".." in url.split("/"):
+        return None
+    return "../../" + url.removeprefix(base)
+
+
+def data_uri(jpeg: bytes | None) -> str | None:
+    """A picture that needs no file beside the page."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode() if jpeg else None

@@ -1,0 +1,153 @@
+"""The report's plots as SVG paths: a figure over the nights, and brightness over one night.
+
+Every plot is a box of 1000 by 100 that the page stretches; its scale is written beside it as text. Not covered: colours
+and layout (templates/report.css).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from fractions import Fraction
+from itertools import groupby, pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from tasks.page_format import local, number
+from tasks.report_table import fact
+from tasks.report_values import METRICS, SIDES, TRUTH_METRICS, CameraSection, Metric
+from tasks.types import NANOSECONDS
+
+WIDTH, HEIGHT = 1000, 100
+NIGHT_BINS = 160
+"""Points over one night at most; a longer one is averaged."""
+MOST_NIGHTS = 60
+"""Nights that a trend goes back."""
+COVERAGE = Metric("coverage", "%", 100, 0)
+TRENDS = (
+    (COVERAGE, "coverage"),
+    *((m, f"{m.key}_after") for m in METRICS if m.key != "contrast"),
+    *((m, m.key) for m in TRUTH_METRICS),
+)
+"""Figure and its column in the facts."""
+
+
+def trends(history: Sequence[Mapping[str, Any]], night: str) -> list[dict[str, Any]]:
+    """A plot for every figure that is known of two nights at least: path, band, scale, and where the model changed.
+
+    Args:
+        history: a camera's nights in order, each a row of facts.
+        night: the last one to show, YYYY-MM-DD.
+    """
+    last = date.fromisoformat(night)
+    first = (last - timedelta(days=MOST_NIGHTS)).isoformat()
+    recent = [row for row in history if first < str(row["night"])[:10] <= night]
+    drawn = [_trend(recent, metric, column, last) for metric, column in TRENDS]
+    return [plot for plot in drawn if plot]
+
+
+def _trend(rows: Sequence[Mapping[str, Any]], metric: Metric, column: str, last: date) -> dict[str, Any] | None:
+    known = [row for row in rows if math.isfinite(fact(row, column))]
+    if len(known) < 2:
+        return None
+    days = [date.fromisoformat(str(row["night"])[:10]) for row in known]
+    span = max((last - days[0]).days, 1)
+    x = [(day - days[0]).days * WIDTH / span for day in days]
+    values, low, high = ([fact(row, column + end) * metric.scale for row in known] for end in ("", "_low", "_high"))
+    bottom, top = _scale([*values, *low, *high], metric)
+    y = [_y(v, bottom, top) for v in values]
+    unbroken = [False, *((b - a).days == 1 for a, b in pairwise(days))]
+    written = [number(v, metric.digits) for v in values]
+    return {
+        "metric": metric,
+        "nights": len(known),
+        "line": _line(x, y, unbroken),
+        "band": _band(x, [_y(v, bottom, top) for v in low], [_y(v, bottom, top) for v in high], unbroken),
+        "dot": f"M{x[-1]:.0f} {y[-1]:.1f}h0",
+        "models": [f"{at:.0f}" for at in _model_changes(known, x)],
+        "bottom": number(bottom, metric.digits),
+        "top": number(top, metric.digits),
+        "first": written[0],
+        "now": written[-1],
+        "lowest": number(min(values), metric.digits),
+        "highest": number(max(values), metric.digits),
+        "from": days[0].isoformat(),
+        "to": days[-1].isoformat(),
+    }
+
+
+def _scale(values: list[float], metric: Metric) -> tuple[float, float]:
+    """Bottom and top, with room; a figure that hardly moves is not blown up to fill the plot."""
+    if metric is COVERAGE:
+        return 0.0, 100.0
+    finite = [v for v in values if math.isfinite(v)]
+    low, high = min(finite), max(finite)
+    room = max((high - low) * 0.15, abs(high) * 0.05, 10.0**-metric.digits)
+    return max(low - room, 0.0) if low >= 0 else low - room, high + room
+
+
+def _y(value: float, bottom: float, top: float) -> float:
+    return HEIGHT - (value - bottom) / (top - bottom) * HEIGHT
+
+
+def _line(x: list[float], y: list[float], unbroken: list[bool]) -> str:
+    """Lines between points that follow each other; h0 makes a dot of a lonely one."""
+    parts = []
+    for n, joined in enumerate(unbroken):
+        lonely = not joined and not any(unbroken[n + 1 : n + 2])
+        parts.append(f"{'L' if joined else 'M'}{x[n]:.0f} {y[n]:.1f}{'h0' if lonely else ''}")
+    return "".join(parts)
+
+
+def _band(x: list[float], low: list[float], high: list[float], unbroken: list[bool]) -> str:
+    runs: list[list[int]] = []
+    for n, joined in enumerate(unbroken):
+        if math.isnan(low[n]) or math.isnan(high[n]):
+            continue
+        if joined and runs and runs[-1][-1] == n - 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    paths = []
+    for run in runs:
+        if len(run) > 1:
+            there = "L".join(f"{x[n]:.0f} {high[n]:.1f}" for n in run)
+            back = "L".join(f"{x[n]:.0f} {low[n]:.1f}" for n in reversed(run))
+            paths.append(f"M{there}L{back}Z")
+    return "".join(paths)
+
+
+def _model_changes(known: Sequence[Mapping[str, Any]], x: list[float]) -> list[float]:
+    models = [str(row.get("model", "")) for row in known]
+    return [x[n] for n in range(1, len(models)) if models[n] != models[n - 1]]
+
+
+def over_the_night(section: CameraSection, zone: ZoneInfo) -> dict[str, Any] | None:
+    """Paths of brightness over the night, and the stretches without a picture."""
+    columns, quality = [f"brightness_{side}" for side in SIDES], section.quality
+    if quality.empty or not {"slot", "time_ns", *columns} <= set(quality.columns):
+        return None
+    slots = max(int(section.manifest["slots"]), 1)
+    bins = min(slots, NIGHT_BINS)
+    means = quality[columns].groupby(quality["slot"] * bins // slots).mean().dropna().reindex(range(bins))
+    top = max(math.ceil(np.nan_to_num(means.to_numpy()).max() * 20), 1) / 20
+    empty = means[columns[1]].isna().tolist()
+    holes = [list(run) for hole, run in groupby(range(bins), lambda b: empty[b]) if hole]
+    step = NANOSECONDS / Fraction(str(section.manifest["camera"]["rate"]))
+    start = int(quality["time_ns"].iloc[0]) - int(quality["slot"].iloc[0]) * step
+    return {
+        **{side: _path(means[f"brightness_{side}"].tolist(), top) for side in SIDES},
+        "missing": [(f"{run[0] * WIDTH / bins:g}", f"{len(run) * WIDTH / bins:g}") for run in holes],
+        "top": f"{top:.0%}",
+        "times": [local(round(start + slots * step * n / 2), zone)[1] for n in range(3)],
+    }
+
+
+def _path(values: list[float], top: float) -> str:
+    there = [n for n, value in enumerate(values) if not math.isnan(value)]
+    x = [(n + 0.5) * WIDTH / len(values) for n in there]
+    unbroken = [n > 0 and not math.isnan(values[n - 1]) for n in there]
+    return _line(x, [_y(values[n], 0, top) for n in there], unbroken)

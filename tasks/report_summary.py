@@ -1,0 +1,109 @@
+"""A night in three sentences and four figures: what was restored, what needs attention, what the pictures gained."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from tasks.page_format import number, percent
+from tasks.page_text import PageText, page_text
+from tasks.report_table import by_attention, camera_table, quarantined, seconds, state, unpublished_by_attention
+from tasks.report_values import SIDES, ReportPage
+
+NAMED = 3
+"""Cameras that the summary calls by name; the others are counted."""
+
+
+def sentences(page: ReportPage) -> list[str]:
+    """Three sentences for people, or one where no camera was planned."""
+    text = page_text(page.language)
+    if not page.sections and not page.unpublished:
+        return [text("summary.no_camera")]
+    return [_footage(page, text), _attention(page, text), _gain(page, text)]
+
+
+def tiles(page: ReportPage) -> list[tuple[str, str, str]]:
+    """What the first glance falls on: (label, figure, state)."""
+    text = page_text(page.language)
+    cameras = len(page.sections) + len(page.unpublished)
+    filled, whole = _lengths(page)
+    calling, files = len(_calling(page)), _files(page)
+    bad = page.unpublished or any(state(page, s) in ("bad", "missing") for s in page.sections)
+    return [
+        (text("tile.restored"), f"{len(page.sections):,} / {cameras:,}", "bad" if page.unpublished else ""),
+        (text("tile.attention"), f"{calling:,}", "bad" if calling and bad else "attention" if calling else "good"),
+        (text("tile.covered"), percent(filled / whole) if whole else percent(math.nan), ""),
+        (text("tile.quarantined"), f"{files:,}", "attention" if files else ""),
+    ]
+
+
+def _footage(page: ReportPage, text: PageText) -> str:
+    filled, whole = _lengths(page)
+    done, footage = f"{len(page.sections):,}", text.duration(filled)
+    cameras = text.count("cameras", len(page.sections) + len(page.unpublished))
+    if not whole:
+        return text("summary.footage", done=done, cameras=cameras, footage=footage)
+    return text("summary.footage_share", done=done, cameras=cameras, footage=footage, share=percent(filled / whole))
+
+
+def _attention(page: ReportPage, text: PageText) -> str:
+    names, missing = _calling(page), _missing(page, text)
+    if not names:
+        return text("summary.complaint", missing=text.listed(missing)) if missing else text("summary.well")
+    shown = names if len(names) <= NAMED else [*names[:NAMED], text.count("summary.more", len(names) - NAMED)]
+    call = text.count("summary.attention", len(names), names=text.listed(shown))
+    return text("summary.and_missing", call=call, missing=text.listed(missing)) if missing else call + text("stop")
+
+
+def _missing(page: ReportPage, text: PageText) -> list[str]:
+    parts = [text.count("summary.without_night", len(page.unpublished))] if page.unpublished else []
+    filled, whole = _lengths(page)
+    if whole > filled:
+        gaps = sum(len(s.manifest["gaps"]) for s in page.sections)
+        lost = text("summary.without_picture", length=text.duration(whole - filled))
+        parts.append(text("in_brackets", what=lost, more=text.count("gaps", gaps)) if gaps else lost)
+    if files := _files(page):
+        parts.append(text.count("summary.quarantined", files))
+    return parts
+
+
+def _gain(page: ReportPage, text: PageText) -> str:
+    table = camera_table(page)
+    (dark, bright), (before, after) = (_means(table, key) for key in ("brightness", "psnr"))
+    measured = text("summary.no_figures")
+    if not math.isnan(dark):
+        times = text("summary.times", times=f"{bright / dark:.1f}") if dark > 0 else ""
+        measured = text("summary.brightness", times=times, bright=f"{bright:.1%}", dark=f"{dark:.1%}")
+    elif math.isnan(before):
+        return measured + text("stop")
+    if not math.isnan(before):
+        verb = "summary.psnr_rises" if after >= before else "summary.psnr_falls"
+        return text(verb, measured=measured, before=number(before, 1), after=number(after, 1))
+    synthesised = table["psnr_synthesised"].mean() if "psnr_synthesised" in table else math.nan
+    if math.isnan(synthesised):
+        return text("summary.no_truth", measured=measured)
+    return text("summary.synthesised", measured=measured, psnr=number(synthesised, 1))
+
+
+def _means(table: pd.DataFrame, key: str) -> list[float]:
+    """Before and after, each camera weighed by its frames."""
+    known = table[table["frames"] > 0].dropna(subset=[f"{key}_{side}" for side in SIDES])
+    weighted = [float((known[f"{key}_{side}"] * known["frames"]).sum()) for side in SIDES]
+    return [total / known["frames"].sum() for total in weighted] if len(known) else [math.nan, math.nan]
+
+
+def _lengths(page: ReportPage) -> tuple[float, float]:
+    """Seconds with a picture, and of the whole nights."""
+    manifests = [s.manifest for s in page.sections]
+    return sum(seconds(m, m["frames"]) for m in manifests), sum(seconds(m, m["slots"]) for m in manifests)
+
+
+def _calling(page: ReportPage) -> list[str]:
+    """Names of the cameras that need attention, in their order."""
+    published = [str(s.manifest["camera"]["name"]) for s in by_attention(page) if state(page, s) != "good"]
+    return [c.camera for c in unpublished_by_attention(page)] + published
+
+
+def _files(page: ReportPage) -> int:
+    return sum(quarantined(s.manifest) for s in page.sections) + sum(c.quarantined for c in page.unpublished)

@@ -1,0 +1,133 @@
+"""Which camera needs attention, how much, and the table of them all that stands beside the page as cameras.csv.
+
+Covers state, order and table. Not covered: words (the columns are for programs) and drawing (`tasks.report_page`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from numbers import Real
+from typing import Any
+
+import pandas as pd
+
+from tasks.page_format import encodable
+from tasks.report_values import METRICS, SIDES, TRUTH_METRICS, CameraSection, ReportPage
+from tasks.types import NANOSECONDS, CameraNight
+
+STATES = ("missing", "bad", "attention", "good")
+"""From what needs attention most to what needs none."""
+STATISTICS = ("_low", "_high", "_change7", "_change28")
+"""Beside a figure's mean in the facts: bounds of its interval, and what it changed against the nights before."""
+
+
+def state(page: ReportPage, section: CameraSection) -> str:
+    """One of STATES: the worst of the facts' verdict and the findings.
+
+    Without a verdict, a night that is not whole or not readable in full wants attention.
+    """
+    verdict = page.facts_of(section.camera).get("verdict")
+    if verdict in STATES:
+        said = [str(verdict)]
+    else:
+        whole = section.manifest["frames"] >= section.manifest["slots"] and not quarantined(section.manifest)
+        said = ["good" if whole else "attention"]
+    said += [f.severity for f in page.findings_of(section.camera) if f.severity in STATES]
+    return min([*said, "bad"] if fell(section) else said, key=STATES.index)
+
+
+def by_attention(page: ReportPage) -> list[CameraSection]:
+    """The published cameras, those that need attention first."""
+
+    def key(section: CameraSection) -> tuple[Any, ...]:
+        m = section.manifest
+        grave = sum(f.severity == "bad" for f in page.findings_of(section.camera))
+        rank = STATES.index(state(page, section))
+        return (rank, -grave, math.floor(m["coverage"] * 100), -quarantined(m), section.camera)
+
+    return sorted(page.sections, key=key)
+
+
+def unpublished_by_attention(page: ReportPage) -> list[CameraNight]:
+    """The cameras without a night, those that hold least first."""
+    return sorted(page.unpublished, key=lambda c: (c.coverage, c.camera))
+
+
+def camera_table(page: ReportPage) -> pd.DataFrame:
+    """One row a camera, in order of attention.
+
+    Columns: camera, name, scene, coverage, frames, gaps_s, quarantined (files, each counted once), the mean of every
+    metric before and after in its stored unit (NaN where not known), status (`published` or why it isn't) and state
+    (one of STATES). With facts also the bounds and changes of every figure, `psnr_synthesised` and `ssim_synthesised`.
+    """
+    keys = [f"{m.key}_{side}" for m in METRICS + TRUTH_METRICS for side in SIDES]
+    rows: list[dict[str, Any]] = [
+        asdict(c) | {"name": c.camera, "scene": "", "state": "missing"} for c in unpublished_by_attention(page)
+    ]
+    for section in by_attention(page):
+        m = section.manifest
+        rows.append(
+            {
+                "camera": section.camera,
+                "name": m["camera"]["name"],
+                "scene": m["camera"]["scene"],
+                "coverage": float(m["coverage"]),
+                "frames": int(m["frames"]),
+                "gaps_s": gaps_s(m),
+                "quarantined": quarantined(m),
+                "status": "published",
+                "state": state(page, section),
+                **{key: mean(section, key) for key in keys},
+            }
+        )
+    rows = [{k: encodable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
+    columns = ["camera", "name", "scene", "coverage", "frames", "gaps_s", "quarantined", *keys, "status", "state"]
+    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(["coverage", "gaps_s", *keys], float))
+    return _with_facts(table, page.summary)
+
+
+def _with_facts(table: pd.DataFrame, summary: pd.DataFrame | None) -> pd.DataFrame:
+    if summary is None or summary.empty:
+        return table
+    wanted = {f"{m.key}_after{s}": f"{m.key}_after{s}" for m in METRICS for s in STATISTICS}
+    wanted |= {f"{m.key}{s}": f"{m.key}_synthesised{s}" for m in TRUTH_METRICS for s in ("", *STATISTICS)}
+    known = {name: wanted[name] for name in wanted if name in summary.columns}
+    facts = summary[["camera", *known]].rename(columns=known).drop_duplicates("camera", keep="last")
+    return table.merge(facts, on="camera", how="left")
+
+
+def mean(section: CameraSection, key: str) -> float:
+    """Mean of a figure over the camera's frames; NaN where it was not measured."""
+    for frame in (section.quality, section.reference):
+        if frame is not None and key in frame.columns:
+            return float(pd.to_numeric(frame[key], errors="coerce").mean())
+    return math.nan
+
+
+def fell(section: CameraSection) -> bool:
+    """Whether restoring took the pictures further from a known truth."""
+    return mean(section, "psnr_after") < mean(section, "psnr_before")
+
+
+def fact(facts: Mapping[str, Any], key: str) -> float:
+    """A figure of the facts; NaN where it is not known."""
+    value = facts.get(key)
+    return float(value) if isinstance(value, Real) else math.nan
+
+
+def gaps_s(manifest: Mapping[str, Any]) -> float:
+    """Seconds without a recorded file."""
+    return sum(int(b) - int(a) for a, b in manifest["gaps"]) / NANOSECONDS
+
+
+def quarantined(manifest: Mapping[str, Any]) -> int:
+    """Files that could not be read in full, each counted once."""
+    return len({p["url"] for p in manifest["problems"]})
+
+
+def seconds(manifest: Mapping[str, Any], slots: int) -> float:
+    """How long so many slots last."""
+    return float(slots / Fraction(str(manifest["camera"]["rate"])))

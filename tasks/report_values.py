@@ -1,0 +1,119 @@
+"""What a report shows, as values: the figures' list, a picture, a camera's night, the whole page.
+
+Covers the values only. Collected by `tasks.report`, judged and tabled by `tasks.report_table`, drawn by
+`tasks.report_page`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from tasks.findings import Finding
+from tasks.types import CameraNight
+
+SIDES = "before", "after"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one figure is shown; its name and meaning stand among the page's texts, under `metric.<key>`."""
+
+    key: str
+    unit: str
+    scale: float
+    digits: int
+
+
+METRICS = (
+    Metric("brightness", "%", 100, 1),
+    Metric("contrast", "%", 100, 1),
+    Metric("noise", "%", 100, 2),
+    Metric("sharpness", "", 1, 2),
+)
+TRUTH_METRICS = (Metric("psnr", "dB", 1, 1), Metric("ssim", "", 1, 3))
+"""Against a true picture: the demo's, or the camera's own daylight frames that were darkened and restored."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One moment, before and after, as JPEG bytes."""
+
+    moment: str
+    """`best`, `median` or `worst`, by sharpness after restoring."""
+    clock: str
+    """Local time of day."""
+    before: bytes
+    after: bytes
+    truth: bytes | None = None
+    """Where the true picture is known, as in the demo."""
+
+
+@dataclass(frozen=True)
+class CameraSection:
+    """One camera's published night."""
+
+    manifest: Mapping[str, Any]
+    quality: pd.DataFrame
+    """One row a frame: slot, time_ns, and each of METRICS as `<key>_before` and `<key>_after`."""
+    pictures: tuple[Picture, ...]
+    reference: pd.DataFrame | None = None
+    """Where a truth is known: slot, and each of TRUTH_METRICS as `<key>_before` and `<key>_after`."""
+
+    @property
+    def camera(self) -> str:
+        """Its id."""
+        return str(self.manifest["camera"]["id"])
+
+
+@dataclass(frozen=True)
+class ReportPage:
+    """Everything that a night's report shows."""
+
+    night: str
+    """Local date on which it starts, YYYY-MM-DD."""
+    sections: tuple[CameraSection, ...]
+    unpublished: tuple[CameraNight, ...]
+    """Cameras without a published night, with status and reason."""
+    store_url: str
+    language: str = "en"
+    summary: pd.DataFrame | None = None
+    """One row a camera: `verdict`, and for each figure m its mean, m_low, m_high, m_change7 and m_change28."""
+    findings: tuple[Finding, ...] = ()
+    history: pd.DataFrame | None = None
+    """One row a camera and night, with the columns of `summary`; for the trends."""
+
+    def facts_of(self, camera: str) -> Mapping[str, Any]:
+        """The camera's row of `summary`; empty where there is none."""
+        return self._facts.get(camera, {})
+
+    def findings_of(self, camera: str) -> list[Finding]:
+        """What was found of a camera, the gravest first."""
+        order = ("bad", "attention", "note")
+        mine = [f for f in self.findings if f.camera == camera]
+        return sorted(mine, key=lambda f: order.index(f.severity) if f.severity in order else len(order))
+
+    def history_of(self, camera: str) -> list[Mapping[str, Any]]:
+        """The camera's nights up to this one, in order, each one row of `history`."""
+        return self._nights.get(camera, [])
+
+    @cached_property
+    def _facts(self) -> dict[str, Mapping[str, Any]]:
+        return {str(row["camera"]): row for row in _rows(self.summary)}
+
+    @cached_property
+    def _nights(self) -> dict[str, list[Mapping[str, Any]]]:
+        rows = {(str(row["camera"]), str(row["night"])): row for row in _rows(self.history)}
+        nights: dict[str, list[Mapping[str, Any]]] = {}
+        for camera, night in sorted(rows):
+            if night <= self.night:
+                nights.setdefault(camera, []).append(rows[camera, night])
+        return nights
+
+
+def _rows(table: pd.DataFrame | None) -> list[Mapping[str, Any]]:
+    return [] if table is None else [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]

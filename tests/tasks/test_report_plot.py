@@ -1,0 +1,104 @@
+"""Trends over the nights: broken where nights are missing, banded where the interval is known, scaled with sense."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import date, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.report_plot import HEIGHT, MOST_NIGHTS, WIDTH, trends
+
+LAST = date(2026, 1, 15)
+
+
+def nights(values: list[float | None], name: str = "sharpness_after", **columns: Any) -> list[dict[str, Any]]:
+    """Rows of the nights up to LAST; None is a night without a row."""
+    first = LAST - timedelta(len(values) - 1)
+    return [
+        {"camera": "pit", "night": (first + timedelta(n)).isoformat(), name: value, **columns}
+        for n, value in enumerate(values)
+        if value is not None
+    ]
+
+
+def plot(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    (only,) = trends(rows, LAST.isoformat())
+    return only
+
+
+def points(path: str) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in re.findall(r"(-?[\d.]+) (-?[\d.]+)", path)]
+
+
+def test_one_night_is_no_trend() -> None:
+    assert trends(nights([1.0]), LAST.isoformat()) == []
+    assert trends([], LAST.isoformat()) == []
+
+
+def test_a_figure_that_was_never_measured_has_no_plot() -> None:
+    assert trends(nights([math.nan, math.nan, math.nan]), LAST.isoformat()) == []
+
+
+def test_the_line_breaks_where_a_night_is_missing() -> None:
+    drawn = plot(nights([1.0, 2.0, None, 2.0, math.nan, 1.0]))
+    assert drawn["line"].count("M") == 3
+    assert drawn["line"].count("h0") == 2
+    assert drawn["nights"] == 4
+
+
+def test_nights_stand_at_their_dates_and_this_night_at_the_right_edge() -> None:
+    drawn = plot(nights([1.0, None, None, 2.0, 3.0]))
+    assert [x for x, _ in points(drawn["line"])] == [0, 750, 1000]
+    assert drawn["from"] == "2026-01-11"
+    assert drawn["to"] == "2026-01-15"
+
+
+def test_a_camera_that_stopped_before_tonight_ends_before_the_right_edge() -> None:
+    drawn = plot(nights([1.0, 2.0, None, None, None]))
+    assert max(x for x, _ in points(drawn["line"])) == 250
+    assert drawn["to"] == "2026-01-12"
+
+
+def test_the_band_runs_there_and_back_over_nights_whose_interval_is_known() -> None:
+    rows = nights([2.0, 2.0, 2.0])
+    for row in rows:
+        row |= {"sharpness_after_low": 1.5, "sharpness_after_high": 2.5}
+    assert len(points(plot(rows)["band"])) == 6
+    rows[1]["sharpness_after_low"] = math.nan
+    assert plot(rows)["band"] == ""
+
+
+def test_a_change_of_the_model_is_marked_at_its_first_night() -> None:
+    rows = nights([1.0] * 5)
+    for row, model in zip(rows, ("a", "a", "b", "b", "b"), strict=True):
+        row["model"] = model
+    assert plot(rows)["models"] == ["500"]
+
+
+def test_a_figure_that_hardly_moves_is_not_blown_up() -> None:
+    heights = [y for _, y in points(plot(nights([1.0, 1.001, 0.999]))["line"])]
+    assert max(heights) - min(heights) < HEIGHT / 10
+
+
+def test_coverage_is_shown_from_nothing_to_all() -> None:
+    drawn = plot(nights([0.5, 1.0], "coverage"))
+    assert (drawn["bottom"], drawn["top"]) == ("0", "100")
+    assert [y for _, y in points(drawn["line"])] == [50, 0]
+
+
+def test_only_the_last_nights_are_shown() -> None:
+    drawn = plot(nights([5.0] * 40 + [1.0] * MOST_NIGHTS))
+    assert drawn["nights"] == MOST_NIGHTS
+    assert drawn["highest"] == "1.00"
+
+
+@given(st.lists(st.one_of(st.none(), st.just(math.nan), st.floats(0, 1e6)), min_size=1, max_size=70))
+def test_every_point_lies_in_the_box(values: list[float | None]) -> None:
+    for drawn in trends(nights(values), LAST.isoformat()):
+        for x, y in points(drawn["line"]):
+            assert 0 <= x <= WIDTH
+            assert 0 <= y <= HEIGHT
