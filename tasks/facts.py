@@ -30,7 +30,7 @@ REFERENCE_METRICS = ("psnr", "ssim", "mae", "lpips")
 """Of the restored synthesised night against the daylight that it was made of; see `tasks.synthesised`."""
 SIGN_COLUMNS = (
     "covered_share", "flat", "blown", "dark", "veil", "colour", "relative_contrast", "edge_width", "moved", "match",
-    "frozen_s", "overlap_s", "drift_s_per_h", "missing_h",
+    "frozen_s", "overlap_s", "drift_s_per_h", "missing",
 )  # fmt: skip
 """Figures behind camera health; NaN where a night does not tell. Shares in 0 to 1; see `tasks.camera_facts`."""
 WORD_COLUMNS = ("moved_since", "frozen_at", "overlap_at", "longest_gap")

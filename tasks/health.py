@@ -1,7 +1,7 @@
 """Camera health: what a night's figures say is wrong with a camera, each against a threshold.
 
 Pure rules on facts: a night's row, the camera's own earlier nights, and the site's other cameras of the same night. A
-rule that lacks what it compares with says nothing. Not covered: measuring (`tasks.signs`, `tasks.stillness`), the
+rule that lacks what it compares with says nothing. Not covered: measuring (`tasks.signs`, `tasks.timeline`), the
 pictures (`tasks.evidence`), words (`tasks.wording`), and whether restoration got better or worse (`tasks.aggregate`).
 """
 
@@ -194,8 +194,7 @@ def _clock(night: Row, s: HealthSettings) -> Iterator[Finding]:
 
 
 def _missing(night: Row, s: HealthSettings) -> Iterator[Finding]:
-    share = 1 - night["coverage"]
-    if _above(share, s.missing_share) and night["gaps_s"] > 0:
-        severity = "bad" if share >= s.missing_bad_share else "attention"
-        values = {"value": night["missing_h"], "share": share, "threshold": s.missing_share, "gap": night["longest_gap"]}
-        yield _finding(night, "missing_hours", severity, **values)
+    if _above(night["missing"], s.missing_share):
+        severity = "bad" if night["missing"] >= s.missing_bad_share else "attention"
+        values = {"value": night["gaps_s"] / 3600, "share": night["missing"], "threshold": s.missing_share}
+        yield _finding(night, "missing_hours", severity, gap=night["longest_gap"], **values)

@@ -3,6 +3,9 @@
 [settings]                       # optional; every field of tasks.settings.NightSettings
 checkpoint = "small"
 
+[health]                         # optional; every field of tasks.health.HealthSettings
+frozen_s = 60
+
 [[camera]]
 id = "pit-north"
 name = "Pit, north face"
@@ -10,6 +13,7 @@ scene = "outdoor"                # outdoor | indoor
 timezone = "Asia/Shanghai"
 pattern = "north/%Y-%m-%d/%H%M%S.mp4"
 rate = 5                         # slots a second; "30000/1001" is fine
+daylight = "day/north/*.jpg"     # optional: its own daylight, a path beside cameras.toml or a URL
 start = "18:00"                  # the rest has defaults, see tasks.types.Camera
 end = "06:00"
 """
@@ -20,13 +24,14 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import time
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks import storage
+from tasks.health import HealthSettings
 from tasks.settings import NightSettings
 from tasks.types import Camera
 
@@ -46,6 +51,7 @@ class Site:
 
     cameras: tuple[Camera, ...]
     settings: NightSettings
+    health: HealthSettings = HealthSettings()
 
     def select(self, ids: list[str] | None) -> tuple[Camera, ...]:
         """The named cameras, all of them for None. Raises SiteError for one that is not described."""
@@ -68,14 +74,23 @@ def read_site(location: str) -> Site:
         raise SiteError(f"{location}: cannot be read ({error}); pass the path or URL of a cameras.toml") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, numbers or nesting beyond all bounds
         raise SiteError(f"{location}: not a TOML file: {error}; mend it there") from error
-    return parse_site(table, location)
+    site = parse_site(table, location)
+    folder = url.rpartition("/")[0]
+    return replace(site, cameras=tuple(_placed(camera, folder) for camera in site.cameras))
+
+
+def _placed(camera: Camera, folder: str) -> Camera:
+    """A camera whose daylight is a URL: a relative path of it starts beside cameras.toml."""
+    if not camera.daylight or "://" in camera.daylight or camera.daylight.startswith(("/", "~")):
+        return camera
+    return replace(camera, daylight=storage.join(folder, camera.daylight))
 
 
 def parse_site(table: Mapping[str, Any], source: str) -> Site:
     """A parsed cameras.toml -> Site. Raises SiteError."""
-    unknown = set(table) - {"settings", "camera"}
+    unknown = set(table) - {"settings", "camera", "health"}
     if unknown:
-        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are settings and camera")
+        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are settings, health and camera")
     entries = table.get("camera")
     if not isinstance(entries, list) or not entries:
         raise SiteError(f"{source}: no [[camera]] in it; describe one at least")
@@ -83,7 +98,21 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
     doubled = {c.id for c in cameras if [d.id for d in cameras].count(c.id) > 1}
     if doubled:
         raise SiteError(f"{source}: camera id {', '.join(sorted(doubled))} stands twice; ids must differ")
-    return Site(cameras, _settings(table.get("settings", {}), source))
+    return Site(cameras, _settings(table.get("settings", {}), source), _health(table.get("health", {}), source))
+
+
+def _health(table: Any, source: str) -> HealthSettings:
+    known = {f.name: type(f.default) for f in fields(HealthSettings)}
+    if not isinstance(table, Mapping):
+        raise SiteError(f"{source}: health must be a table")
+    for name, value in table.items():
+        if name not in known:
+            raise SiteError(f"{source}, health: unknown field {name!r}; known: {', '.join(known)}")
+        number = isinstance(value, (int, known[name])) and not isinstance(value, bool)
+        if not number or not 0 <= value < 2**40:
+            wanted = "a whole number" if known[name] is int else "a number"
+            raise SiteError(f"{source}, health: {name} must be {wanted}, 0 or above, not {_shown(value)}")
+    return HealthSettings(**table)
 
 
 def _settings(table: Any, source: str) -> NightSettings:
@@ -110,7 +139,7 @@ def _camera(entry: Any, where: str) -> Camera:
             f"{where}: missing {', '.join(missing) or 'nothing'}, unknown {', '.join(unknown) or 'nothing'}; "
             f"known fields: {', '.join(known)}"
         )
-    for name in ("id", "name", "scene", "timezone", "pattern", "start", "end", "clock"):
+    for name in ("id", "name", "scene", "timezone", "pattern", "start", "end", "clock", "daylight"):
         if not isinstance(entry.get(name, ""), str):
             raise SiteError(f"{where}: {name} must be text, not {_shown(entry[name])}")
     for name in ("clock_offset_s", "segment_s"):
