@@ -196,9 +196,13 @@ def _against_earlier(job: FactsJob, night: str, scene: signs.Grey) -> dict[str, 
     return {"moved": shift.share, "match": shift.match, "moved_since": since}
 
 
+def _history_start(job: FactsJob, night: str) -> str:
+    return (date.fromisoformat(night) - timedelta(days=job.health.history_nights)).isoformat()
+
+
 def _earlier_scene(job: FactsJob, night: str) -> str:
     """The last night before this one, of those that count as history, whose still scene is stored."""
-    first = (date.fromisoformat(night) - timedelta(days=job.health.history_nights)).isoformat()
+    first = _history_start(job, night)
     names = storage.names(storage.join(job.store_url, "facts", job.camera.id))
     nights = [n.removesuffix(".jpg") for n in names if n.endswith(".jpg")]
     return max((n for n in nights if first <= n < night), default="")
@@ -213,7 +217,7 @@ def _reference_figures(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, 
     try:
         entries = synthesised.find_daylight(job.camera.daylight)
         key = synthesised.daylight_key(entries, job.synthesis)
-        known = _known_figures(job, model, key)
+        known = _known_figures(job, manifest["night"], model, key)
         if known is not None:
             return known
         if checkpoint.identify(job.settings.checkpoint)[0].sha256 != model:
@@ -234,9 +238,9 @@ def _reference_figures(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, 
     return {**means, "reference_count": len(rows), "reference_key": daylight.key}
 
 
-def _known_figures(job: FactsJob, model: str, key: str) -> dict[str, Any] | None:
-    """The figures that an earlier night of the camera has under the same model and daylight: they would be equal."""
-    rows = facts.read_facts(job.store_url, [job.camera.id])
+def _known_figures(job: FactsJob, night: str, model: str, key: str) -> dict[str, Any] | None:
+    """The figures that a recent night of the camera has under the same model and daylight: they would be equal."""
+    rows = facts.read_facts(job.store_url, [job.camera.id], _history_start(job, night), night)
     rows = rows[(rows["model_sha"] == model) & (rows["reference_key"] == key) & (rows["reference_count"] > 0)]
     if rows.empty:
         return None
