@@ -147,7 +147,8 @@ def read_facts(
 
 def _try_read(url: str) -> pyarrow.Table | None:
     try:
-        return pyarrow.parquet.read_table(io.BytesIO(storage.read(url)))
+        # Not `read_table`, whose search for partitions takes longer than a row does.
+        return pyarrow.parquet.ParquetFile(io.BytesIO(storage.read(url))).read()
     except (pyarrow.ArrowException, OSError) as error:
         log.warning("%s: not facts (%s); left out, evaluate that night again", url, error)
         return None

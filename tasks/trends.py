@@ -45,7 +45,7 @@ def trend_findings(
 def _model_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
     comparable = known[known["reference_key"] == night["reference_key"]]
     others = comparable[comparable["model_sha"] != night["model_sha"]]
-    if not night["reference_key"] or others.empty:
+    if others.empty:
         return
     # The nights since the last change, and those before it under the model of that time.
     last = others.iloc[-1]
