@@ -66,7 +66,8 @@ def aggregate(
     parts = {"mean": mean, "low": mean - half, "high": mean + half, "count": count}
     long = pd.concat({name: part.stack(future_stack=True) for name, part in parts.items()}, axis=1)
     long = long.rename_axis([*by, "metric"]).reset_index()
-    return long.merge(groups["coverage"].mean().reset_index(), on=list(by)).astype({"count": int})
+    table: pd.DataFrame = long.merge(groups["coverage"].mean().reset_index(), on=list(by))
+    return table.astype({"count": int})
 
 
 def t_quantile(confidence: float, freedom: Any) -> Any:
@@ -139,7 +140,7 @@ def camera_summary(
     summary = rows[[*SUMMARY_COLUMNS]].astype({"frames": int, "quarantined": int})
     summary = pd.concat([summary, _headlines(rows, window, night)], axis=1)
     findings = _findings(window, tonight, night, settings)
-    summary["findings"] = [findings.get(camera, []) for camera in summary["camera"]]
+    summary["findings"] = pd.Series([findings.get(camera, []) for camera in summary["camera"]], dtype=object)
     summary["verdict"] = [
         verdict(found) if frames else "missing"
         for frames, found in zip(summary["frames"], summary["findings"], strict=True)
@@ -186,7 +187,8 @@ def _findings(
     start = night_before(night, settings.history_nights)
     before = {str(c): rows for c, rows in between(window, start, night_before(night, 1)).groupby("camera")}
     found: dict[str, list[Finding]] = {}
-    for row in tonight.to_dict("records"):
+    for record in tonight.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
         earlier = before.get(row["camera"], window.iloc[:0])
         mine = findings_of(row, earlier, tonight[tonight["camera"] != row["camera"]], settings)
         # A camera that is covered or frozen explains its figures by itself.

@@ -24,7 +24,7 @@ from tasks import facts, signs, storage, store, synthesised, timeline
 from tasks.enhance import load_restorer
 from tasks.evidence import kept_pictures, night_grid_of, run_url_of
 from tasks.health import HealthSettings
-from tasks.settings import NightSettings
+from tasks.settings import NightSettings, SynthesisSettings
 from tasks.types import Camera
 from tasks.video import read_jpeg
 
@@ -44,10 +44,8 @@ class FactsJob:
     nights: tuple[str, ...]
     store_url: str
     settings: NightSettings
-    health: HealthSettings = HealthSettings()
-    synthesis: synthesised.SynthesisSettings = synthesised.SynthesisSettings()
-    lpips_weights: str = ""
-    """Path of AlexNet's weights; empty for where `lednet.lpips_metric` looks by itself."""
+    health: HealthSettings = field(default_factory=HealthSettings)
+    synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def night_facts(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, Any]:
 def quality_means(quality: pd.DataFrame) -> dict[str, float]:
     """The night's mean of every figure of the quality rows; NaN of the four that every night has, without a frame."""
     wanted = [f"{m}_{when}" for m in store.QUALITY_METRICS for when in ("before", "after")]
-    means = {name: NOTHING for name in wanted}
+    means = dict.fromkeys(wanted, NOTHING)
     if len(quality):
         columns = [c for c in quality.columns if c.endswith(("_before", "_after"))]
         means |= {str(name): float(value) for name, value in quality[columns].mean().items()}
@@ -231,7 +229,7 @@ def _reference_figures(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, 
     except (synthesised.DaylightError, checkpoint.CheckpointError, OSError) as error:
         log.warning("%s, %s: no figures of the synthesised night: %s", job.camera.id, manifest["night"], error)
         return nothing
-    perceptual = synthesised.load_perceptual(job.lpips_weights)
+    perceptual = synthesised.load_perceptual(job.synthesis.lpips_weights)
     restorer = load_restorer(job.settings.checkpoint, job.settings.tile_mb)
     rows = synthesised.synthesised_figures(daylight, restorer, job.synthesis, perceptual)
     means = {name: float(rows[name].mean()) for name in facts.REFERENCE_METRICS}
@@ -246,7 +244,7 @@ def _known_figures(job: FactsJob, night: str, model: str, key: str) -> dict[str,
         return None
     # One that lacks LPIPS is done again, since its weights may be there by now.
     last = rows.iloc[-1]
-    if math.isnan(last["lpips"]) and synthesised.load_perceptual(job.lpips_weights) is not None:
+    if math.isnan(last["lpips"]) and synthesised.load_perceptual(job.synthesis.lpips_weights) is not None:
         return None
     columns = (*facts.REFERENCE_METRICS, "reference_count", "reference_key")
     return {name: last[name] for name in columns}

@@ -46,7 +46,7 @@ def kept_pictures(manifest: Mapping[str, Any], quality: pd.DataFrame, most: int)
         StoreError: if rows of a shard are missing or damaged.
     """
     group = zarr.open_group(storage.zarr_store(manifest["frames_url"]), mode="r")
-    shard_slots = group["frames"].shards[0]  # type: ignore[union-attr]
+    shard_slots = _shard_slots(group)
     slots = quality["slot"].to_numpy()
     kept = slots[slots % _stride(manifest, group) == 0]
     chosen = kept[np.unique(np.linspace(0, len(kept) - 1, most).round().astype(int))] if len(kept) else kept
@@ -56,6 +56,14 @@ def kept_pictures(manifest: Mapping[str, Any], quality: pd.DataFrame, most: int)
         return quality.iloc[:0].assign(before_jpeg=[])
     rows = pd.concat(read)
     return rows[rows["slot"].isin(chosen) & rows["before_jpeg"].notna()].reset_index(drop=True)
+
+
+def _shard_slots(group: zarr.Group) -> int:
+    """Slots in a shard of a run."""
+    shards = getattr(group["frames"], "shards", None)
+    if not shards:
+        raise store.StoreError(f"{group.store_path}: its frames are not sharded; run the night again")
+    return int(shards[0])
 
 
 def _stride(manifest: Mapping[str, Any], group: zarr.Group) -> int:
@@ -89,7 +97,6 @@ def _picture_at(store_url: str, camera: str, night: str, slot: int) -> bytes:
     if manifest is None:
         return b""
     group = zarr.open_group(storage.zarr_store(manifest["frames_url"]), mode="r")
-    shard = slot // group["frames"].shards[0]  # type: ignore[union-attr]
-    rows = store.read_rows(run_url_of(manifest), shard, pictures=True)
+    rows = store.read_rows(run_url_of(manifest), slot // _shard_slots(group), pictures=True)
     pictures = rows.loc[(rows["slot"] == slot) & rows["before_jpeg"].notna(), "before_jpeg"]
     return jpeg(read_jpeg(pictures.iloc[0]), FINDING_WIDTH) if len(pictures) else b""

@@ -69,8 +69,8 @@ def _columns() -> dict[str, pa.Column]:
         "lpips": figure,
         "reference_count": count,
         "reference_key": text,
-        **{name: figure for name in SIGN_COLUMNS},
-        **{name: text for name in WORD_COLUMNS},
+        **dict.fromkeys(SIGN_COLUMNS, figure),
+        **dict.fromkeys(WORD_COLUMNS, text),
         **{name: pa.Column(int, pa.Check.ge(-1)) for name in SLOT_COLUMNS},
     }
 
@@ -124,9 +124,7 @@ def list_facts(store_url: str, cameras: Sequence[str] | None = None, first: str 
                 yield storage.join(root, camera, name)
 
 
-def read_facts(
-    store_url: str, cameras: Sequence[str] | None = None, first: str = "", last: str = "9"
-) -> pd.DataFrame:
+def read_facts(store_url: str, cameras: Sequence[str] | None = None, first: str = "", last: str = "9") -> pd.DataFrame:
     """The facts of some cameras (all by default) and nights, by camera and night; no rows where there are none.
 
     A file that can't be read or does not fit the schema is left out, with a warning that names it.

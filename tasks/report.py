@@ -20,6 +20,7 @@ import zarr
 
 from tasks import storage, store
 from tasks.enhance import jpeg
+from tasks.findings import Finding
 from tasks.publish import picture_rows
 from tasks.report_page import CameraSection, Picture, ReportPage, camera_table
 from tasks.types import NANOSECONDS, CameraNight
@@ -43,7 +44,17 @@ class Truth:
     """From `tasks.evaluate.against_truth`."""
 
 
-def write_report(night: str, store_url: str, outcomes: Sequence[CameraNight], truths: Mapping[str, Truth]) -> str:
+def write_report(
+    night: str,
+    store_url: str,
+    outcomes: Sequence[CameraNight],
+    truths: Mapping[str, Truth],
+    *,
+    summary: pd.DataFrame | None = None,
+    findings: Sequence[Finding] = (),
+    history: pd.DataFrame | None = None,
+    language: str = "en",
+) -> str:
     """Write the report of the nights that are published; returns the page's URL.
 
     A published night that can't be read any more stands among the cameras without one, with the reason.

@@ -7,7 +7,7 @@ Pure functions on uint8 pictures; no thresholds beyond those that define a figur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -71,7 +71,7 @@ def picture_signs(picture: NDArray[np.uint8]) -> Signs:
     )
 
 
-def _flat_share(luma: Grey) -> float:
+def _flat_share(luma: NDArray[Any]) -> float:
     rows, columns = (max(1, side // BLOCK) for side in luma.shape)
     smooth = cv2.blur(luma, (3, 3))[: rows * BLOCK, : columns * BLOCK].astype(np.float32)
     height, width = smooth.shape[0] // rows, smooth.shape[1] // columns
@@ -94,7 +94,8 @@ def still_scene(pictures: Sequence[NDArray[np.uint8]]) -> Grey:
     """
     first = pictures[0].shape[:2]
     same = (p if p.shape[:2] == first else cv2.resize(p, first[::-1]) for p in pictures)
-    return np.median(np.stack([cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in same]), 0).astype(np.uint8)  # type: ignore[arg-type]
+    scene: Grey = np.median(np.stack([cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in same]), 0).astype(np.uint8)
+    return scene
 
 
 def edge_width(scene: Grey) -> float:
@@ -140,7 +141,8 @@ def _edges(luma: Grey) -> NDArray[np.float32]:
     smooth = cv2.GaussianBlur(luma, (0, 0), 1.0).astype(np.float32)
     slope = np.hypot(cv2.Sobel(smooth, -1, 1, 0), cv2.Sobel(smooth, -1, 0, 1))
     # A few lamps would outweigh all the rest.
-    return np.minimum(slope, np.quantile(slope, 0.95)).astype(np.float32)
+    clipped: NDArray[np.float32] = np.minimum(slope, np.quantile(slope, 0.95)).astype(np.float32)
+    return clipped
 
 
 def _overlap_correlation(moved: NDArray[np.float32], reference: NDArray[np.float32], dx: int, dy: int) -> float:

@@ -1,10 +1,15 @@
 """A site's description: cameras.toml, read and checked.
 
+language = "en"                  # optional, of the report: en or zh
+
 [settings]                       # optional; every field of tasks.settings.NightSettings
 checkpoint = "small"
 
 [health]                         # optional; every field of tasks.health.HealthSettings
 frozen_s = 60
+
+[synthesis]                      # optional; every field of tasks.settings.SynthesisSettings
+frames = 8
 
 [[camera]]
 id = "pit-north"
@@ -24,21 +29,25 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import time
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks import storage
 from tasks.health import HealthSettings
-from tasks.settings import NightSettings
+from tasks.settings import NightSettings, SynthesisSettings
 from tasks.types import Camera
+from tasks.wording import LANGUAGES
 
 CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
 RATE = re.compile(r"\d{1,9}([./]\d{1,9})?", re.ASCII)
 MOST_SLOTS_A_SECOND = 240
+OPTIONAL = ("health", "synthesis", "language")
+
+Table = TypeVar("Table", HealthSettings, SynthesisSettings)
 
 
 class SiteError(ValueError):
@@ -51,7 +60,10 @@ class Site:
 
     cameras: tuple[Camera, ...]
     settings: NightSettings
-    health: HealthSettings = HealthSettings()
+    health: HealthSettings = field(default_factory=HealthSettings)
+    synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
+    language: str = "en"
+    """Of the report: `en` or `zh`."""
 
     def select(self, ids: list[str] | None) -> tuple[Camera, ...]:
         """The named cameras, all of them for None. Raises SiteError for one that is not described."""
@@ -88,9 +100,10 @@ def _placed(camera: Camera, folder: str) -> Camera:
 
 def parse_site(table: Mapping[str, Any], source: str) -> Site:
     """A parsed cameras.toml -> Site. Raises SiteError."""
-    unknown = set(table) - {"settings", "camera", "health"}
+    unknown = set(table) - {"settings", "camera", *OPTIONAL}
     if unknown:
-        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are settings, health and camera")
+        known = f"known are settings and camera, and {', '.join(OPTIONAL)}"
+        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; {known}")
     entries = table.get("camera")
     if not isinstance(entries, list) or not entries:
         raise SiteError(f"{source}: no [[camera]] in it; describe one at least")
@@ -98,21 +111,16 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
     doubled = {c.id for c in cameras if [d.id for d in cameras].count(c.id) > 1}
     if doubled:
         raise SiteError(f"{source}: camera id {', '.join(sorted(doubled))} stands twice; ids must differ")
-    return Site(cameras, _settings(table.get("settings", {}), source), _health(table.get("health", {}), source))
-
-
-def _health(table: Any, source: str) -> HealthSettings:
-    known = {f.name: type(f.default) for f in fields(HealthSettings)}
-    if not isinstance(table, Mapping):
-        raise SiteError(f"{source}: health must be a table")
-    for name, value in table.items():
-        if name not in known:
-            raise SiteError(f"{source}, health: unknown field {name!r}; known: {', '.join(known)}")
-        number = isinstance(value, (int, known[name])) and not isinstance(value, bool)
-        if not number or not 0 <= value < 2**40:
-            wanted = "a whole number" if known[name] is int else "a number"
-            raise SiteError(f"{source}, health: {name} must be {wanted}, 0 or above, not {_shown(value)}")
-    return HealthSettings(**table)
+    language = table.get("language", "en")
+    if language not in LANGUAGES:
+        raise SiteError(f"{source}: language must be one of {', '.join(LANGUAGES)}, not {_shown(language)}")
+    return Site(
+        cameras,
+        _settings(table.get("settings", {}), source),
+        _numbers(HealthSettings, table.get("health", {}), source, "health"),
+        _numbers(SynthesisSettings, table.get("synthesis", {}), source, "synthesis"),
+        language,
+    )
 
 
 def _settings(table: Any, source: str) -> NightSettings:
@@ -126,6 +134,22 @@ def _settings(table: Any, source: str) -> NightSettings:
             wanted = "a whole number above 0" if known[name] is int else "text"
             raise SiteError(f"{source}, settings: {name} must be {wanted}, not {_shown(value)}")
     return NightSettings(**table)
+
+
+def _numbers(kind: type[Table], table: Any, source: str, name: str) -> Table:
+    """A table of numbers, each of the type of its default, as a dataclass. Raises SiteError."""
+    known = {f.name: type(f.default) for f in fields(kind)}
+    if not isinstance(table, Mapping):
+        raise SiteError(f"{source}: {name} must be a table")
+    for key, value in table.items():
+        if key not in known:
+            raise SiteError(f"{source}, {name}: unknown field {key!r}; known: {', '.join(known)}")
+        wanted = known[key]
+        number = isinstance(value, (int, wanted)) and not isinstance(value, bool) and wanted is not str
+        if not ((number and 0 <= value < 2**40) or wanted is str is type(value)):
+            words = {int: "a whole number, 0 or above", float: "a number, 0 or above", str: "text"}[wanted]
+            raise SiteError(f"{source}, {name}: {key} must be {words}, not {_shown(value)}")
+    return kind(**table)
 
 
 def _camera(entry: Any, where: str) -> Camera:

@@ -14,9 +14,10 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -29,9 +30,11 @@ from torch import Tensor
 from lednet import Restorer
 from lednet.clips import VIDEO_SUFFIXES
 from lednet.degrade import RECIPES, degrade
+from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, psnr, ssim
 from tasks import storage
 from tasks.decode import VideoError, pixels, probe, read_frames
+from tasks.settings import SynthesisSettings
 from tasks.signs import narrow
 
 log = logging.getLogger(__name__)
@@ -42,20 +45,6 @@ WILDCARDS = frozenset("*?[")
 
 Picture = NDArray[np.uint8]
 Perceptual = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class SynthesisSettings:
-    """How a camera's daylight is chosen and made night. A change makes other figures, never compared with the old."""
-
-    frames: int = 8
-    """Daylight frames a camera, spread over its files."""
-    width: int = 640
-    """Widest frame; larger ones are shrunk, which bounds the cost of restoring them."""
-    seed: int = 20260115
-    """Of the first frame's synthesis; the next frame's is one more."""
-    least_brightness: float = 0.15
-    """Frames of a lower mean luma, of 1, are no daylight and left out."""
 
 
 class DaylightError(ValueError):
@@ -83,12 +72,13 @@ def find_daylight(location: str) -> list[storage.Entry]:
     parts = url.split("/")
     wild = next((i for i, part in enumerate(parts) if WILDCARDS & set(part)), None)
     if wild is not None:
-        root, matches = "/".join(parts[:wild]), lambda found: fnmatchcase(found, url)
+        root, wanted = "/".join(parts[:wild]), url
     elif url.lower().endswith(suffixes):
-        root, matches = "/".join(parts[:-1]), lambda found: found == url
+        root, wanted = "/".join(parts[:-1]), url
     else:
-        root, matches = url, lambda found: True
-    found = [e for e in storage.find(root) if matches(e.url) and e.url.lower().endswith(suffixes) and e.size]
+        root, wanted = url, "*"
+    entries = [e for e in storage.find(root) if e.url.lower().endswith(suffixes) and e.size]
+    found = [e for e in entries if fnmatchcase(e.url, wanted)]
     if not found:
         raise DaylightError(f"{location}: no daylight pictures or videos there; set the camera's `daylight` anew")
     return sorted(found, key=lambda e: e.url)
@@ -96,7 +86,7 @@ def find_daylight(location: str) -> list[storage.Entry]:
 
 def daylight_key(entries: Sequence[storage.Entry], settings: SynthesisSettings) -> str:
     """Hash of what decides the synthesised night of some files."""
-    inputs = {"files": [(e.url, e.etag) for e in entries], "settings": asdict(settings), "recipe": RECIPE}
+    inputs = {"files": [(e.url, e.etag) for e in entries], "settings": settings.stored(), "recipe": RECIPE}
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -132,7 +122,7 @@ def _frames_of(url: str, count: int, most_pixels: int) -> list[Picture]:
         decoded = cv2.imdecode(np.frombuffer(storage.read(url), np.uint8), cv2.IMREAD_COLOR)
         if decoded is None:
             raise VideoError(url, "not a readable picture")
-        return [np.ascontiguousarray(decoded[:, :, ::-1])]  # type: ignore[list-item]
+        return [np.ascontiguousarray(decoded[:, :, ::-1])]
     seconds = probe(url).seconds or 0.0
     frames: list[Picture] = []
     for k in range(count):
@@ -171,16 +161,10 @@ def synthesised_figures(
 @lru_cache(maxsize=2)
 def load_perceptual(weights: str) -> Perceptual | None:
     """LPIPS, once in this process; None, and the reason in the log, where its weights can't be had."""
-    # In a function, since the metric loads torchvision, which most of the work does without.
+    # When it is asked for, since the metric loads torchvision, which most of the work does without.
     try:
-        from lednet.losses import WeightsMissingError
-        from lednet.lpips_metric import LPIPS
-    except ImportError as error:
+        metric: Perceptual = import_module("lednet.lpips_metric").LPIPS(Path(weights) if weights else None)
+    except (ImportError, WeightsMissingError) as error:
         log.warning("LPIPS not computed: %s", error)
         return None
-    try:
-        metric: Perceptual = LPIPS(Path(weights) if weights else None)
-        return metric
-    except WeightsMissingError as error:
-        log.warning("LPIPS not computed: %s", error)
-        return None
+    return metric

@@ -1,4 +1,4 @@
-"""What a night's rows and files say of time: gaps, stretches in which the picture stood still, and the recorder's clock.
+"""What a night's rows and files say of time: gaps, standstills of the picture, and the recorder's clock.
 
 Pure functions on the quality rows and the manifest. A clock that is wrong all along, steadily, cannot be seen here:
 only how files of one recorder fit together can.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -84,7 +85,7 @@ def longest_standstill(quality: pd.DataFrame) -> Stretch:
     times = quality["time_ns"].to_numpy(np.int64)
     scale = np.maximum(np.abs(figures[1:]), np.abs(figures[:-1])) + 1e-12
     change = (np.abs(np.diff(figures, axis=0)) / scale).max(1)
-    seen = (quality["contrast_before"].to_numpy(float)[1:] >= LEAST_CONTRAST)
+    seen = quality["contrast_before"].to_numpy(float)[1:] >= LEAST_CONTRAST
     runs = _joined(_runs((change <= SAME) & seen), change)
     return longest([Stretch(int(times[a]), int(times[b])) for a, b in runs])
 
@@ -122,7 +123,7 @@ def clock_signs(manifest: Mapping[str, Any]) -> ClockSigns:
     """How a night's files fit together, by the times in their names and their lengths; broken files are left out."""
     broken = {p["url"] for p in manifest["problems"]}
     files = sorted((s["start_ns"], s["end_ns"]) for s in manifest["segments"] if s["url"] not in broken)
-    steps = [((b[0] - a[1]) / NANOSECONDS, a) for a, b in zip(files, files[1:], strict=False)]
+    steps = [((b[0] - a[1]) / NANOSECONDS, a) for a, b in pairwise(files)]
     overlap, at = min(steps, default=(0.0, (0, 0)))
     abutting = [(step, (end - start) / NANOSECONDS) for step, (start, end) in steps if abs(step) <= ABUT_S]
     drift = float("nan")
