@@ -96,12 +96,11 @@ def read_daylight(entries: Sequence[storage.Entry], settings: SynthesisSettings,
     Raises:
         DaylightError: if none is left.
     """
-    count = min(settings.frames, len(entries)) if all(_is_image(e.url) for e in entries) else settings.frames
-    wanted = [entries[i * len(entries) // count] for i in range(count)]
+    wanted = _shares(entries, settings.frames)
     frames: list[Picture] = []
-    for entry in dict.fromkeys(wanted):
+    for entry, count in wanted.items():
         try:
-            frames += [narrow(f, settings.width) for f in _frames_of(entry.url, wanted.count(entry), most_pixels)]
+            frames += [narrow(f, settings.width) for f in _frames_of(entry.url, count, most_pixels)]
         except (VideoError, OSError) as error:
             log.warning("%s: left out of the daylight (%s)", entry.url, error)
     lit = [f for f in frames if f.mean() / 255 >= settings.least_brightness]
@@ -110,6 +109,16 @@ def read_daylight(entries: Sequence[storage.Entry], settings: SynthesisSettings,
     if not lit:
         raise DaylightError(f"{entries[0].url} and {len(entries) - 1} more: no daylight frame in them; film by day")
     return Daylight(tuple(lit), daylight_key(entries, settings))
+
+
+def _shares(entries: Sequence[storage.Entry], frames: int) -> dict[storage.Entry, int]:
+    """How many frames to take of which file: evenly chosen files, and of videos as many as pictures leave."""
+    if frames <= len(entries):
+        return {entries[i * len(entries) // frames]: 1 for i in range(frames)}
+    videos = [e for e in entries if not _is_image(e.url)]
+    left = frames - (len(entries) - len(videos))
+    share = {e: left * (k + 1) // len(videos) - left * k // len(videos) for k, e in enumerate(videos)}
+    return {e: share.get(e, 1) for e in entries}
 
 
 def _is_image(url: str) -> bool:

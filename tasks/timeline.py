@@ -22,10 +22,13 @@ from tasks.types import NANOSECONDS, Grid
 
 GAP_LEAST_S, GAP_LEAST_SLOTS = 1.0, 2
 """Shorter stretches of empty slots are a recorder's dropped frames, not missing footage."""
-SAME = 1e-9
-"""Figures of equal frames differ by no more than this; sensor noise alone makes a million times as much."""
+DIGITS = 10
+"""Figures of equal frames agree to so many decimals; sensor noise alone makes a million times as much."""
+REPEAT_WITHIN = 256
+"""A frame is repeated when one of so many before it was equal: an encoder shows a still picture in as many versions as
+there are frames from one key frame to the next, over and over."""
 SAME_RUN = 4
-"""Frames in a row that are equal to the one before, so that a rate doubled by the recorder is no standstill."""
+"""Repeated frames in a row, so that a frame rate doubled by the recorder is no standstill."""
 REFRESH = 0.01
 """Relative change of the figures when an encoder draws the same still picture anew."""
 LEAST_CONTRAST = 0.004
@@ -73,21 +76,25 @@ def longest(stretches: Sequence[Stretch]) -> Stretch:
 
 
 def longest_standstill(quality: pd.DataFrame) -> Stretch:
-    """The longest stretch in which every frame equals the one before, by all figures of the frame as recorded.
+    """The longest stretch in which every frame repeats an earlier one, by all figures of the frame as recorded.
 
-    A camera's noise makes no two frames alike, so equal figures to the last digit mean that one frame is repeated. An
-    encoder that draws the same picture anew every few seconds does not end the stretch.
+    A camera's noise makes no two frames alike, so equal figures to the last digit mean that one picture is repeated. An
+    encoder that draws it anew every few seconds does not end the stretch; one that never draws it twice alike, as some
+    do at a fixed bit rate, hides the standstill.
     """
     columns = [f"{m}_before" for m in store.QUALITY_METRICS]
-    figures = quality[columns].to_numpy(float)
+    figures = quality[columns].round(DIGITS)
     if len(figures) < 2:
         return Stretch()
+    index = pd.Series(np.arange(len(figures)), index=figures.index)
+    age = index - index.groupby([figures[c] for c in columns]).shift()
+    seen = figures["contrast_before"] >= LEAST_CONTRAST
+    repeated = ((age <= REPEAT_WITHIN) & seen).to_numpy()[1:]
+    values = figures.to_numpy(float)
+    scale = np.maximum(np.abs(values[1:]), np.abs(values[:-1])) + 1e-12
+    change = (np.abs(np.diff(values, axis=0)) / scale).max(1)
     times = quality["time_ns"].to_numpy(np.int64)
-    scale = np.maximum(np.abs(figures[1:]), np.abs(figures[:-1])) + 1e-12
-    change = (np.abs(np.diff(figures, axis=0)) / scale).max(1)
-    seen = quality["contrast_before"].to_numpy(float)[1:] >= LEAST_CONTRAST
-    runs = _joined(_runs((change <= SAME) & seen), change)
-    return longest([Stretch(int(times[a]), int(times[b])) for a, b in runs])
+    return longest([Stretch(int(times[a]), int(times[b])) for a, b in _joined(_runs(repeated), change)])
 
 
 def _runs(same: NDArray[np.bool_]) -> list[tuple[int, int]]:
