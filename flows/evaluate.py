@@ -55,7 +55,7 @@ def evaluate(
     described, nights, store_url = read_site(site), night_range(night), storage.normalise(store_url)
     chosen = described.select(cameras or [o.camera for o in outcomes] or None)
     jobs = [FactsJob(c, nights, store_url, described.settings, described.health, described.synthesis) for c in chosen]
-    for outcome in write_facts(jobs, _resources()):
+    for outcome in write_facts(jobs, *_workers()):
         if outcome.status == "failed":
             log.error("%s, %s: no facts: %s", outcome.camera, outcome.night, outcome.reason)
     return draw(nights[-1], described, chosen, store_url, outcomes, truths or {})
@@ -68,11 +68,13 @@ def report(night: str, site: str, store_url: str) -> str:
     return draw(night_range(night)[-1], described, described.cameras, storage.normalise(store_url), (), {})
 
 
-def _resources() -> dict[str, int]:
+def _workers() -> tuple[str, dict[str, int]]:
+    """The scheduler's address, and what work must ask for: a worker with a GPU where there are any."""
     context = FlowRunContext.get()
     assert context is not None
     assert isinstance(context.task_runner, DaskTaskRunner)
-    return engine.worker_resources(context.task_runner.client)
+    client = context.task_runner.client
+    return client.scheduler.address, engine.worker_resources(client)
 
 
 def draw(

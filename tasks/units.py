@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from distributed import Client
 from prefect import task
-from prefect_dask import get_dask_client
 
 from tasks.camera_facts import FactsJob, FactsOutcome, camera_facts
 from tasks.enhance import enhance_item
@@ -29,12 +29,13 @@ def enhance(item: WorkItem, settings: NightSettings) -> ItemResult:
 
 
 # One task for all cameras, and a plain future each: a Prefect task costs some tenths of a second, a future ten
-# milliseconds. Call it from the flow, not by `submit`: a worker of one thread would wait for itself.
+# milliseconds. Call it from the flow, not by `submit`: a worker of one thread would wait for itself. There Prefect's
+# `get_dask_client` finds no client, so the scheduler is named.
 @task(name="camera-facts", persist_result=False)
-def write_facts(jobs: Sequence[FactsJob], resources: dict[str, int]) -> list[FactsOutcome]:
+def write_facts(jobs: Sequence[FactsJob], scheduler: str, resources: dict[str, int]) -> list[FactsOutcome]:
     """`tasks.camera_facts.camera_facts` of every camera on the Dask workers; one that fails costs its own nights."""
     outcomes: list[FactsOutcome] = []
-    with get_dask_client() as client:
+    with Client(scheduler) as client:  # type: ignore[no-untyped-call]
         futures = [client.submit(camera_facts, job, pure=False, resources=resources or None) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             try:
