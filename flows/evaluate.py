@@ -114,7 +114,7 @@ def _known_truths(night: str, site: Site, store_url: str, truths: Mapping[str, s
 
 def _publish(night: str, judged: Judgement, url: str, language: str) -> None:
     """The night on Prefect's own page: a table, the reasons, and the way to the report."""
-    shown = judged.summary.drop(columns="findings").astype(object)
+    shown = judged.summary.astype(object)
     table = {str(name): column for name, column in shown.where(shown.notna(), None).to_dict("list").items()}
     create_table_artifact(table, key="cameras", description=f"Cameras in the night of {night}")
     reasons = [f"- {f.camera}: {say(f, language)}" for f in judged.findings]

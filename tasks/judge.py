@@ -31,7 +31,7 @@ class Judgement:
     """What a night comes to."""
 
     summary: pd.DataFrame
-    """`tasks.aggregate.camera_summary`."""
+    """`tasks.aggregate.camera_summary`, without the findings."""
     findings: tuple[Finding, ...]
     """Of all cameras, with their pictures."""
     history: pd.DataFrame
@@ -51,7 +51,7 @@ def judge_night(
     summary = camera_summary(history, night, cameras, settings)
     findings = [f for found in summary["findings"] for f in found]
     _write_tables(store_url, night, summary, history, language)
-    return Judgement(summary, tuple(with_pictures(findings, store_url, night)), history)
+    return Judgement(summary.drop(columns="findings"), tuple(with_pictures(findings, store_url, night)), history)
 
 
 def _write_tables(store_url: str, night: str, summary: pd.DataFrame, history: pd.DataFrame, language: str) -> None:
