@@ -74,7 +74,7 @@ def _workers() -> tuple[str, dict[str, int]]:
     assert context is not None
     assert isinstance(context.task_runner, DaskTaskRunner)
     client = context.task_runner.client
-    return client.scheduler.address, engine.worker_resources(client)
+    return str(client.scheduler_info()["address"]), engine.worker_resources(client)
 
 
 def draw(
