@@ -196,5 +196,11 @@ def _clock(night: Row, s: HealthSettings) -> Iterator[Finding]:
 def _missing(night: Row, s: HealthSettings) -> Iterator[Finding]:
     if _above(night["missing"], s.missing_share):
         severity = "bad" if night["missing"] >= s.missing_bad_share else "attention"
-        values = {"value": night["gaps_s"] / 3600, "share": night["missing"], "threshold": s.missing_share}
-        yield _finding(night, "missing_hours", severity, gap=night["longest_gap"], **values)
+        values = {"share": night["missing"], "threshold": s.missing_share, "gap": night["longest_gap"]}
+        unit, case = _time_unit(night["gaps_s"])
+        yield _finding(night, "missing_hours", severity, case=case, value=night["gaps_s"] / unit, **values)
+
+
+def _time_unit(seconds: float) -> tuple[float, str]:
+    """The seconds of the unit that a person would say a length in, and its sentence's name."""
+    return next(((unit, case) for unit, case in ((3600.0, ""), (60.0, "min")) if seconds >= 2 * unit), (1.0, "s"))

@@ -114,7 +114,7 @@ def test_every_camera_has_its_verdict(evaluated: Evaluated) -> None:
     summary = evaluated.table("summary").set_index("camera")
     assert summary["verdict"].to_dict() | {"pit": ""} == {"absent": "missing", "broken": "missing", "pit": ""}
     assert summary.loc["pit", "verdict"] in ("bad", "attention")
-    assert "hours of the night are missing" in summary.loc["pit", "reasons"]
+    assert "2 seconds of the night are missing" in summary.loc["pit", "reasons"]
 
 
 def test_groups_are_written_beside_the_report(evaluated: Evaluated) -> None:

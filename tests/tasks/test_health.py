@@ -108,6 +108,12 @@ def test_half_a_night_without_footage_is_bad() -> None:
     assert finding.severity == "bad"
 
 
+@pytest.mark.parametrize(("gaps_s", "words"), [(9.0, "9 seconds"), (900.0, "15 minutes"), (9000.0, "2.5 hours")])
+def test_what_is_missing_is_told_in_the_unit_that_a_person_would_say(gaps_s: float, words: str) -> None:
+    (finding,) = findings(missing=0.2, gaps_s=gaps_s, longest_gap="20:00–21:00")
+    assert words in say(finding, "en")
+
+
 def test_a_night_without_a_frame_has_no_findings() -> None:
     assert kinds(frames=0, missing=1.0, covered_share=1.0) == []
 
