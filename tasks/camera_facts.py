@@ -105,7 +105,7 @@ def night_facts(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def quality_means(quality: pd.DataFrame) -> dict[str, float]:
     """The night's mean of every figure of the quality rows; NaN of the four that every night has, without a frame."""
-    wanted = [f"{m}_{when}" for m in store.QUALITY_METRICS for when in ("before", "after")]
+    wanted = [f"{m}_{when}" for m in facts.NIGHT_METRICS for when in ("before", "after")]
     means = dict.fromkeys(wanted, NOTHING)
     if len(quality):
         columns = [c for c in quality.columns if c.endswith(("_before", "_after"))]

@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 RECIPE = "night"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 WILDCARDS = frozenset("*?[")
+LEAST_SIDE = 32
+"""Smaller frames are nothing to judge a model by; LPIPS can't."""
 
 Picture = NDArray[np.uint8]
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -103,9 +105,10 @@ def read_daylight(entries: Sequence[storage.Entry], settings: SynthesisSettings,
             frames += [narrow(f, settings.width) for f in _frames_of(entry.url, count, most_pixels)]
         except (VideoError, OSError) as error:
             log.warning("%s: left out of the daylight (%s)", entry.url, error)
-    lit = [f for f in frames if f.mean() / 255 >= settings.least_brightness]
+    lit = [f for f in frames if f.mean() / 255 >= settings.least_brightness and min(f.shape[:2]) >= LEAST_SIDE]
     if len(lit) < len(frames):
-        log.warning("%s: %d of %d frames are no daylight", entries[0].url, len(frames) - len(lit), len(frames))
+        unfit = len(frames) - len(lit)
+        log.warning("%s: %d of %d frames are no daylight, or too small", entries[0].url, unfit, len(frames))
     if not lit:
         raise DaylightError(f"{entries[0].url} and {len(entries) - 1} more: no daylight frame in them; film by day")
     return Daylight(tuple(lit), daylight_key(entries, settings))
@@ -173,7 +176,7 @@ def load_perceptual(weights: str) -> Perceptual | None:
     # When it is asked for, since the metric loads torchvision, which most of the work does without.
     try:
         metric: Perceptual = import_module("lednet.lpips_metric").LPIPS(Path(weights) if weights else None)
-    except (ImportError, WeightsMissingError) as error:
+    except (ImportError, WeightsMissingError, ValueError) as error:
         log.warning("LPIPS not computed: %s", error)
         return None
     return metric

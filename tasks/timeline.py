@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks import store
+from tasks.facts import NIGHT_METRICS
 from tasks.types import NANOSECONDS, Grid
 
 GAP_LEAST_S, GAP_LEAST_SLOTS = 1.0, 2
@@ -82,7 +82,7 @@ def longest_standstill(quality: pd.DataFrame) -> Stretch:
     encoder that draws it anew every few seconds does not end the stretch; one that never draws it twice alike, as some
     do at a fixed bit rate, hides the standstill.
     """
-    columns = [f"{m}_before" for m in store.QUALITY_METRICS]
+    columns = [f"{m}_before" for m in NIGHT_METRICS]
     figures = quality[columns].round(DIGITS)
     if len(figures) < 2:
         return Stretch()
