@@ -1,9 +1,10 @@
 """A site's description: cameras.toml, read and checked.
 
-language = "en"                  # optional, of the report: en or zh
-
 [settings]                       # optional; every field of tasks.settings.NightSettings
 checkpoint = "small"
+
+[report]                         # optional
+language = "en"                  # of the report's page, en or zh
 
 [health]                         # optional; every field of tasks.health.HealthSettings
 frozen_s = 60
@@ -45,7 +46,7 @@ CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
 RATE = re.compile(r"\d{1,9}([./]\d{1,9})?", re.ASCII)
 MOST_SLOTS_A_SECOND = 240
-OPTIONAL = ("health", "synthesis", "language")
+TABLES = ("settings", "camera", "report", "health", "synthesis")
 
 Table = TypeVar("Table", HealthSettings, SynthesisSettings)
 
@@ -60,10 +61,10 @@ class Site:
 
     cameras: tuple[Camera, ...]
     settings: NightSettings
+    language: str = "en"
+    """Of the report's page, one of `tasks.wording.LANGUAGES`."""
     health: HealthSettings = field(default_factory=HealthSettings)
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
-    language: str = "en"
-    """Of the report: `en` or `zh`."""
 
     def select(self, ids: list[str] | None) -> tuple[Camera, ...]:
         """The named cameras, all of them for None. Raises SiteError for one that is not described."""
@@ -100,10 +101,9 @@ def _placed(camera: Camera, folder: str) -> Camera:
 
 def parse_site(table: Mapping[str, Any], source: str) -> Site:
     """A parsed cameras.toml -> Site. Raises SiteError."""
-    unknown = set(table) - {"settings", "camera", *OPTIONAL}
+    unknown = set(table) - set(TABLES)
     if unknown:
-        known = f"known are settings and camera, and {', '.join(OPTIONAL)}"
-        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; {known}")
+        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are {', '.join(TABLES)}")
     entries = table.get("camera")
     if not isinstance(entries, list) or not entries:
         raise SiteError(f"{source}: no [[camera]] in it; describe one at least")
@@ -111,16 +111,22 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
     doubled = {c.id for c in cameras if [d.id for d in cameras].count(c.id) > 1}
     if doubled:
         raise SiteError(f"{source}: camera id {', '.join(sorted(doubled))} stands twice; ids must differ")
-    language = table.get("language", "en")
-    if language not in LANGUAGES:
-        raise SiteError(f"{source}: language must be one of {', '.join(LANGUAGES)}, not {_shown(language)}")
     return Site(
         cameras,
         _settings(table.get("settings", {}), source),
+        _language(table.get("report", {}), source),
         _numbers(HealthSettings, table.get("health", {}), source, "health"),
         _numbers(SynthesisSettings, table.get("synthesis", {}), source, "synthesis"),
-        language,
     )
+
+
+def _language(table: Any, source: str) -> str:
+    if not isinstance(table, Mapping) or set(table) - {"language"}:
+        raise SiteError(f"{source}: report must be a table with the one field language")
+    language = table.get("language", LANGUAGES[0])
+    if language not in LANGUAGES:
+        raise SiteError(f"{source}, report: language must be {' or '.join(LANGUAGES)}, not {_shown(language)}")
+    return str(language)
 
 
 def _settings(table: Any, source: str) -> NightSettings:

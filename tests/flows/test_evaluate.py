@@ -22,6 +22,7 @@ EARLIER = 3
 """Nights of facts from before."""
 
 SITE = """
+[report]
 language = "en"
 
 [settings]
