@@ -2,7 +2,7 @@
 
 Where do I go to ...?
     run the overnight job        flows.enhance_night
-    make the morning's report    flows.evaluate
+    judge nights and report      flows.evaluate
     see the demo                 flows.demo
     start servers and workers    flows.engine
     compare methods              flows.table

@@ -281,9 +281,31 @@ def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store"
     from flows import engine
 
     with engine.prefect_server():
-        from flows.evaluate import evaluate
+        from flows.evaluate import report as draw_report
 
-        url = evaluate(night_date(night), site, store)
+        url = draw_report(night_date(night), site, store)
+    emit(as_json, {"report": url}, f"report {url}")
+
+
+@app.command()
+def evaluate(
+    nights: Annotated[str, typer.Argument(help="A night, or the first and last of many: 2026-01-01..2026-01-31.")],
+    site: SiteFile = "cameras.toml",
+    store: Store = "store",
+    camera: CameraIds = None,
+    as_json: Json = False,
+) -> None:
+    """Measure nights anew, correct their facts and write the report of the last."""
+    from flows import engine
+    from tasks.nights import night_range
+    from tasks.site import read_site
+
+    night_range(nights)
+    read_site(site).select(camera)  # bad input is told before any server starts
+    with engine.prefect_server():
+        from flows.evaluate import evaluate as evaluate_nights
+
+        url = evaluate_nights(nights, site, store, cameras=camera)
     emit(as_json, {"report": url}, f"report {url}")
 
 

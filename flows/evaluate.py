@@ -1,55 +1,123 @@
-"""The morning's report: what a night's store holds, compared and drawn.
+"""The morning's evaluation: facts of every camera, what they come to, and the report.
 
-find the published nights -> compare with the truth where one is known -> write page and tables
+    find the published nights -> measure each camera's on the workers, as facts -> judge the last night -> report
+
+Facts are corrected by every run and never doubled, so late nights and re-runs only need to be evaluated again. A night
+that can't be read never stops the others.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from prefect import flow
+from prefect.context import FlowRunContext
+from prefect_dask.task_runners import DaskTaskRunner
 
+from flows import engine
 from flows.artifacts import publish_report
 from tasks import storage, store
+from tasks.camera_facts import FactsJob
 from tasks.evaluate import against_truth
-from tasks.nights import night_date
+from tasks.judge import judge_night
+from tasks.nights import night_range
 from tasks.publish import summary
 from tasks.report import Truth, collect, write_page
-from tasks.site import read_site
-from tasks.types import CameraNight
+from tasks.site import Site, read_site
+from tasks.types import Camera, CameraNight
+from tasks.units import write_facts
+
+log = logging.getLogger("lednet")
 
 
-@flow(name="evaluate")
+@flow(name="evaluate", task_runner=DaskTaskRunner(cluster_class=engine.workers))  # type: ignore[arg-type]
 def evaluate(
-    night: str, site: str, store_url: str, outcomes: Sequence[CameraNight] = (), truths: Mapping[str, str] | None = None
+    night: str,
+    site: str,
+    store_url: str,
+    outcomes: Sequence[CameraNight] = (),
+    truths: Mapping[str, str] | None = None,
+    cameras: list[str] | None = None,
 ) -> str:
-    """Write the report of a night; returns its URL.
+    """Evaluate nights and write the report of the last of them; returns its URL.
 
     Args:
-        night: local date on which the night starts, YYYY-MM-DD; `last` for the one that began yesterday.
+        night: local date on which the night starts, YYYY-MM-DD; `last` for the one that began yesterday; or a range
+            such as 2026-01-01..2026-01-31.
         site: path or URL of cameras.toml.
         store_url: where results are, as a path or URL.
-        outcomes: what `enhance_night` returned; by default what the store says of the site's cameras.
+        outcomes: what `enhance_night` returned; by default what the store says of the cameras.
         truths: camera id -> URL of its true frames, where those are known.
+        cameras: ids of the cameras to evaluate; by default those of `outcomes`, or all.
     """
-    described, night, store_url = read_site(site), night_date(night), storage.normalise(store_url)
-    known = {camera.id: camera for camera in described.cameras}
-    outcomes = outcomes or [stored_outcome(store_url, camera, night) for camera in known]
-    figures = {}
-    for camera, url in (truths or {}).items():
-        manifest = store.read_manifest(store_url, camera, night)
-        if manifest is not None:
-            rows = against_truth(manifest, known[camera], url, described.settings.most_pixels)
-            figures[camera] = Truth(url, rows)
-    page = collect(night, store_url, outcomes, figures, language=described.language)
+    described, nights, store_url = read_site(site), night_range(night), storage.normalise(store_url)
+    chosen = described.select(cameras or [o.camera for o in outcomes] or None)
+    jobs = [FactsJob(c, nights, store_url, described.settings, described.health, described.synthesis) for c in chosen]
+    for outcome in write_facts(jobs, *_workers()):
+        if outcome.status == "failed":
+            log.error("%s, %s: no facts: %s", outcome.camera, outcome.night, outcome.reason)
+    return draw(nights[-1], described, chosen, store_url, outcomes, truths or {})
+
+
+@flow(name="report")
+def report(night: str, site: str, store_url: str) -> str:
+    """Write a night's report anew from the facts and pictures in the store; returns its URL."""
+    described = read_site(site)
+    return draw(night_range(night)[-1], described, described.cameras, storage.normalise(store_url), (), {})
+
+
+def _workers() -> tuple[str, dict[str, int]]:
+    """The scheduler's address, and what work must ask for: a worker with a GPU where there are any."""
+    context = FlowRunContext.get()
+    assert context is not None
+    assert isinstance(context.task_runner, DaskTaskRunner)
+    client = context.task_runner.client
+    return str(client.scheduler_info()["address"]), engine.worker_resources(client)
+
+
+def draw(
+    night: str,
+    site: Site,
+    cameras: Sequence[Camera],
+    store_url: str,
+    outcomes: Sequence[CameraNight],
+    truths: Mapping[str, str],
+) -> str:
+    """Judge a night by the facts and write its report; returns the report's URL."""
+    outcomes = outcomes or [stored_outcome(store_url, camera.id, night) for camera in cameras]
+    judged = judge_night(store_url, night, cameras, site.health, site.language)
+    page = collect(
+        night,
+        store_url,
+        outcomes,
+        _known_truths(night, site, store_url, truths),
+        summary=judged.summary,
+        findings=judged.findings,
+        history=judged.history,
+        language=site.language,
+    )
     url = write_page(page)
     publish_report(page, url)
     return url
 
 
+def _known_truths(night: str, site: Site, store_url: str, truths: Mapping[str, str]) -> dict[str, Truth]:
+    figures = {}
+    for camera in site.cameras:
+        manifest = store.read_manifest(store_url, camera.id, night) if camera.id in truths else None
+        if manifest is not None:
+            rows = against_truth(manifest, camera, truths[camera.id], site.settings.most_pixels)
+            figures[camera.id] = Truth(truths[camera.id], rows)
+    return figures
+
+
 def stored_outcome(store_url: str, camera: str, night: str) -> CameraNight:
     """What the store says of a camera's night."""
-    manifest = store.read_manifest(store_url, camera, night)
+    try:
+        manifest = store.read_manifest(store_url, camera, night)
+    except store.StoreError as error:
+        return CameraNight(camera, "damaged", str(error))
     if manifest is None:
         return CameraNight(camera, "not published", "the store holds no manifest of it; run the night")
     return summary(manifest, "published", store_url)

@@ -15,6 +15,11 @@ Where do I go to ...?
     see what is done                   tasks.status
     make the preview or one clip       tasks.video
     judge against a known truth        tasks.evaluate
+    measure a camera's night           tasks.camera_facts (tasks.signs, tasks.timeline, tasks.evidence)
+    judge by synthesised nights        tasks.synthesised
+    keep facts of nights               tasks.facts
+    find what is wrong with a camera   tasks.health, tasks.trends (tasks.findings, in words tasks.wording)
+    sum nights up and judge them       tasks.aggregate, tasks.judge
     make the report                    tasks.report, tasks.report_*, tasks.page_*, tasks.sheet
     draw the demo's archive            tasks.demo
 """

@@ -1,4 +1,7 @@
-"""Every number that steers a night, in one place. Each can be set in the [settings] table of cameras.toml."""
+"""Every number that steers a night and its evaluation, in one place. Each can be set in cameras.toml.
+
+The thresholds of camera health stand beside their rules, in `tasks.health`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class NightSettings:
-    """How a night is cut, restored and stored. A change of a stored setting makes a new run."""
+    """How a night is cut, restored and stored: table [settings]. A change of a stored setting makes a new run."""
 
     checkpoint: str = "small"
     """Shipped checkpoint's name, or the path of a .safetensors file that every worker can read."""
@@ -49,3 +52,26 @@ class NightSettings:
                 "most_pixels",
             )
         }
+
+
+@dataclass(frozen=True)
+class SynthesisSettings:
+    """How a camera's daylight is chosen and made night, for the figures of the synthesised night: table [synthesis].
+
+    A change makes other figures, which are never compared with the old.
+    """
+
+    frames: int = 8
+    """Daylight frames a camera, spread over its files."""
+    width: int = 640
+    """Widest frame; larger ones are shrunk, which bounds the cost of restoring them."""
+    seed: int = 20260115
+    """Of the first frame's synthesis; the next frame's is one more."""
+    least_brightness: float = 0.15
+    """Frames of a lower mean luma, of 1, are no daylight and left out."""
+    lpips_weights: str = ""
+    """File of AlexNet's weights for LPIPS; empty for where `lednet.lpips_metric` looks by itself."""
+
+    def stored(self) -> dict[str, Any]:
+        """The settings that decide the synthesised night."""
+        return {k: v for k, v in asdict(self).items() if k != "lpips_weights"}

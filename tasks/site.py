@@ -6,6 +6,12 @@ checkpoint = "small"
 [report]                         # optional
 language = "en"                  # of the report's page, en or zh
 
+[health]                         # optional; every field of tasks.health.HealthSettings
+frozen_s = 60
+
+[synthesis]                      # optional; every field of tasks.settings.SynthesisSettings
+frames = 8
+
 [[camera]]
 id = "pit-north"
 name = "Pit, north face"
@@ -13,6 +19,7 @@ scene = "outdoor"                # outdoor | indoor
 timezone = "Asia/Shanghai"
 pattern = "north/%Y-%m-%d/%H%M%S.mp4"
 rate = 5                         # slots a second; "30000/1001" is fine
+daylight = "day/north/*.jpg"     # optional: its own daylight, a path beside cameras.toml or a URL
 start = "18:00"                  # the rest has defaults, see tasks.types.Camera
 end = "06:00"
 """
@@ -23,21 +30,25 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import time
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks import storage
-from tasks.page_text import LANGUAGES
-from tasks.settings import NightSettings
+from tasks.health import HealthSettings
+from tasks.settings import NightSettings, SynthesisSettings
 from tasks.types import Camera
+from tasks.wording import LANGUAGES
 
 CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
 RATE = re.compile(r"\d{1,9}([./]\d{1,9})?", re.ASCII)
 MOST_SLOTS_A_SECOND = 240
+TABLES = ("settings", "camera", "report", "health", "synthesis")
+
+Table = TypeVar("Table", HealthSettings, SynthesisSettings)
 
 
 class SiteError(ValueError):
@@ -51,7 +62,9 @@ class Site:
     cameras: tuple[Camera, ...]
     settings: NightSettings
     language: str = "en"
-    """Of the report's page, one of `tasks.page_text.LANGUAGES`."""
+    """Of the report's page, one of `tasks.wording.LANGUAGES`."""
+    health: HealthSettings = field(default_factory=HealthSettings)
+    synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
 
     def select(self, ids: list[str] | None) -> tuple[Camera, ...]:
         """The named cameras, all of them for None. Raises SiteError for one that is not described."""
@@ -74,14 +87,23 @@ def read_site(location: str) -> Site:
         raise SiteError(f"{location}: cannot be read ({error}); pass the path or URL of a cameras.toml") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, numbers or nesting beyond all bounds
         raise SiteError(f"{location}: not a TOML file: {error}; mend it there") from error
-    return parse_site(table, location)
+    site = parse_site(table, location)
+    folder = url.rpartition("/")[0]
+    return replace(site, cameras=tuple(_placed(camera, folder) for camera in site.cameras))
+
+
+def _placed(camera: Camera, folder: str) -> Camera:
+    """A camera whose daylight is a URL: a relative path of it starts beside cameras.toml."""
+    if not camera.daylight or "://" in camera.daylight or camera.daylight.startswith(("/", "~")):
+        return camera
+    return replace(camera, daylight=storage.join(folder, camera.daylight))
 
 
 def parse_site(table: Mapping[str, Any], source: str) -> Site:
     """A parsed cameras.toml -> Site. Raises SiteError."""
-    unknown = set(table) - {"settings", "report", "camera"}
+    unknown = set(table) - set(TABLES)
     if unknown:
-        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are settings, report and camera")
+        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are {', '.join(TABLES)}")
     entries = table.get("camera")
     if not isinstance(entries, list) or not entries:
         raise SiteError(f"{source}: no [[camera]] in it; describe one at least")
@@ -89,7 +111,13 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
     doubled = {c.id for c in cameras if [d.id for d in cameras].count(c.id) > 1}
     if doubled:
         raise SiteError(f"{source}: camera id {', '.join(sorted(doubled))} stands twice; ids must differ")
-    return Site(cameras, _settings(table.get("settings", {}), source), _language(table.get("report", {}), source))
+    return Site(
+        cameras,
+        _settings(table.get("settings", {}), source),
+        _language(table.get("report", {}), source),
+        _numbers(HealthSettings, table.get("health", {}), source, "health"),
+        _numbers(SynthesisSettings, table.get("synthesis", {}), source, "synthesis"),
+    )
 
 
 def _language(table: Any, source: str) -> str:
@@ -114,6 +142,22 @@ def _settings(table: Any, source: str) -> NightSettings:
     return NightSettings(**table)
 
 
+def _numbers(kind: type[Table], table: Any, source: str, name: str) -> Table:
+    """A table of numbers, each of the type of its default, as a dataclass. Raises SiteError."""
+    known = {f.name: type(f.default) for f in fields(kind)}
+    if not isinstance(table, Mapping):
+        raise SiteError(f"{source}: {name} must be a table")
+    for key, value in table.items():
+        if key not in known:
+            raise SiteError(f"{source}, {name}: unknown field {key!r}; known: {', '.join(known)}")
+        wanted = known[key]
+        number = isinstance(value, (int, wanted)) and not isinstance(value, bool) and wanted is not str
+        if not ((number and 0 <= value < 2**40) or wanted is str is type(value)):
+            words = {int: "a whole number, 0 or above", float: "a number, 0 or above", str: "text"}[wanted]
+            raise SiteError(f"{source}, {name}: {key} must be {words}, not {_shown(value)}")
+    return kind(**table)
+
+
 def _camera(entry: Any, where: str) -> Camera:
     if not isinstance(entry, Mapping):
         raise SiteError(f"{where}: must be a table")
@@ -125,7 +169,7 @@ def _camera(entry: Any, where: str) -> Camera:
             f"{where}: missing {', '.join(missing) or 'nothing'}, unknown {', '.join(unknown) or 'nothing'}; "
             f"known fields: {', '.join(known)}"
         )
-    for name in ("id", "name", "scene", "timezone", "pattern", "start", "end", "clock"):
+    for name in ("id", "name", "scene", "timezone", "pattern", "start", "end", "clock", "daylight"):
         if not isinstance(entry.get(name, ""), str):
             raise SiteError(f"{where}: {name} must be text, not {_shown(entry[name])}")
     for name in ("clock_offset_s", "segment_s"):

@@ -5,8 +5,12 @@ One task a work item: it costs the scheduler some tenths of a second, and a nigh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from distributed import Client
 from prefect import task
 
+from tasks.camera_facts import FactsJob, FactsOutcome, camera_facts
 from tasks.enhance import enhance_item
 from tasks.settings import NightSettings
 from tasks.types import ItemResult, WorkItem
@@ -22,3 +26,20 @@ from tasks.types import ItemResult, WorkItem
 def enhance(item: WorkItem, settings: NightSettings) -> ItemResult:
     """`tasks.enhance.enhance_item` on a Dask worker."""
     return enhance_item(item, settings)
+
+
+# One task for all cameras, and a plain future each: a Prefect task costs some tenths of a second, a future ten
+# milliseconds. Call it from the flow, not by `submit`: a worker of one thread would wait for itself. There Prefect's
+# `get_dask_client` finds no client, so the scheduler is named.
+@task(name="camera-facts", persist_result=False)
+def write_facts(jobs: Sequence[FactsJob], scheduler: str, resources: dict[str, int]) -> list[FactsOutcome]:
+    """`tasks.camera_facts.camera_facts` of every camera on the Dask workers; one that fails costs its own nights."""
+    outcomes: list[FactsOutcome] = []
+    with Client(scheduler) as client:  # type: ignore[no-untyped-call]
+        futures = [client.submit(camera_facts, job, pure=False, resources=resources or None) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            try:
+                outcomes += future.result()
+            except Exception as error:  # whatever it is, a killed worker too
+                outcomes += [FactsOutcome(job.camera.id, night, "failed", str(error)) for night in job.nights]
+    return outcomes

@@ -26,7 +26,7 @@ def fit_gamma(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
 
 
 def gamma_of_card(card: Card, recipe: str) -> float:
-    """The gamma fitted on training pairs of a recipe when a checkpoint was made. Raises ValueError if its card has none."""
+    """The gamma fitted on training pairs of a recipe when a checkpoint was made. Raises ValueError if there is none."""
     try:
         return float(card.validation["recipes"][recipe]["best_fixed_gamma"])
     except (KeyError, TypeError) as error:

@@ -54,7 +54,7 @@ def where(site: Path) -> tuple[str, ...]:
 
 def test_help_names_every_command(lednet: Run) -> None:
     text = lednet("--help").stdout
-    for command in ("demo", "clip", "plan", "enhance", "report", "status", "train", "bench"):
+    for command in ("demo", "clip", "plan", "enhance", "evaluate", "report", "status", "train", "bench"):
         assert command in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields
 from fractions import Fraction
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.settings import NightSettings
+from tasks.health import HealthSettings
+from tasks.settings import NightSettings, SynthesisSettings
 from tasks.site import Site, SiteError, parse_site, read_site
 from tasks.types import Camera
 
@@ -196,21 +198,8 @@ def test_a_file_that_describes_no_camera_is_refused(table: dict[str, Any]) -> No
         parse_site(table, "mine/cameras.toml")
 
 
-def test_the_report_s_language_is_read_and_english_by_default() -> None:
-    assert site_of().language == "en"
-    assert site_of(report={"language": "zh"}).language == "zh"
-
-
-@pytest.mark.parametrize("table", [{"language": "de"}, {"language": 5}, {"language": ["en"]}, {"lang": "en"}, "zh"])
-def test_a_language_that_there_are_no_texts_in_is_refused(table: Any) -> None:
-    with pytest.raises(SiteError, match=r"mine/cameras\.toml.*report.*language"):
-        site_of(report=table)
-
-
 def test_an_unknown_table_is_refused() -> None:
-    with pytest.raises(
-        SiteError, match=r"mine/cameras\.toml: unknown table cameras; known are settings, report and camera"
-    ):
+    with pytest.raises(SiteError, match=r"mine/cameras\.toml: unknown table cameras; known are settings, camera"):
         site_of(cameras=[])
 
 
@@ -238,6 +227,47 @@ def test_an_unknown_setting_is_refused_and_the_known_ones_are_listed() -> None:
 def test_settings_that_are_no_table_are_refused() -> None:
     with pytest.raises(SiteError, match="settings must be a table"):
         site_of(settings=[])
+
+
+@pytest.mark.parametrize(
+    ("table", "field", "value", "words"),
+    [
+        ("health", "frozen_s", "long", "a number"),
+        ("health", "frozen_s", -1, "a number"),
+        ("health", "frozen_s", float("nan"), "a number"),
+        ("health", "least_nights", 2.5, "a whole number"),
+        ("synthesis", "frames", True, "a whole number"),
+        ("synthesis", "lpips_weights", 5, "text"),
+        ("health", "frozen", 5, "unknown field 'frozen'"),
+    ],
+)
+def test_a_threshold_of_another_kind_is_refused_by_name(table: str, field: str, value: Any, words: str) -> None:
+    with pytest.raises(SiteError, match=rf"mine/cameras\.toml, {table}: .*{words}"):
+        site_of(**{table: {field: value}})
+
+
+def test_thresholds_are_taken_and_the_others_stay() -> None:
+    site = site_of(
+        health={"frozen_s": 30}, synthesis={"frames": 2, "lpips_weights": "w.npz"}, report={"language": "zh"}
+    )
+    assert site.health == HealthSettings(frozen_s=30)
+    assert site.synthesis == SynthesisSettings(frames=2, lpips_weights="w.npz")
+    assert site.language == "zh"
+
+
+def test_a_language_without_texts_is_refused() -> None:
+    with pytest.raises(SiteError, match="language must be en or zh, not 'fr'"):
+        site_of(report={"language": "fr"})
+
+
+@pytest.mark.parametrize(
+    ("daylight", "wanted"),
+    [("day/*.jpg", "{folder}/day/*.jpg"), ("/day", "/day"), ("s3://mine/day", "s3://mine/day"), ("", "")],
+)
+def test_daylight_starts_beside_cameras_toml(tmp_path: Path, daylight: str, wanted: str) -> None:
+    lines = [f"{name} = {json.dumps(value)}" for name, value in {**NORTH, "daylight": daylight}.items()]
+    (tmp_path / "cameras.toml").write_text("\n".join(["[[camera]]", *lines]))
+    assert read_site(str(tmp_path / "cameras.toml")).cameras[0].daylight == wanted.format(folder=tmp_path.as_uri())
 
 
 # Files

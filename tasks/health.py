@@ -1,0 +1,206 @@
+"""Camera health: what a night's figures say is wrong with a camera, each against a threshold.
+
+Pure rules on facts: a night's row, the camera's own earlier nights, and the site's other cameras of the same night. A
+rule that lacks what it compares with says nothing. Not covered: measuring (`tasks.signs`, `tasks.timeline`), the
+pictures (`tasks.evidence`), words (`tasks.wording`), and whether restoration got better or worse (`tasks.aggregate`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tasks.findings import Finding
+
+
+@dataclass(frozen=True)
+class HealthSettings:
+    """Every threshold of camera health. Each can be set in the [health] table of cameras.toml."""
+
+    history_nights: int = 28
+    """Earlier nights that a camera is compared with."""
+    least_nights: int = 3
+    """Of them must be known before anything is compared with them."""
+    covered_flat: float = 0.95
+    """A picture looks covered when this share of its blocks is flat, ..."""
+    covered_contrast: float = 0.03
+    """... and its luma deviates by no more than this, of 1."""
+    covered_share: float = 0.25
+    """Share of a night's pictures that look covered, from which the camera is called so."""
+    usual_share: float = 0.5
+    """A camera whose earlier nights, or whose neighbours, look covered to this share is in the dark, not covered."""
+    defocused_times: float = 1.5
+    """Edges so many times as wide as on earlier nights."""
+    defocused_px: float = 1.0
+    """And wider by at least this, in pixels of a kept picture."""
+    moved_share: float = 0.02
+    """Shift against the last night that could be compared, as a share of the picture's width."""
+    moved_match: float = 0.15
+    """Correlation of edges below which a camera looks at another scene."""
+    frozen_s: float = 60.0
+    """The picture stood still for so long, to the last digit of its figures."""
+    blown_share: float = 0.2
+    """Share of white pixels in the night's median picture."""
+    dark_share: float = 0.95
+    """Share of black pixels in the night's median picture."""
+    dusty_rise: float = 0.12
+    """Rise of the veil's share of the light above earlier nights, ..."""
+    dusty_contrast: float = 0.75
+    """... with contrast, relative to brightness, down to this share of the usual."""
+    infrared_colour: float = 0.002
+    """Deviation of chroma below which a picture has no colour."""
+    overlap_s: float = 2.0
+    """Overlap of a recorder's files that a clock which runs on cannot make; names state whole seconds."""
+    drift_s_per_h: float = 10.0
+    """Steps between files that follow each other, in seconds an hour of footage."""
+    missing_share: float = 0.02
+    """Share of the night without footage that is worth telling."""
+    missing_bad_share: float = 0.5
+    """Share without footage from which the night is bad."""
+    trend_confidence: float = 0.999
+    """Of the interval that a night's figure must leave to be called worse or better: 50 cameras are judged daily."""
+    trend_change: float = 0.3
+    """And least change, relative to the usual."""
+    model_confidence: float = 0.95
+    """Of the interval that a new model's figures must leave."""
+    model_psnr_db: float = 0.2
+    model_ssim: float = 0.005
+    """Least differences between two models: smaller ones nobody sees."""
+
+
+Row = Mapping[str, Any]
+
+
+def findings_of(night: Row, earlier: pd.DataFrame, peers: pd.DataFrame, settings: HealthSettings) -> list[Finding]:
+    """What a camera's night shows of its health, without pictures.
+
+    Args:
+        night: the camera's row of facts.
+        earlier: its rows of the nights before, at most `history_nights` of them.
+        peers: the rows of other cameras, of the same night.
+    """
+    if not night["frames"]:
+        return []
+    known = earlier[earlier["frames"] > 0]
+    if len(known) < settings.least_nights:
+        known = known.iloc[:0]
+    found = [*_clock(night, settings), *_missing(night, settings)]
+    covered = list(_covered(night, known, peers, settings))
+    if covered:  # nothing else can be read from a covered lens
+        return [*covered, *found]
+    dark = list(_dark(night, settings))
+    return [
+        *dark,
+        *_frozen(night, settings),
+        *_blown(night, settings),
+        *_moved(night, settings),
+        *_defocused(night, known, settings),
+        *([] if dark else [*_dusty(night, known, settings), *_infrared(night, known, settings)]),
+        *found,
+    ]
+
+
+def _finding(night: Row, kind: str, severity: str, **values: float | str) -> Finding:
+    return Finding(night["camera"], kind, severity, values)
+
+
+def _above(value: float, threshold: float) -> bool:
+    return math.isfinite(value) and value >= threshold
+
+
+def _covered(night: Row, known: pd.DataFrame, peers: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
+    share = night["covered_share"]
+    if not _above(share, s.covered_share):
+        return
+    # A moonless night looks the same: what tells them apart is how this camera, or its neighbours, see other things.
+    if not known.empty:
+        told = known["covered_share"].median() < s.usual_share
+    elif not peers.empty:
+        told = peers["covered_share"].median() < s.usual_share
+    else:
+        told = not _above(night["dark"], s.dark_share)
+    if told:
+        values = {"value": share, "threshold": s.covered_share, "slot": float(night["flat_slot"])}
+        yield _finding(night, "covered", "bad", **values)
+
+
+def _dark(night: Row, s: HealthSettings) -> Iterator[Finding]:
+    if _above(night["dark"], s.dark_share):
+        values = {"value": night["dark"], "threshold": s.dark_share, "slot": float(night["dark_slot"])}
+        yield _finding(night, "dark", "attention", **values)
+
+
+def _frozen(night: Row, s: HealthSettings) -> Iterator[Finding]:
+    if _above(night["frozen_s"], s.frozen_s):
+        values = {"value": night["frozen_s"], "threshold": s.frozen_s, "slot": float(night["typical_slot"])}
+        yield _finding(night, "frozen", "bad", clock=night["frozen_at"], **values)
+
+
+def _blown(night: Row, s: HealthSettings) -> Iterator[Finding]:
+    if _above(night["blown"], s.blown_share):
+        values = {"value": night["blown"], "threshold": s.blown_share, "slot": float(night["blown_slot"])}
+        yield _finding(night, "blown", "attention", **values)
+
+
+def _moved(night: Row, s: HealthSettings) -> Iterator[Finding]:
+    values = {"since": night["moved_since"], "slot": float(night["typical_slot"])}
+    if math.isfinite(night["match"]) and night["match"] < s.moved_match:
+        values |= {"case": "turned", "value": night["match"], "threshold": s.moved_match}
+        yield _finding(night, "moved", "attention", **values)
+    elif _above(night["moved"], s.moved_share):
+        yield _finding(night, "moved", "attention", value=night["moved"], threshold=s.moved_share, **values)
+
+
+def _defocused(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
+    usual = known["edge_width"].median() if len(known) else math.nan
+    limit = max(usual * s.defocused_times, usual + s.defocused_px)
+    if math.isfinite(limit) and _above(night["edge_width"], limit):
+        values = {"value": night["edge_width"], "usual": usual, "threshold": limit}
+        yield _finding(night, "defocused", "bad", slot=float(night["typical_slot"]), **values)
+
+
+def _dusty(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
+    if known.empty:
+        return
+    usual, contrast = known["veil"].median(), known["relative_contrast"].median()
+    left = night["relative_contrast"] / contrast if contrast else math.nan
+    if _above(night["veil"], usual + s.dusty_rise) and left <= s.dusty_contrast:
+        values = {"value": night["veil"], "usual": usual, "threshold": usual + s.dusty_rise, "contrast": left}
+        yield _finding(night, "dusty", "attention", slot=float(night["typical_slot"]), **values)
+
+
+def _infrared(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
+    if not (math.isfinite(night["colour"]) and night["colour"] < s.infrared_colour):
+        return
+    values = {"value": night["colour"], "threshold": s.infrared_colour, "slot": float(night["typical_slot"])}
+    usual = known["colour"].median() if len(known) else math.nan
+    if _above(usual, s.infrared_colour):
+        yield _finding(night, "infrared", "attention", case="new", usual=usual, **values)
+    else:
+        yield _finding(night, "infrared", "note", **values)
+
+
+def _clock(night: Row, s: HealthSettings) -> Iterator[Finding]:
+    if _above(night["overlap_s"], s.overlap_s):
+        values = {"value": night["overlap_s"], "threshold": s.overlap_s, "clock": night["overlap_at"]}
+        yield _finding(night, "clock_drift", "attention", case="back", **values)
+    elif _above(abs(night["drift_s_per_h"]), s.drift_s_per_h):
+        values = {"value": abs(night["drift_s_per_h"]), "threshold": s.drift_s_per_h}
+        yield _finding(night, "clock_drift", "attention", **values)
+
+
+def _missing(night: Row, s: HealthSettings) -> Iterator[Finding]:
+    if _above(night["missing"], s.missing_share):
+        severity = "bad" if night["missing"] >= s.missing_bad_share else "attention"
+        values = {"share": night["missing"], "threshold": s.missing_share, "gap": night["longest_gap"]}
+        unit, case = _time_unit(night["gaps_s"])
+        yield _finding(night, "missing_hours", severity, case=case, value=night["gaps_s"] / unit, **values)
+
+
+def _time_unit(seconds: float) -> tuple[float, str]:
+    """The seconds of the unit that a person would say a length in, and its sentence's name."""
+    return next(((unit, case) for unit, case in ((3600.0, ""), (60.0, "min")) if seconds >= 2 * unit), (1.0, "s"))

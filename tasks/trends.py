@@ -1,0 +1,106 @@
+"""Whether restoration got worse or better on a camera: after a change of the model, and from night to night.
+
+Two questions, two tests; nights are the units of both.
+- A new model is judged by PSNR and SSIM of the synthesised night, which only the model can change: its mean over the
+  nights since the change against the nights before, on the same daylight. The difference must leave the interval
+  t * s * sqrt(1/k + 1/n) and be more than anybody would miss.
+- A night under one model is judged by contrast and sharpness after restoration: one figure against the camera's earlier
+  nights, outside t * s * sqrt(1 + 1/n) and a large part of the usual. Weather changes them as well, so this asks for
+  attention and never says bad.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from tasks.findings import Finding
+from tasks.health import HealthSettings
+
+TREND_METRICS = ("contrast_after", "sharpness_after")
+
+
+def trend_findings(
+    night: Mapping[str, Any], earlier: pd.DataFrame, settings: HealthSettings, *, hindered: bool
+) -> list[Finding]:
+    """What got worse or better on a camera.
+
+    Args:
+        night: its row of facts.
+        earlier: its rows of the nights before, at most `history_nights` of them.
+        hindered: whether something else explains the night's figures, such as a cover on the lens.
+    """
+    if not night["frames"]:
+        return []
+    known = earlier[earlier["frames"] > 0].sort_values("night")
+    found = list(_model_change(night, known, settings))
+    return found if hindered else [*found, *_night_change(night, known, settings)]
+
+
+def _model_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
+    comparable = known[known["reference_key"] == night["reference_key"]]
+    others = comparable[comparable["model_sha"] != night["model_sha"]]
+    if others.empty:
+        return
+    # The nights since the last change, and those before it under the model of that time.
+    last = others.iloc[-1]
+    since = comparable[comparable["night"] > last["night"]]
+    before = others[others["model_sha"] == last["model_sha"]]
+    for metric, least in (("psnr", s.model_psnr_db), ("ssim", s.model_ssim)):
+        old = before[metric].dropna().to_numpy(float)
+        new = np.append(since[metric].to_numpy(float), night[metric])
+        new = new[np.isfinite(new)]
+        if len(old) < s.least_nights or not len(new):
+            continue
+        half = _half_width(old, len(new), s.model_confidence)
+        change, limit = float(new.mean() - old.mean()), max(half, least)
+        if abs(change) > limit:
+            kind, severity = ("worse", "bad") if change < 0 else ("better", "note")
+            values: dict[str, float | str] = {
+                "case": "model",
+                "metric": metric,
+                "value": float(new.mean()),
+                "usual": float(old.mean()),
+                "threshold": float(old.mean() + math.copysign(limit, change)),
+                "before": _version(last),
+                "after": _version(night),
+            }
+            yield Finding(night["camera"], kind, severity, values)
+
+
+def _version(row: Mapping[str, Any] | pd.Series[Any]) -> str:
+    """A model as people tell it from another of its name."""
+    return f"{row['model']} ({str(row['model_sha'])[:8]})"
+
+
+def _night_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
+    same = known[known["model_sha"] == night["model_sha"]]
+    for metric in TREND_METRICS:
+        usual = same[metric].dropna().to_numpy(float)
+        if len(usual) < s.least_nights or not math.isfinite(night[metric]):
+            continue
+        mean = float(usual.mean())
+        limit = max(_half_width(usual, 1, s.trend_confidence), s.trend_change * abs(mean))
+        change = float(night[metric]) - mean
+        if abs(change) > limit:
+            kind, severity = ("worse", "attention") if change < 0 else ("better", "note")
+            values: dict[str, float | str] = {
+                "metric": metric,
+                "value": float(night[metric]),
+                "usual": mean,
+                "threshold": mean + math.copysign(limit, change),
+                "slot": float(night["typical_slot"]),
+            }
+            yield Finding(night["camera"], kind, severity, values)
+
+
+def _half_width(known: np.ndarray[Any, np.dtype[np.float64]], count: int, confidence: float) -> float:
+    """Half of the interval that the mean of `count` more nights like the known ones falls in."""
+    n = len(known)
+    t = float(stdtrit(n - 1, (1 + confidence) / 2))
+    return t * float(known.std(ddof=1)) * math.sqrt(1 / count + 1 / n)

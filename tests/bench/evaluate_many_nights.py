@@ -1,0 +1,65 @@
+"""Sixty nights of fifty cameras, judged as the evaluate flow does it: time and peak memory.
+
+    python -m tests.bench.evaluate_many_nights [CAMERAS] [NIGHTS]
+
+Builds a store of facts in a temporary folder, with one camera covered and one frozen in the last night and one whose
+model got worse, then calls `tasks.judge.judge_night`. Building is not timed.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from fractions import Fraction
+
+import pandas as pd
+
+from tasks import facts, storage, store
+from tasks.health import HealthSettings
+from tasks.judge import judge_night
+from tasks.types import Camera
+from tests.tasks.made_facts import LAST, made_row, night_name
+
+FAULTS = {0: {"covered_share": 0.9}, 1: {"frozen_s": 1800.0, "frozen_at": "23:10:00"}}
+WORSE = 2
+"""Index of the camera whose model got worse."""
+WORSE_NIGHTS = 3
+
+
+def build(store_url: str, cameras: list[str], nights: int) -> None:
+    """Write the facts of all nights, checked once together."""
+    rows = []
+    for i, camera in enumerate(cameras):
+        for k in range(nights):
+            changed = dict(FAULTS.get(i, {})) if k == 0 else {}
+            if i == WORSE and k < WORSE_NIGHTS:
+                changed = {"model_sha": "bbbb", "psnr": 21.0, "ssim": 0.68}
+            rows.append(made_row(camera, k, **changed))
+    table = facts.checked(pd.DataFrame(rows))
+    for i in range(len(table)):
+        row = table.iloc[i : i + 1]
+        storage.write(facts.facts_url(store_url, row["camera"].item(), row["night"].item()), store.parquet_bytes(row))
+
+
+def main() -> None:
+    """Build, judge, print."""
+    count, nights = (int(a) for a in (sys.argv[1:3] + ["50", "60"][len(sys.argv) - 1 :]))
+    names = [f"camera-{i:02d}" for i in range(count)]
+    cameras = [Camera(n, n.title(), "outdoor", "Asia/Shanghai", "*", Fraction(5)) for n in names]
+    with tempfile.TemporaryDirectory() as folder:
+        url = storage.normalise(folder)
+        build(url, names, nights)
+        started, cpu = time.perf_counter(), time.process_time()
+        judged = judge_night(url, LAST, cameras, HealthSettings())
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{count} cameras x {nights} nights, {night_name(nights - 1)} to {LAST}: {len(judged.history)} rows of facts")
+    print(f"judged in {seconds:.1f} s ({cpu:.1f} s of CPU); peak memory of the process {peak:.0f} MB")
+    print(judged.summary["verdict"].value_counts().to_dict())
+    print({f.camera: f.kind for f in judged.findings})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Aggregation and verdicts: what must be called so is, a healthy camera is not, and intervals are Student's."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from tasks.aggregate import HEADLINES, SUMMARY_COLUMNS, aggregate, camera_summary, changes, group_table
+from tasks.types import Camera
+from tests.tasks.made_facts import LAST, made_facts, made_row, night_name
+
+CAMERAS = ("gate", "hall", "pit", "trail")
+
+
+def summary_of(facts: pd.DataFrame, camera: str = "pit") -> pd.Series[Any]:
+    summary = camera_summary(facts, LAST).set_index("camera")
+    return summary.loc[camera]
+
+
+def kinds(row: pd.Series[Any]) -> list[str]:
+    return [f.kind for f in row["findings"]]
+
+
+def test_healthy_cameras_are_good_and_nothing_is_said_of_them() -> None:
+    summary = camera_summary(made_facts(cameras=CAMERAS), LAST)
+    assert summary["verdict"].tolist() == ["good"] * 4
+    assert sum(map(len, summary["findings"])) == 0
+
+
+@given(st.integers(1, 10_000))
+def test_weather_alone_is_no_finding(seed: int) -> None:
+    facts = made_facts(*(made_row("pit", k, seed) for k in range(30)))
+    assert summary_of(facts)["verdict"] == "good"
+
+
+def test_a_covered_camera_is_bad() -> None:
+    covered = made_row(covered_share=0.9, flat=1.0, dark=0.3, edge_width=float("nan"), sharpness_after=0.01)
+    row = summary_of(made_facts(covered, cameras=CAMERAS))
+    assert (row["verdict"], kinds(row)) == ("bad", ["covered"])
+
+
+def test_a_frozen_camera_is_bad() -> None:
+    row = summary_of(made_facts(made_row(frozen_s=900.0, frozen_at="23:10:00"), cameras=CAMERAS))
+    assert (row["verdict"], kinds(row)) == ("bad", ["frozen"])
+
+
+def test_its_neighbours_stay_good() -> None:
+    summary = camera_summary(made_facts(made_row(covered_share=0.9), cameras=CAMERAS), LAST)
+    assert summary["camera"].tolist()[0] == "pit"
+    assert summary["verdict"].tolist() == ["bad", "good", "good", "good"]
+
+
+@pytest.mark.parametrize("nights_since", [1, 2, 5])
+def test_a_worse_model_is_called_so_on_every_night_since_the_change(nights_since: int) -> None:
+    rows = [made_row("pit", k, psnr=22.0, model_sha="bbbb") for k in range(nights_since)]
+    row = summary_of(made_facts(*rows))
+    assert (row["verdict"], kinds(row)) == ("bad", ["worse"])
+    assert row["findings"][0].values["metric"] == "psnr"
+    assert row["findings"][0].values["value"] == pytest.approx(22.0)
+
+
+def test_a_better_model_is_good_and_told() -> None:
+    row = summary_of(made_facts(made_row(psnr=24.0, model_sha="bbbb")))
+    assert (row["verdict"], kinds(row)) == ("good", ["better"])
+
+
+def test_another_model_that_is_as_good_is_neither() -> None:
+    row = summary_of(made_facts(made_row(psnr=22.95, model_sha="bbbb")))
+    assert (row["verdict"], kinds(row)) == ("good", [])
+
+
+def test_a_drop_within_what_the_nights_vary_is_no_worse_model() -> None:
+    vary = np.random.default_rng(0).normal(0, 0.8, 30)
+    rows = [made_row("pit", k, psnr=23 + vary[k]) for k in range(1, 30)]
+    row = summary_of(made_facts(*rows, made_row(psnr=22.0, model_sha="bbbb")))
+    assert kinds(row) == []
+
+
+def test_models_are_never_compared_over_different_daylight() -> None:
+    row = summary_of(made_facts(made_row(psnr=20.0, model_sha="bbbb", reference_key="another day")))
+    assert kinds(row) == []
+
+
+def test_a_picture_much_less_sharp_than_usual_asks_for_attention() -> None:
+    row = summary_of(made_facts(made_row(sharpness_after=0.3)))
+    assert (row["verdict"], kinds(row)) == ("attention", ["worse"])
+
+
+def test_a_camera_without_a_night_is_missing_and_stands_first() -> None:
+    cameras = [Camera(i, i.title(), "indoor", "UTC", "*", Fraction(5)) for i in ("lost", "pit")]
+    summary = camera_summary(made_facts(), LAST, cameras)
+    assert summary["camera"].tolist() == ["lost", "pit"]
+    assert summary["verdict"].tolist() == ["missing", "good"]
+    assert summary.loc[0, "frames"] == 0
+
+
+def test_an_empty_store_makes_every_camera_missing() -> None:
+    facts = made_facts().iloc[:0]
+    summary = camera_summary(facts, LAST, [Camera("pit", "Pit", "outdoor", "UTC", "*", Fraction(5))])
+    assert summary["verdict"].tolist() == ["missing"]
+
+
+def test_the_summary_has_the_columns_that_the_report_reads() -> None:
+    summary = camera_summary(made_facts(cameras=CAMERAS), LAST)
+    figures = [f"{m}{s}" for m in HEADLINES for s in ("", "_low", "_high", "_change7", "_change28")]
+    assert list(summary.columns) == [*SUMMARY_COLUMNS, *figures, "findings", "verdict"]
+
+
+def test_changes_are_against_the_mean_of_the_nights_before() -> None:
+    facts = made_facts(*(made_row("pit", k, brightness_after=0.3 if k < 8 else 0.2) for k in range(29)))
+    facts.loc[facts["night"] == LAST, "brightness_after"] = 0.4
+    row = summary_of(facts)
+    assert row["brightness_after_change7"] == pytest.approx(0.1)
+    assert row["brightness_after_change28"] == pytest.approx(0.4 - (7 * 0.3 + 21 * 0.2) / 28)
+
+
+def test_fewer_than_three_nights_before_give_no_change_and_no_interval() -> None:
+    row = summary_of(made_facts(nights=2))
+    assert np.isnan([row["psnr_change7"], row["psnr_change28"], row["psnr_low"], row["psnr_high"]]).all()
+    assert np.isfinite(row["psnr"])
+
+
+@given(st.lists(st.floats(10, 40), min_size=3, max_size=20))
+def test_the_interval_is_students_over_nights(values: list[float]) -> None:
+    facts = made_facts(*(made_row("pit", k, psnr=v) for k, v in enumerate(values)), nights=len(values))
+    table = aggregate(facts, ["camera"]).set_index("metric").loc["psnr"]
+    wanted = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values) + 1e-300)
+    assert table["count"] == len(values)
+    assert (table["low"], table["high"]) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_night_counts_once_however_many_cameras_a_scene_has() -> None:
+    table = aggregate(made_facts(nights=5, cameras=CAMERAS), ["scene"]).set_index("metric")
+    assert table.loc["psnr", "count"] == 5
+
+
+def test_nights_without_a_metric_do_not_count_for_it() -> None:
+    facts = made_facts(*(made_row("pit", k, psnr=float("nan")) for k in range(4)), nights=10)
+    counts = aggregate(facts, ["camera"]).set_index("metric")["count"]
+    assert (counts["psnr"], counts["ssim"]) == (6, 10)
+
+
+def test_groups_are_cameras_scenes_models_and_nights() -> None:
+    facts = made_facts(*(made_row("hall", k, scene="indoor") for k in range(30)), cameras=("pit", "hall"))
+    table = group_table(facts, LAST)
+    groups = table.groupby("level")["group"].unique().map(set)
+    assert groups["camera"] == {"pit", "hall"}
+    assert groups["scene"] == {"indoor", "outdoor"}
+    assert groups["model_sha"] == {"aaaa"}
+    assert len(groups["night"]) == 28
+
+
+def test_a_late_night_changes_the_changes() -> None:
+    late = [made_row("pit", k, psnr=20.0) for k in range(1, 8)]
+    before, after = (changes(made_facts(*rows), LAST, ["camera"]).set_index("metric") for rows in ((), late))
+    assert after.loc["psnr", "change7"] > before.loc["psnr", "change7"] + 2
+
+
+def test_nights_to_come_are_left_out() -> None:
+    facts = pd.concat([made_facts(), made_facts(made_row("pit", -1, psnr=1.0)).tail(1)])
+    assert night_name(-1) in set(facts["night"])
+    pd.testing.assert_frame_equal(camera_summary(facts, LAST), camera_summary(made_facts(), LAST))

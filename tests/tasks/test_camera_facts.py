@@ -1,0 +1,200 @@
+"""A camera's nights as facts: what the store holds is what the row says, and one broken night stops no other."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import storage, store
+from tasks.aggregate import camera_summary
+from tasks.camera_facts import FactsJob, camera_facts
+from tasks.evidence import kept_pictures, with_pictures
+from tasks.facts import read_facts, scene_url
+from tasks.findings import Finding
+from tasks.health import HealthSettings
+from tasks.plan import plan_night
+from tasks.publish import publish
+from tasks.settings import SynthesisSettings
+from tests.tasks.night import CAMERA, NIGHT, Frames, Site, enhance, film, make_site, pictures, run_night, write_clip
+
+NEXT = "2026-01-16"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A published night, only to be looked at."""
+    site = make_site(tmp_path_factory.mktemp("night"))
+    site.run()
+    return site
+
+
+def job(site: Site, *nights: str, **changes: Any) -> FactsJob:
+    return replace(FactsJob(CAMERA, nights or (NIGHT,), site.store, site.settings), **changes)
+
+
+def row(site: Site, **changes: Any) -> pd.Series[Any]:
+    assert [o.status for o in camera_facts(job(site, **changes))] == ["written"]
+    facts = read_facts(site.store)
+    assert len(facts) == 1
+    return facts.iloc[0]
+
+
+def test_the_row_is_what_the_store_holds(site: Site) -> None:
+    manifest, facts = site.manifest(), row(site)
+    for name in ("night", "run", "frames", "slots", "coverage"):
+        assert facts[name] == manifest[name]
+    assert (facts["model"], facts["model_sha"]) == (manifest["model"]["name"], manifest["model"]["sha256"])
+    quality = store.read_quality(manifest["frames_url"].removesuffix("/frames.zarr"))
+    assert facts["sharpness_after"] == pytest.approx(quality["sharpness_after"].mean())
+    assert facts["brightness_before"] == pytest.approx(quality["brightness_before"].mean())
+
+
+def test_gaps_are_the_stretches_without_a_frame(site: Site) -> None:
+    facts = row(site)
+    assert facts["gaps_s"] == pytest.approx(2.0)
+    assert facts["longest_gap"] == "22:00:02–22:00:04"
+    assert facts["missing"] == pytest.approx(2 / 7)
+
+
+def test_signs_are_measured_on_the_kept_pictures(site: Site) -> None:
+    facts = row(site)
+    assert 0 <= facts["flat"] <= 1
+    assert facts["colour"] > 0
+    assert facts["frozen_s"] == 0
+    assert facts["typical_slot"] in range(35)
+
+
+def test_kept_pictures_are_spread_over_the_night(site: Site) -> None:
+    manifest = site.manifest()
+    quality = store.read_quality(manifest["frames_url"].removesuffix("/frames.zarr"))
+    everything, few = (kept_pictures(manifest, quality, most) for most in (1000, 3))
+    assert len(everything) > 5
+    assert len(few) == 3
+    assert few["slot"].iloc[[0, -1]].tolist() == everything["slot"].iloc[[0, -1]].tolist()
+
+
+def test_evaluating_again_changes_nothing(site: Site) -> None:
+    pd.testing.assert_series_equal(row(site), row(site))
+
+
+def test_a_finding_is_shown_by_the_picture_of_its_slot(site: Site) -> None:
+    slot = float(row(site)["typical_slot"])
+    shown = with_pictures(
+        [Finding("pit", "moved", "attention", {"slot": slot}), Finding("pit", "clock_drift", "attention", {})],
+        site.store, NIGHT,
+    )  # fmt: skip
+    assert cv2.imdecode(np.frombuffer(shown[0].picture, np.uint8), cv2.IMREAD_COLOR) is not None
+    assert shown[1].picture == b""
+
+
+def test_without_daylight_there_are_no_figures_of_the_synthesised_night(site: Site) -> None:
+    facts = row(site)
+    assert np.isnan(facts[["psnr", "ssim", "mae", "lpips"]].astype(float)).all()
+    assert facts["reference_count"] == 0
+
+
+def test_with_daylight_there_are(site: Site, tmp_path: Path) -> None:
+    for k in range(2):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.random.default_rng(k).integers(90, 255, (60, 80, 3), np.uint8))
+    sunny = replace(CAMERA, daylight=str(tmp_path))
+    facts = row(site, camera=sunny, synthesis=SynthesisSettings(width=64))
+    assert facts["reference_count"] == 2
+    assert 3 < facts["psnr"] < 40
+    assert -1 <= facts["ssim"] <= 1
+    assert 0 < facts["mae"] < 1
+
+
+def test_a_daylight_that_is_gone_costs_its_figures_alone(site: Site, tmp_path: Path) -> None:
+    facts = row(site, camera=replace(CAMERA, daylight=str(tmp_path / "gone")))
+    assert facts["reference_count"] == 0
+    assert facts["frames"] == 25
+
+
+def two_nights(root: Path, first: Frames, second: Frames) -> Site:
+    """Two published nights of one camera."""
+    site = make_site(root, ())
+    site = site._replace(settings=replace(site.settings, preview_width=first.shape[2]))
+    for night, frames in ((NIGHT, first), (NEXT, second)):
+        write_clip(root / "archive/pit" / night / "220000.mp4", frames)
+        plan = plan_night(CAMERA, night, site.archive, site.store, site.settings)
+        enhance(plan, site.settings)
+        publish(plan, site.store, site.settings)
+    return site
+
+
+def scene(shift: int = 0, count: int = 30) -> Frames:
+    """A still scene of boxes under a sensor's noise, shifted sideways by some pixels."""
+    rng = np.random.default_rng(3)
+    wide = np.full((96, 200, 3), 40, np.uint8)
+    for _ in range(80):
+        x, y, w, h = (int(rng.integers(0, m)) for m in (200, 96, 24, 24))
+        cv2.rectangle(wide, (x, y), (x + w, y + h), [int(v) for v in rng.integers(0, 220, 3)], -1)
+    still = wide[None, :, 30 + shift : 158 + shift]
+    return (still + rng.normal(0, 3, (count, *still.shape[1:]))).clip(0, 255).astype(np.uint8)
+
+
+def test_a_broken_night_stops_no_other(tmp_path: Path) -> None:
+    site = two_nights(tmp_path, pictures(20), pictures(20))
+    run = Path(site.manifest()["frames_url"].removeprefix("file://")).parent
+    (run / "quality.parquet").write_bytes(b"damaged")
+    outcomes = camera_facts(job(site, NIGHT, NEXT, "2026-01-17"))
+    assert [(o.night, o.status) for o in outcomes] == [
+        (NIGHT, "failed"), (NEXT, "written"), ("2026-01-17", "not published"),
+    ]  # fmt: skip
+    assert "quality.parquet" in outcomes[0].reason
+    assert read_facts(site.store)["night"].tolist() == [NEXT]
+
+
+def test_a_frozen_night_is_measured_as_such(tmp_path: Path) -> None:
+    site = two_nights(tmp_path, scene(), np.repeat(scene(count=1), 60, 0))
+    camera_facts(job(site, NIGHT, NEXT))
+    facts = read_facts(site.store).set_index("night")
+    assert facts.loc[NIGHT, "frozen_s"] == 0
+    assert facts.loc[NEXT, "frozen_s"] >= 1.5
+    assert facts.loc[NEXT, "frozen_at"].startswith("22:00:0")
+    findings = camera_summary(read_facts(site.store), NEXT, settings=HealthSettings(frozen_s=1.5))["findings"][0]
+    assert [f.kind for f in findings if f.severity == "bad"] == ["frozen"]
+
+
+def test_a_covered_night_is_measured_as_such(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(30, 2, (30, 96, 128, 3)).clip(0, 255).astype(np.uint8)
+    site = two_nights(tmp_path, scene(), noise)
+    camera_facts(job(site, NIGHT, NEXT))
+    facts = read_facts(site.store).set_index("night")
+    assert facts.loc[NIGHT, "covered_share"] == 0
+    assert facts.loc[NEXT, "covered_share"] == 1
+
+
+@pytest.mark.parametrize(("shift", "moved"), [(0, False), (10, True)])
+def test_a_night_is_compared_with_the_still_scene_of_the_one_before(tmp_path: Path, shift: int, moved: bool) -> None:
+    site = two_nights(tmp_path, scene(), scene(shift))
+    camera_facts(job(site, NIGHT, NEXT))
+    assert storage.exists(scene_url(site.store, "pit", NIGHT))
+    facts = read_facts(site.store).set_index("night")
+    assert facts.loc[NIGHT, "moved_since"] == ""
+    assert facts.loc[NEXT, "moved_since"] == NIGHT
+    assert facts.loc[NEXT, "moved"] == pytest.approx(shift / 128, abs=0.01)
+    kinds = [f.kind for f in camera_summary(read_facts(site.store), NEXT)["findings"][0]]
+    assert ("moved" in kinds) == moved
+
+
+def test_a_late_night_corrects_its_row(tmp_path: Path) -> None:
+    site = make_site(tmp_path, (20,))
+    site.run()
+    camera_facts(job(site))
+    before = read_facts(site.store).iloc[0]
+    shutil.rmtree(tmp_path / "archive")
+    film(tmp_path / "archive")
+    run_night(site.archive, site.store, site.settings)
+    camera_facts(job(site))
+    after = read_facts(site.store)
+    assert len(after) == 1
+    assert after.iloc[0]["frames"] > before["frames"]
+    assert after.iloc[0]["run"] != before["run"]

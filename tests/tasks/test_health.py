@@ -1,0 +1,122 @@
+"""Camera health: each fault is called by its name at its threshold, and not below it, nor without what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tasks.findings import Finding
+from tasks.health import HealthSettings, findings_of
+from tasks.wording import LANGUAGES, say
+from tests.tasks.made_facts import made_facts, made_row
+
+SETTINGS = HealthSettings()
+EARLIER = made_facts().iloc[1:]
+PEERS = made_facts(nights=1, cameras=("gate", "hall"))
+NOBODY = EARLIER.iloc[:0]
+
+
+def findings(earlier: pd.DataFrame = EARLIER, peers: pd.DataFrame = PEERS, **changes: Any) -> list[Finding]:
+    return findings_of(made_row(**changes), earlier, peers, SETTINGS)
+
+
+def kinds(earlier: pd.DataFrame = EARLIER, peers: pd.DataFrame = PEERS, **changes: Any) -> list[str]:
+    return [f.kind for f in findings(earlier, peers, **changes)]
+
+
+FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "covered": ({"covered_share": 0.25}, {"covered_share": 0.24}),
+    "defocused": ({"edge_width": 5.2}, {"edge_width": 4.4}),
+    "moved": ({"moved": 0.02}, {"moved": 0.019}),
+    "frozen": ({"frozen_s": 60.0}, {"frozen_s": 59.0}),
+    "blown": ({"blown": 0.2}, {"blown": 0.19}),
+    "dark": ({"dark": 0.95}, {"dark": 0.94}),
+    "dusty": ({"veil": 0.5, "relative_contrast": 0.4}, {"veil": 0.5, "relative_contrast": 0.75}),
+    "infrared": ({"colour": 0.001}, {"colour": 0.002}),
+    "clock_drift": ({"overlap_s": 3.0, "overlap_at": "23:00:00"}, {"overlap_s": 1.0}),
+    "missing_hours": ({"missing": 0.02, "gaps_s": 900.0, "longest_gap": "23:00–23:15"}, {"missing": 0.01}),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_at_its_threshold_is_called_by_its_name(kind: str) -> None:
+    assert kinds(**FAULTS[kind][0]) == [kind]
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_below_its_threshold_it_is_not(kind: str) -> None:
+    assert kinds(**FAULTS[kind][1]) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", FAULTS)
+def test_every_finding_can_be_said_with_its_threshold(kind: str, language: str) -> None:
+    (finding,) = findings(**FAULTS[kind][0])
+    assert "threshold" in finding.values
+    assert say(finding, language)
+
+
+def test_a_figure_that_is_not_known_is_no_fault() -> None:
+    numbers = [n for n, v in made_row().items() if isinstance(v, float) and n != "coverage"]
+    assert kinds(**dict.fromkeys(numbers, float("nan"))) == []
+
+
+def test_a_moonless_night_is_dark_and_not_covered() -> None:
+    night = {"covered_share": 1.0, "dark": 0.99}
+    dark_before = made_facts(*(made_row("pit", k, **night) for k in range(30))).iloc[1:]
+    assert kinds(dark_before, **night) == ["dark"]
+    assert kinds(NOBODY, NOBODY, **night) == ["dark"]
+
+
+def test_a_power_cut_that_darkens_every_camera_of_a_new_site_covers_none() -> None:
+    dark_peers = PEERS.assign(covered_share=1.0)
+    assert kinds(NOBODY, dark_peers, covered_share=1.0, dark=0.99) == ["dark"]
+
+
+def test_a_camera_without_history_is_covered_where_its_neighbours_see() -> None:
+    assert kinds(NOBODY, PEERS, covered_share=1.0, dark=0.99) == ["covered"]
+
+
+def test_from_a_covered_lens_nothing_else_of_the_picture_is_read() -> None:
+    assert kinds(covered_share=1.0, edge_width=9.0, moved=0.3, veil=0.9, colour=0.0, frozen_s=99.0) == ["covered"]
+
+
+def test_a_camera_without_history_is_not_compared_with_it() -> None:
+    assert kinds(EARLIER.tail(2), edge_width=14.0, veil=0.9, relative_contrast=0.1) == []
+
+
+def test_another_scene_is_told_from_a_shift() -> None:
+    (finding,) = findings(match=0.05, moved=0.4)
+    assert finding.values["case"] == "turned"
+
+
+def test_infrared_all_along_is_a_note_and_a_change_asks_for_attention() -> None:
+    always = EARLIER.assign(colour=0.0)
+    assert [f.severity for f in findings(always, colour=0.0)] == ["note"]
+    assert [f.severity for f in findings(colour=0.0)] == ["attention"]
+
+
+def test_steady_steps_between_files_are_a_drift_either_way() -> None:
+    assert kinds(drift_s_per_h=12.0) == kinds(drift_s_per_h=-12.0) == ["clock_drift"]
+
+
+def test_half_a_night_without_footage_is_bad() -> None:
+    (finding,) = findings(missing=0.5, gaps_s=18_000.0, longest_gap="20:00–01:00")
+    assert finding.severity == "bad"
+
+
+@pytest.mark.parametrize(("gaps_s", "words"), [(9.0, "9 seconds"), (900.0, "15 minutes"), (9000.0, "2.5 hours")])
+def test_what_is_missing_is_told_in_the_unit_that_a_person_would_say(gaps_s: float, words: str) -> None:
+    (finding,) = findings(missing=0.2, gaps_s=gaps_s, longest_gap="20:00–21:00")
+    assert words in say(finding, "en")
+
+
+def test_a_night_without_a_frame_has_no_findings() -> None:
+    assert kinds(frames=0, missing=1.0, covered_share=1.0) == []
+
+
+def test_every_threshold_is_a_number_that_can_be_set() -> None:
+    assert all(isinstance(f.default, int | float) for f in fields(HealthSettings))
