@@ -2,8 +2,11 @@
 
 Where do I go to ...?
     run the overnight job        flows.enhance_night
+    see new GoPro footage        flows.watch_gopro
     make the morning's report    flows.evaluate
     see the demo                 flows.demo
     start servers and workers    flows.engine
+    change what is told          flows.events
+    register the deployments     flows.deploy
     find a command               flows.cli
 """

@@ -40,7 +40,9 @@ log = logging.getLogger("lednet")
 DONE, FAILED, PARTIAL = 0, 1, 2
 WIDE = 160
 
-Night = Annotated[str, typer.Argument(help="Local date on which the night starts, YYYY-MM-DD; `last` for yesterday's.")]
+Night = Annotated[
+    str, typer.Argument(help="Local date on which it starts, YYYY-MM-DD; `last` for the latest that is over.")
+]
 SiteFile = Annotated[str, typer.Option("--site", envvar="LEDNET_SITE", help="cameras.toml, as a path or URL.")]
 Archive = Annotated[str, typer.Option("--archive", envvar="LEDNET_ARCHIVE", help="Where the footage is: path or URL.")]
 Store = Annotated[str, typer.Option("--store", envvar="LEDNET_STORE", help="Where results go: path or URL.")]
@@ -130,7 +132,7 @@ def plan(
     from tasks.site import read_site
 
     described = read_site(site)
-    estimates, nothing = _estimates(described, night_date(night), archive, store, camera)
+    estimates, nothing = _estimates(described, night_date(night, described.cameras), archive, store, camera)
     if as_json:
         typer.echo(json.dumps({"cameras": [asdict(e) for e in estimates], "without_footage": nothing}))
     else:
@@ -215,8 +217,9 @@ def enhance(
 
     if scheduler:
         os.environ["LEDNET_SCHEDULER"] = scheduler
-    night = night_date(night)
-    read_site(site).select(camera)  # bad input is told before any server starts
+    described = read_site(site)  # bad input is told before any server starts
+    described.select(camera)
+    night = night_date(night, described.cameras)
     outcomes, report_url = run_night(night, site, archive, store, camera, report=report)
     if as_json:
         typer.echo(json.dumps({"night": night, "cameras": [asdict(o) for o in outcomes], "report": report_url}))
@@ -279,11 +282,13 @@ def show_outcomes(outcomes: Sequence[CameraNight], report_url: str) -> None:
 def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store", as_json: Json = False) -> None:
     """Write a night's report anew from the store."""
     from flows import engine
+    from tasks.site import read_site
 
+    night = night_date(night, read_site(site).cameras)
     with engine.prefect_server():
         from flows.evaluate import evaluate
 
-        url = evaluate(night_date(night), site, store)
+        url = evaluate(night, site, store)
     emit(as_json, {"report": url}, f"report {url}")
 
 
@@ -315,6 +320,24 @@ def status(
             str(n.problems),
         )
     screen().print(table if nights else f"{store}: holds no nights")
+
+
+AlarmUrl = Annotated[str, typer.Option(envvar="LEDNET_ALARM_URL", help="Webhook for failed runs and low coverage.")]
+
+
+@app.command()
+def deploy(
+    file: Annotated[Path, typer.Argument(help="The deployments; a site edits its copy.")] = Path("prefect.yaml"),
+    alarm_url: Annotated[
+        str, typer.Option(envvar="LEDNET_ALARM_URL", help="Webhook for failed runs and low coverage.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Register prefect.yaml with the Prefect server that PREFECT_API_URL names; again after every edit."""
+    from flows.deploy import deploy as register
+
+    names = register(file, alarm_url)
+    emit(as_json, {"deployments": names}, f"deployed: {', '.join(names)}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

@@ -19,8 +19,10 @@ from prefect.futures import PrefectFuture
 from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import engine
+from flows.events import tell_night
 from lednet import __version__
 from tasks import storage, store
+from tasks.logs import show_in_prefect
 from tasks.nights import night_date
 from tasks.plan import NothingToDoError, plan_night
 from tasks.publish import publish, summary
@@ -50,7 +52,7 @@ def enhance_night(
     """Enhance one night of a site.
 
     Args:
-        night: local date on which the night starts, YYYY-MM-DD; `last` for the one that began yesterday.
+        night: local date on which the night starts, YYYY-MM-DD; `last` for the latest that has ended.
         site: path or URL of cameras.toml.
         archive: where the footage is, as a path or URL.
         store_url: where results go, as a path or URL.
@@ -59,7 +61,9 @@ def enhance_night(
     Raises:
         NightIncompleteError: if some camera's night could not be finished; the others are published all the same.
     """
-    described, night = read_site(site), night_date(night)
+    show_in_prefect()
+    described = read_site(site)
+    night = night_date(night, described.cameras)
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
     outcomes: list[CameraNight] = []
     running: list[tuple[NightPlan, Futures]] = []
@@ -74,6 +78,7 @@ def enhance_night(
         outcomes.append(finish(plan, store_url, described.settings, failure))
         log.info("%s: %s, %d frames", plan.camera.id, outcomes[-1].status, outcomes[-1].frames)
     create_table_artifact([vars(o) for o in outcomes], key="enhanced-night", description=f"Night of {night}")
+    tell_night(night, storage.normalise(site), store_url, outcomes, described.settings.alarm_coverage / 100)
     if any(o.status in ("failed", "partial") for o in outcomes):
         raise NightIncompleteError(night, outcomes)  # so that Prefect's page, schedules and alerts see it
     return outcomes

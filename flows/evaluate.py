@@ -12,6 +12,7 @@ from prefect.artifacts import create_link_artifact
 
 from tasks import storage, store
 from tasks.evaluate import against_truth
+from tasks.logs import show_in_prefect
 from tasks.nights import night_date
 from tasks.publish import summary
 from tasks.report import Truth, write_report
@@ -26,13 +27,15 @@ def evaluate(
     """Write the report of a night; returns its URL.
 
     Args:
-        night: local date on which the night starts, YYYY-MM-DD; `last` for the one that began yesterday.
+        night: local date on which the night starts, YYYY-MM-DD; `last` for the latest that has ended.
         site: path or URL of cameras.toml.
         store_url: where results are, as a path or URL.
         outcomes: what `enhance_night` returned; by default what the store says of the site's cameras.
         truths: camera id -> URL of its true frames, where those are known.
     """
-    described, night, store_url = read_site(site), night_date(night), storage.normalise(store_url)
+    show_in_prefect()
+    described, store_url = read_site(site), storage.normalise(store_url)
+    night = night_date(night, described.cameras)
     known = {camera.id: camera for camera in described.cameras}
     outcomes = outcomes or [stored_outcome(store_url, camera, night) for camera in known]
     figures = {}

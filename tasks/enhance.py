@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lednet import Restorer, quality
 from tasks import store
+from tasks.logs import item_log
 from tasks.pipeline import Background, prefetch
 from tasks.settings import NightSettings
 from tasks.slots import Damage, SlotFrame, fill_slots
@@ -54,7 +55,9 @@ def enhance_item(item: WorkItem, settings: NightSettings) -> ItemResult:
         restorer = load_restorer(item.checkpoint, settings.tile_mb)
         for stretch in consecutive(missing):
             frames += _enhance_stretch(item, stretch, settings, restorer)
-    return ItemResult(item.camera, len(missing), len(item.shards) - len(missing), frames, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    item_log(log, item).info("%d shards, %d frames in %.1f s", len(missing), frames, seconds)
+    return ItemResult(item.camera, len(missing), len(item.shards) - len(missing), frames, seconds)
 
 
 def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
@@ -187,7 +190,7 @@ class _ShardBuilder:
             tuple(Problem(url, cause) for url, cause in sorted(self.open.damage)),
         )
         store.write_receipt(self.item.run_url, receipt, pd.DataFrame(rows, columns=row_columns()))
-        log.info("%s shard %d: %d frames", self.item.camera, shard.index, receipt.frames)
+        item_log(log, self.item).info("shard %d: %d frames", shard.index, receipt.frames)
 
 
 def row_columns() -> list[str]:

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from types import TracebackType
 from typing import TypeVar
 
@@ -35,7 +36,7 @@ def prefetch(source: Iterable[T], size: int) -> Generator[T, None, None]:
         except BaseException as error:
             items.put((False, error))
 
-    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(produce,), name="prefetch", daemon=True)
     thread.start()
     try:
         while True:
@@ -71,7 +72,8 @@ class Background:
         """Queue a call. Raises the error of an earlier one."""
         while self._waiting and (len(self._waiting) >= self._size or self._waiting[0].done()):
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._run, call))
+        # In the caller's context, so that what is logged there belongs to the caller's run.
+        self._waiting.append(self._pool.submit(copy_context().run, self._run, call))
 
     def _run(self, call: Callable[[], None]) -> None:
         if self._failed:

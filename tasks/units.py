@@ -8,6 +8,7 @@ from __future__ import annotations
 from prefect import task
 
 from tasks.enhance import enhance_item
+from tasks.logs import show_in_prefect
 from tasks.settings import NightSettings
 from tasks.types import ItemResult, WorkItem
 
@@ -21,4 +22,5 @@ from tasks.types import ItemResult, WorkItem
 )
 def enhance(item: WorkItem, settings: NightSettings) -> ItemResult:
     """`tasks.enhance.enhance_item` on a Dask worker."""
+    show_in_prefect()
     return enhance_item(item, settings)
