@@ -5,7 +5,8 @@ Where do I go to ...?
     see new GoPro footage        flows.watch_gopro
     make the morning's report    flows.evaluate
     see the demo                 flows.demo
-    start servers and workers    flows.engine
+    start a Prefect server       flows.engine
+    choose the workers           flows.clusters
     change what is told          flows.events
     register the deployments     flows.deploy
     find a command               flows.cli

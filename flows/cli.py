@@ -206,6 +206,7 @@ def enhance(
     store: Store = "store",
     camera: CameraIds = None,
     scheduler: Annotated[str, typer.Option(help="Existing Dask scheduler, tcp://host:port.")] = "",
+    cluster: Annotated[str, typer.Option(help="Workers to start: local, cuda, kubernetes or slurm.")] = "",
     report: Annotated[bool, typer.Option(help="Write the night's report as well.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -217,6 +218,8 @@ def enhance(
 
     if scheduler:
         os.environ["LEDNET_SCHEDULER"] = scheduler
+    if cluster:
+        os.environ["LEDNET_CLUSTER"] = cluster
     described = read_site(site)  # bad input is told before any server starts
     described.select(camera)
     night = night_date(night, described.cameras)

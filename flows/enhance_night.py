@@ -18,7 +18,7 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect_dask.task_runners import DaskTaskRunner
 
-from flows import engine
+from flows import clusters
 from flows.events import tell_night
 from lednet import __version__
 from tasks import storage, store
@@ -45,7 +45,7 @@ class NightIncompleteError(RuntimeError):
         self.outcomes = outcomes
 
 
-@flow(name="enhance-night", task_runner=DaskTaskRunner(cluster_class=engine.workers))  # type: ignore[arg-type]
+@flow(name="enhance-night", task_runner=DaskTaskRunner(cluster_class=clusters.workers))  # type: ignore[arg-type]
 def enhance_night(
     night: str, site: str, archive: str, store_url: str, cameras: list[str] | None = None
 ) -> list[CameraNight]:
@@ -60,11 +60,13 @@ def enhance_night(
 
     Raises:
         NightIncompleteError: if some camera's night could not be finished; the others are published all the same.
+        EngineError: if the workers run other software than this process.
     """
     show_in_prefect()
     described = read_site(site)
     night = night_date(night, described.cameras)
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
+    clusters.check(_client())
     outcomes: list[CameraNight] = []
     running: list[tuple[NightPlan, Futures]] = []
     for camera in described.select(cameras):
@@ -104,7 +106,7 @@ def prepare(
 
 def submit(plan: NightPlan, settings: NightSettings) -> Futures:
     """Hand a camera's work items to the workers, to those with a GPU where there are any."""
-    resources = engine.worker_resources(_client())
+    resources = clusters.worker_resources(_client())
     with dask.annotate(resources=resources) if resources else nullcontext():
         return [enhance.submit(item, settings) for item in plan.items]
 
