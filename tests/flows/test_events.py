@@ -60,7 +60,7 @@ class Bench:
         return f"file://{self.folder / name}"
 
     def ask(self, what: str, query: dict[str, Any]) -> Any:
-        return httpx.post(f"{self.server}/{what}/filter", json=query, timeout=60).json()
+        return httpx.post(f"{self.server}/{what}/filter", json=query, timeout=60).raise_for_status().json()
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
         """The runs of a deployment that began, or ended without."""
@@ -167,7 +167,8 @@ def test_what_a_run_says_stands_beside_it(bench: Bench, landed: dict[str, Any]) 
 
 def test_a_run_that_fails_is_told_to_the_webhook_with_its_reason(bench: Bench) -> None:
     [deployment] = bench.ask("deployments", {"deployments": {"name": {"any_": ["enhance-night"]}}})
-    httpx.post(f"{bench.server}/deployments/{deployment['id']}/create_flow_run", json={}, timeout=30)
+    url = f"{bench.server}/deployments/{deployment['id']}/create_flow_run"
+    httpx.post(url, json={}, timeout=60).raise_for_status()
     until(lambda: bool(bench.alarms))
     assert "enhance-night Failed" in bench.alarms[0]["text"]
     assert "cameras.toml: not there" in bench.alarms[0]["text"]
