@@ -3,6 +3,7 @@
 Where do I go to ...?
     run the overnight job        flows.enhance_night
     see new GoPro footage        flows.watch_gopro
+    plan a night                 flows.planning
     make the morning's report    flows.evaluate
     see the demo                 flows.demo
     start a Prefect server       flows.engine

@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +23,6 @@ from rich.table import Table
 from tasks.nights import night_date
 
 if TYPE_CHECKING:
-    from tasks.estimate import Estimate
-    from tasks.site import Site
     from tasks.types import CameraNight
 
 app = typer.Typer(
@@ -116,6 +113,13 @@ def clip(
     )
 
 
+Deadline = Annotated[str, typer.Option(help="HH:MM at the cameras' site: is it met, and what would meet it?")]
+Workers = Annotated[int, typer.Option(min=1, help="Workers like this machine that share the work.")]
+KnownRate = Annotated[
+    float, typer.Option("--rate", min=0, help="Frames/s of one worker, if known; else measured here.")
+]
+
+
 @app.command()
 def plan(
     night: Night,
@@ -123,79 +127,25 @@ def plan(
     archive: Archive = "archive",
     store: Store = "store",
     camera: CameraIds = None,
+    deadline: Deadline = "",
+    workers: Workers = 1,
+    rate: KnownRate = 0.0,
     as_json: Json = False,
 ) -> None:
-    """What a night would take: gaps, gigabytes, hours.
+    """What a night would take: gaps, gigabytes, hours, and whether it is done by a deadline.
 
     Hours are at the rate measured on one frame of each camera on this machine. Writes nothing.
     """
+    from flows.planning import plan_site, show
     from tasks.site import read_site
 
-    described = read_site(site)
-    estimates, nothing = _estimates(described, night_date(night, described.cameras), archive, store, camera)
+    planned = plan_site(read_site(site), night, archive, store, camera, deadline, workers, rate)
     if as_json:
-        typer.echo(json.dumps({"cameras": [asdict(e) for e in estimates], "without_footage": nothing}))
+        typer.echo(json.dumps(asdict(planned)))
     else:
-        _show_plan(estimates, nothing)
-    raise typer.Exit(PARTIAL if nothing else DONE)
-
-
-def _estimates(
-    site: Site, night: str, archive: str, store: str, cameras: list[str] | None
-) -> tuple[list[Estimate], dict[str, str]]:
-    from tasks import storage
-    from tasks.estimate import estimate
-    from tasks.plan import NothingToDoError, plan_night
-    from tasks.store import done_shards
-
-    estimates, nothing = [], {}
-    for camera in site.select(cameras):
-        try:
-            planned = plan_night(camera, night, storage.normalise(archive), storage.normalise(store), site.settings)
-            estimates.append(estimate(planned, site.settings, len(done_shards(planned.run_url))))
-        except NothingToDoError as reason:
-            nothing[camera.id] = str(reason)
-    return estimates, nothing
-
-
-def _show_plan(estimates: Sequence[Estimate], nothing: dict[str, str]) -> None:
-    table = Table(title="Plan", caption="hours at the rate measured just now on one frame of each camera")
-    columns = (
-        "camera",
-        "segments",
-        "unreadable",
-        "gaps",
-        "slots",
-        "with footage",
-        "GB in",
-        "GB raw",
-        "GB stored",
-        "frames/s",
-        "hours left",
-    )
-    for name in columns:
-        table.add_column(name, justify="left" if name == "camera" else "right")
-    for e in estimates:
-        table.add_row(
-            e.camera,
-            str(e.segments),
-            str(e.problems),
-            str(e.gaps),
-            str(e.slots),
-            str(e.footage_slots),
-            f"{e.gb_in:.3f}",
-            f"{e.gb_raw:.3f}",
-            f"{e.gb_stored:.3f}",
-            f"{e.frames_per_s:.2f}",
-            f"{e.hours:.2f}",
-        )
-    out = screen()
-    out.print(table)
-    hours = sum(e.hours for e in estimates)
-    ready = datetime.now() + timedelta(hours=hours)
-    out.print(f"together {hours:.2f} hours on this machine: started now, done by {ready:%Y-%m-%d %H:%M}")
-    for camera, reason in nothing.items():
-        out.print(f"{camera}: nothing to do, {reason}")
+        show(planned, workers, screen())
+    late = planned.deadline is not None and not planned.deadline.met
+    raise typer.Exit(PARTIAL if planned.without_footage or late else DONE)
 
 
 @app.command()
