@@ -14,6 +14,7 @@ Where do I go to ...?
     publish a finished night           tasks.publish
     see what is done                   tasks.status
     write logs of a work item          tasks.logs
+    count for Prometheus               tasks.meters
     find GoPro footage that landed     tasks.landed
     make the preview or one clip       tasks.video
     judge against a known truth        tasks.evaluate

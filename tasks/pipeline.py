@@ -17,10 +17,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def prefetch(source: Iterable[T], size: int) -> Generator[T, None, None]:
+def prefetch(source: Iterable[T], size: int, note: Callable[[int], None] = lambda _: None) -> Generator[T, None, None]:
     """Iterate `source` in a thread of its own, at most `size` items ahead. Its errors are raised here, in order.
 
-    Closing the iterator ends the thread and closes the source, if that is a generator.
+    `note` is told how many items wait whenever one is taken. Closing the iterator ends the thread and closes the
+    source, if that is a generator.
     """
     items: queue.SimpleQueue[tuple[bool, T | BaseException | None]] = queue.SimpleQueue()
     free = threading.Semaphore(size)
@@ -41,6 +42,7 @@ def prefetch(source: Iterable[T], size: int) -> Generator[T, None, None]:
     try:
         while True:
             more, value = items.get()
+            note(items.qsize())
             if not more:
                 if isinstance(value, BaseException):
                     raise value
@@ -74,6 +76,10 @@ class Background:
             self._waiting.popleft().result()
         # In the caller's context, so that what is logged there belongs to the caller's run.
         self._waiting.append(self._pool.submit(copy_context().run, self._run, call))
+
+    def waiting(self) -> int:
+        """Calls that are not done."""
+        return sum(not call.done() for call in self._waiting)
 
     def _run(self, call: Callable[[], None]) -> None:
         if self._failed:
