@@ -118,6 +118,7 @@ Workers = Annotated[int, typer.Option(min=1, help="Workers like this machine tha
 KnownRate = Annotated[
     float, typer.Option("--rate", min=0, help="Frames/s of one worker, if known; else measured here.")
 ]
+Sizing = Annotated[float, typer.Option(min=0, help="Size sites of 10, 100, 1,000 such cameras, done in so many hours.")]
 
 
 @app.command()
@@ -130,6 +131,7 @@ def plan(
     deadline: Deadline = "",
     workers: Workers = 1,
     rate: KnownRate = 0.0,
+    sizing: Sizing = 0.0,
     as_json: Json = False,
 ) -> None:
     """What a night would take: gaps, gigabytes, hours, and whether it is done by a deadline.
@@ -139,7 +141,7 @@ def plan(
     from flows.planning import plan_site, show
     from tasks.site import read_site
 
-    planned = plan_site(read_site(site), night, archive, store, camera, deadline, workers, rate)
+    planned = plan_site(read_site(site), night, archive, store, camera, deadline, workers, rate, sizing)
     if as_json:
         typer.echo(json.dumps(asdict(planned)))
     else:

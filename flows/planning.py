@@ -13,12 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks import storage
-from tasks.deadline import Outlook, next_time, outlook
+from tasks.deadline import Outlook, Size, next_time, outlook, sizes
 from tasks.estimate import Estimate, estimate
 from tasks.nights import night_date
 from tasks.plan import NothingToDoError, plan_night
 from tasks.site import Site
 from tasks.store import done_shards
+
+SIZES = (10, 100, 1000)
+"""Cameras of the sites that `--sizing` is for."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Planned:
     without_footage: dict[str, str]
     """Camera id -> why nothing is to be done for it."""
     deadline: Outlook | None
+    sizing: list[Size]
 
 
 def plan_site(
@@ -41,6 +45,7 @@ def plan_site(
     deadline: str = "",
     workers: int = 1,
     known_rate: float = 0.0,
+    sizing_hours: float = 0.0,
 ) -> Planned:
     """Estimate a night of a site.
 
@@ -48,6 +53,7 @@ def plan_site(
         deadline: HH:MM in the time zone of the first of the cameras; none: not asked.
         workers: like this machine, that will share the work.
         known_rate: frames a second of one worker, where they are known; 0: measure here.
+        sizing_hours: hours in which nights of larger sites are to be done; 0: not asked.
 
     Raises:
         ValueError: for a night, deadline or number of workers that is none.
@@ -64,7 +70,7 @@ def plan_site(
             nothing[camera.id] = str(reason)
     rates = {camera.id: camera.rate for camera in chosen}
     told = outlook(estimates, rates, moment, now, workers) if moment else None
-    return Planned(night, estimates, nothing, told)
+    return Planned(night, estimates, nothing, told, sizes(estimates, SIZES, sizing_hours) if sizing_hours else [])
 
 
 def show(planned: Planned, workers: int, out: Console) -> None:
@@ -81,6 +87,8 @@ def show(planned: Planned, workers: int, out: Console) -> None:
         out.print(f"{camera}: nothing to do, {reason}")
     for line in _advice(planned.deadline) if planned.deadline else ():
         out.print(line)
+    if planned.sizing:
+        out.print(_sizing(planned.sizing))
 
 
 def _table(planned: Planned) -> Table:
@@ -93,6 +101,17 @@ def _table(planned: Planned) -> Table:
         counts = (e.segments, e.problems, e.gaps, e.slots, e.footage_slots)
         gigabytes = (f"{gb:.3f}" for gb in (e.gb_in, e.gb_raw, stored))
         table.add_row(e.camera, *map(str, counts), *gigabytes, f"{e.frames_per_s:.2f}", f"{e.hours:.2f}")
+    return table
+
+
+def _sizing(sizing: Sequence[Size]) -> Table:
+    table = Table(title="A night of a site of cameras like these")
+    for name in ("cameras", "GB in", "GB stored", "worker-hours", "workers"):
+        table.add_column(name, justify="right")
+    for s in sizing:
+        table.add_row(
+            f"{s.cameras:,}", f"{s.gb_in:,.1f}", f"{s.gb_stored:,.1f}", f"{s.worker_hours:,.1f}", f"{s.workers:,}"
+        )
     return table
 
 

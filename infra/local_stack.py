@@ -35,7 +35,7 @@ INFRA = Path(__file__).resolve().parent
 BUCKET = "s3://lednet"
 MARK = "LEDNET_STACK"
 """A variable in the environment of every process of a stack, and of all that they start."""
-HEALTHY_S = 300
+HEALTHY_S = 600
 STOP_S = 20
 PORTS = ("4200", "8786", "8787", "8788", "8080")
 """Of compose.yaml's services, inside their containers."""

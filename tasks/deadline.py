@@ -1,4 +1,5 @@
-"""Whether the planned nights are done by a time of day, and what would make them so: more workers, or fewer frames.
+"""Whether the planned nights are done by a time of day, what would make them so (more workers, or fewer frames), and
+what a larger site would take.
 
 Arithmetic on estimates (`tasks.estimate`) alone; nothing is measured or read here. Not covered: keeping a deadline
 while a night runs. A night that is late goes on, and is finished late.
@@ -37,6 +38,34 @@ class Outlook:
     """Every so many-th slot of each camera alone meets it with the workers at hand; 1: all of them, 0: none does."""
     rates: Mapping[str, str]
     """Camera id -> its `rate` in cameras.toml for that, as a number or a fraction."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a night of so many cameras like the planned ones takes."""
+
+    cameras: int
+    gb_in: float
+    gb_stored: float
+    worker_hours: float
+    """Of workers like this machine, `ALLOWANCE` included."""
+    workers: int
+    """That do it within the hours asked for."""
+
+
+def sizes(estimates: Sequence[Estimate], counts: Sequence[int], hours: float) -> list[Size]:
+    """What nights of so many cameras take, each like the mean of the estimated ones, begun anew and done in `hours`.
+
+    Raises:
+        ValueError: without an estimate, or without time.
+    """
+    if not estimates or hours <= 0:
+        raise ValueError(f"{len(estimates)} cameras with footage, {hours} hours: sizing needs some of both")
+    n = len(estimates)
+    gb_in = sum(e.gb_in for e in estimates) / n
+    gb_stored = sum(next(iter(e.gb_stored.values())) for e in estimates) / n
+    work = ALLOWANCE * sum(e.footage_slots / e.frames_per_s / 3600 for e in estimates) / n
+    return [Size(c, c * gb_in, c * gb_stored, c * work, max(1, math.ceil(c * work / hours))) for c in counts]
 
 
 def next_time(deadline: str, timezone: str, now: datetime) -> datetime:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks.deadline import ALLOWANCE, next_time, outlook
+from tasks.deadline import ALLOWANCE, next_time, outlook, sizes
 from tasks.estimate import Estimate
 
 NOW = datetime(2026, 1, 15, 22, 0, tzinfo=UTC)
@@ -87,3 +87,17 @@ def test_a_time_of_day_is_the_next_one_in_the_cameras_zone(deadline: str, at: st
 def test_another_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="HH:MM"):
         next_time(text, "UTC", NOW)
+
+
+def test_a_larger_site_takes_as_many_times_more_as_it_has_cameras() -> None:
+    night = [camera("pit", 36000, 2.0), camera("silo", 36000, 1.0, done=0.5)]  # 5 h and 10 h, whatever is done
+    ten, thousand = sizes(night, (10, 1000), hours=8)
+    assert ten.worker_hours == pytest.approx(10 * 7.5 * ALLOWANCE)
+    assert ten.workers == 12  # 90 h in 8
+    assert (thousand.gb_in, thousand.gb_stored) == (pytest.approx(1000), pytest.approx(1000))
+    assert thousand.worker_hours == pytest.approx(100 * ten.worker_hours)
+
+
+def test_sizing_without_footage_is_refused() -> None:
+    with pytest.raises(ValueError, match="sizing needs some"):
+        sizes([], (10,), hours=8)
