@@ -121,8 +121,9 @@ class Stack:
             time.sleep(1)
 
     def describe(self) -> dict[str, str]:
-        """The variables with which `lednet` and `prefect` work with this stack."""
-        return self.storage | {
+        """The variables with which `lednet` and `prefect` work with this stack; keys that were given stay where they
+        are."""
+        return {k: v for k, v in self.storage.items() if k not in os.environ} | {
             "PREFECT_API_URL": self.here("http://prefect-server:4200/api"),
             "LEDNET_SCHEDULER": self.here("tcp://dask-scheduler:8786"),
             "LEDNET_SITE": f"{BUCKET}/cameras.toml",
@@ -280,7 +281,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     print(f"page of Prefect    {told['PREFECT_API_URL'].removesuffix('/api')}")
-    print(f"object store       {told['AWS_ENDPOINT_URL']}, bucket {BUCKET}")
+    print(f"object store       {told.get('AWS_ENDPOINT_URL') or os.environ['AWS_ENDPOINT_URL']}, bucket {BUCKET}")
     print(f"use it             . {folder}/environment && prefect deployment run enhance-night/enhance-night --watch")
     print(f"stop it            python -m infra.local_stack down {folder}")
     return 0
