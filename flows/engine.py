@@ -24,8 +24,8 @@ from tempfile import TemporaryDirectory
 
 log = logging.getLogger("lednet")
 
-SERVER_START_S = 120
-"""A Prefect server needs some 25 s from cold, longer on a busy machine."""
+SERVER_START_S = 300
+"""A Prefect server needs some 25 s from cold, minutes on a busy machine; one that ends is noticed at once."""
 SERVER_STOP_S = 10
 
 _PR_SET_PDEATHSIG = 1  # sys/prctl.h

@@ -75,6 +75,8 @@ def enhance_night(
             outcomes.append(planned)
         else:
             running.append((planned, submit(planned, described.settings)))
+    rows = [planned_row(plan) for plan, _ in running]
+    create_table_artifact(rows, key="planned-night", description=f"Night of {night}, what is to be done")
     for plan, futures in running:
         failure = wait(futures)
         outcomes.append(finish(plan, store_url, described.settings, failure))
@@ -102,6 +104,22 @@ def prepare(
     except Exception as error:  # one camera's trouble, whatever it is, must not cost the others their night
         log.exception("%s: planning failed", camera.id)
         return CameraNight(camera.id, "failed", f"planning: {error}")
+
+
+def planned_row(plan: NightPlan) -> dict[str, str | int | float]:
+    """A camera's plan in a line, for Prefect's page."""
+    return {
+        "camera": plan.camera.id,
+        "run": plan.run,
+        "segments": len(plan.segments),
+        "unreadable": len(plan.problems),
+        "gaps": len(plan.gaps),
+        "slots": plan.grid.slots,
+        "with footage": plan.planned_slots,
+        "shards": plan.shards,
+        "work items": len(plan.items),
+        "GB in": round(sum(s.size for s in plan.segments) / 1e9, 3),
+    }
 
 
 def submit(plan: NightPlan, settings: NightSettings) -> Futures:
