@@ -77,8 +77,8 @@ def _prefect_deploy(prefect_file: Path) -> None:
 def _refuse_unknown_parameters(client: SyncPrefectClient, name: str) -> None:
     """Have the server refuse a run with a parameter that the flow does not have: a misspelt one would be found out only
     when the run starts, by night. Prefect's own description of the parameters leaves that open."""
-    found = client.request("POST", "/deployments/filter", json={"deployments": {"name": {"any_": [name]}}}).json()
-    for deployment in found:
+    ours = {"deployments": {"name": {"any_": [name]}}, "work_pools": {"name": {"any_": [POOL]}}}
+    for deployment in client.request("POST", "/deployments/filter", json=ours).json():
         schema: dict[str, Any] = deployment["parameter_openapi_schema"] | {"additionalProperties": False}
         client.request(
             "PATCH", "/deployments/{id}", path_params={"id": deployment["id"]},

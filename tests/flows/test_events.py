@@ -166,9 +166,11 @@ def test_what_a_run_says_stands_beside_it(bench: Bench, landed: dict[str, Any]) 
 
 
 def test_a_run_that_fails_is_told_to_the_webhook_with_its_reason(bench: Bench) -> None:
+    from prefect.client.orchestration import get_client
+
     [deployment] = bench.ask("deployments", {"deployments": {"name": {"any_": ["enhance-night"]}}})
-    url = f"{bench.server}/deployments/{deployment['id']}/create_flow_run"
-    httpx.post(url, json={}, timeout=60).raise_for_status()
+    with get_client(sync_client=True) as client:  # which asks again when a busy server turns it away
+        client.create_flow_run_from_deployment(deployment["id"])
     until(lambda: bool(bench.alarms))
     assert "enhance-night Failed" in bench.alarms[0]["text"]
     assert "cameras.toml: not there" in bench.alarms[0]["text"]
