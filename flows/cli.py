@@ -283,9 +283,7 @@ AlarmUrl = Annotated[str, typer.Option(envvar="LEDNET_ALARM_URL", help="Webhook 
 @app.command()
 def deploy(
     file: Annotated[Path, typer.Argument(help="The deployments; a site edits its copy.")] = Path("prefect.yaml"),
-    alarm_url: Annotated[
-        str, typer.Option(envvar="LEDNET_ALARM_URL", help="Webhook for failed runs and low coverage.")
-    ] = "",
+    alarm_url: AlarmUrl = "",
     as_json: Json = False,
 ) -> None:
     """Register prefect.yaml with the Prefect server that PREFECT_API_URL names; again after every edit."""
