@@ -2,9 +2,15 @@
 
 Where do I go to ...?
     run the overnight job        flows.enhance_night
+    see new GoPro footage        flows.watch_gopro
+    plan a night                 flows.planning
     judge nights and report      flows.evaluate
-    see the demo                 flows.demo
-    start servers and workers    flows.engine
+    show a report in Prefect     flows.artifacts
     compare methods              flows.table
+    see the demo                 flows.demo
+    start a Prefect server       flows.engine
+    choose the workers           flows.clusters
+    change what is told          flows.events
+    register the deployments     flows.deploy
     find a command               flows.cli
 """

@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +23,6 @@ from rich.table import Table
 from tasks.nights import night_date
 
 if TYPE_CHECKING:
-    from tasks.estimate import Estimate
-    from tasks.site import Site
     from tasks.types import CameraNight
 
 app = typer.Typer(
@@ -40,7 +37,9 @@ log = logging.getLogger("lednet")
 DONE, FAILED, PARTIAL = 0, 1, 2
 WIDE = 160
 
-Night = Annotated[str, typer.Argument(help="Local date on which the night starts, YYYY-MM-DD; `last` for yesterday's.")]
+Night = Annotated[
+    str, typer.Argument(help="Local date on which it starts, YYYY-MM-DD; `last` for the latest that is over.")
+]
 SiteFile = Annotated[str, typer.Option("--site", envvar="LEDNET_SITE", help="cameras.toml, as a path or URL.")]
 Archive = Annotated[str, typer.Option("--archive", envvar="LEDNET_ARCHIVE", help="Where the footage is: path or URL.")]
 Store = Annotated[str, typer.Option("--store", envvar="LEDNET_STORE", help="Where results go: path or URL.")]
@@ -114,6 +113,14 @@ def clip(
     )
 
 
+Deadline = Annotated[str, typer.Option(help="HH:MM at the cameras' site: is it met, and what would meet it?")]
+Workers = Annotated[int, typer.Option(min=1, help="Workers like this machine that share the work.")]
+KnownRate = Annotated[
+    float, typer.Option("--rate", min=0, help="Frames/s of one worker, if known; else measured here.")
+]
+Sizing = Annotated[float, typer.Option(min=0, help="Size sites of 10, 100, 1,000 such cameras, done in so many hours.")]
+
+
 @app.command()
 def plan(
     night: Night,
@@ -121,79 +128,26 @@ def plan(
     archive: Archive = "archive",
     store: Store = "store",
     camera: CameraIds = None,
+    deadline: Deadline = "",
+    workers: Workers = 1,
+    rate: KnownRate = 0.0,
+    sizing: Sizing = 0.0,
     as_json: Json = False,
 ) -> None:
-    """What a night would take: gaps, gigabytes, hours.
+    """What a night would take: gaps, gigabytes, hours, and whether it is done by a deadline.
 
     Hours are at the rate measured on one frame of each camera on this machine. Writes nothing.
     """
+    from flows.planning import plan_site, show
     from tasks.site import read_site
 
-    described = read_site(site)
-    estimates, nothing = _estimates(described, night_date(night), archive, store, camera)
+    planned = plan_site(read_site(site), night, archive, store, camera, deadline, workers, rate, sizing)
     if as_json:
-        typer.echo(json.dumps({"cameras": [asdict(e) for e in estimates], "without_footage": nothing}))
+        typer.echo(json.dumps(asdict(planned)))
     else:
-        _show_plan(estimates, nothing)
-    raise typer.Exit(PARTIAL if nothing else DONE)
-
-
-def _estimates(
-    site: Site, night: str, archive: str, store: str, cameras: list[str] | None
-) -> tuple[list[Estimate], dict[str, str]]:
-    from tasks import storage
-    from tasks.estimate import estimate
-    from tasks.plan import NothingToDoError, plan_night
-    from tasks.store import done_shards
-
-    estimates, nothing = [], {}
-    for camera in site.select(cameras):
-        try:
-            planned = plan_night(camera, night, storage.normalise(archive), storage.normalise(store), site.settings)
-            estimates.append(estimate(planned, site.settings, len(done_shards(planned.run_url))))
-        except NothingToDoError as reason:
-            nothing[camera.id] = str(reason)
-    return estimates, nothing
-
-
-def _show_plan(estimates: Sequence[Estimate], nothing: dict[str, str]) -> None:
-    table = Table(title="Plan", caption="hours at the rate measured just now on one frame of each camera")
-    columns = (
-        "camera",
-        "segments",
-        "unreadable",
-        "gaps",
-        "slots",
-        "with footage",
-        "GB in",
-        "GB raw",
-        "GB stored",
-        "frames/s",
-        "hours left",
-    )
-    for name in columns:
-        table.add_column(name, justify="left" if name == "camera" else "right")
-    for e in estimates:
-        table.add_row(
-            e.camera,
-            str(e.segments),
-            str(e.problems),
-            str(e.gaps),
-            str(e.slots),
-            str(e.footage_slots),
-            f"{e.gb_in:.3f}",
-            f"{e.gb_raw:.3f}",
-            f"{e.gb_stored:.3f}",
-            f"{e.frames_per_s:.2f}",
-            f"{e.hours:.2f}",
-        )
-    out = screen()
-    out.print(table)
-    hours = sum(e.hours for e in estimates)
-    ready = datetime.now() + timedelta(hours=hours)
-    out.print(f"together {hours:.2f} hours on this machine: started now, done by {ready:%Y-%m-%d %H:%M}")
-    for camera, reason in nothing.items():
-        out.print(f"{camera}: nothing to do, {reason}")
+        show(planned, workers, screen())
+    late = planned.deadline is not None and not planned.deadline.met
+    raise typer.Exit(PARTIAL if planned.without_footage or late else DONE)
 
 
 @app.command()
@@ -204,6 +158,7 @@ def enhance(
     store: Store = "store",
     camera: CameraIds = None,
     scheduler: Annotated[str, typer.Option(help="Existing Dask scheduler, tcp://host:port.")] = "",
+    cluster: Annotated[str, typer.Option(help="Workers to start: local, cuda, kubernetes or slurm.")] = "",
     report: Annotated[bool, typer.Option(help="Write the night's report as well.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -215,8 +170,11 @@ def enhance(
 
     if scheduler:
         os.environ["LEDNET_SCHEDULER"] = scheduler
-    night = night_date(night)
-    read_site(site).select(camera)  # bad input is told before any server starts
+    if cluster:
+        os.environ["LEDNET_CLUSTER"] = cluster
+    described = read_site(site)  # bad input is told before any server starts
+    described.select(camera)
+    night = night_date(night, described.cameras)
     outcomes, report_url = run_night(night, site, archive, store, camera, report=report)
     if as_json:
         typer.echo(json.dumps({"night": night, "cameras": [asdict(o) for o in outcomes], "report": report_url}))
@@ -279,29 +237,43 @@ def show_outcomes(outcomes: Sequence[CameraNight], report_url: str) -> None:
 def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store", as_json: Json = False) -> None:
     """Write a night's report anew from the store."""
     from flows import engine
+    from tasks.site import read_site
 
+    night = night_date(night, read_site(site).cameras)
     with engine.prefect_server():
         from flows.evaluate import report as draw_report
 
-        url = draw_report(night_date(night), site, store)
+        url = draw_report(night, site, store)
     emit(as_json, {"report": url}, f"report {url}")
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})
 def evaluate(
-    nights: Annotated[str, typer.Argument(help="A night, or the first and last of many: 2026-01-01..2026-01-31.")],
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="NIGHT", help="A night, or the first and last of many: FIRST..LAST.")
+    ],
     site: SiteFile = "cameras.toml",
     store: Store = "store",
     camera: CameraIds = None,
+    table: Annotated[
+        bool,
+        typer.Option("--table", help="Compare methods instead; its options: python -m lednet.evaluate_table --help."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure nights anew, correct their facts and write the report of the last."""
+    """Measure nights anew, correct their facts and write the report of the last; or compare methods (`--table`)."""
+    if table:
+        from flows.table import main as table_main
+
+        raise typer.Exit(table_main(arguments, screen()))
+    if len(arguments) != 1:
+        raise ValueError(f"evaluate: {' '.join(arguments)} is not one night; write YYYY-MM-DD, last or FIRST..LAST")
     from flows import engine
     from tasks.nights import night_range
     from tasks.site import read_site
 
-    night_range(nights)
-    read_site(site).select(camera)  # bad input is told before any server starts
+    nights = arguments[0]
+    night_range(nights, read_site(site).select(camera))  # bad input is told before any server starts
     with engine.prefect_server():
         from flows.evaluate import evaluate as evaluate_nights
 
@@ -339,6 +311,22 @@ def status(
     screen().print(table if nights else f"{store}: holds no nights")
 
 
+AlarmUrl = Annotated[str, typer.Option(envvar="LEDNET_ALARM_URL", help="Webhook for failed runs and low coverage.")]
+
+
+@app.command()
+def deploy(
+    file: Annotated[Path, typer.Argument(help="The deployments; a site edits its copy.")] = Path("prefect.yaml"),
+    alarm_url: AlarmUrl = "",
+    as_json: Json = False,
+) -> None:
+    """Register prefect.yaml with the Prefect server that PREFECT_API_URL names; again after every edit."""
+    from flows.deploy import deploy as register
+
+    names = register(file, alarm_url)
+    emit(as_json, {"deployments": names}, f"deployed: {', '.join(names)}")
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Train on sharp clips (`lednet train --help`)."""
@@ -353,22 +341,6 @@ def bench(context: typer.Context) -> None:
     from lednet.bench import main as bench_main
 
     raise typer.Exit(bench_main(context.args))
-
-
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def evaluate(
-    context: typer.Context,
-    table: Annotated[
-        bool,
-        typer.Option("--table", help="Compare methods; its options: python -m lednet.evaluate_table --help."),
-    ] = False,
-) -> None:
-    """Figures on held-out footage: every method side by side (`--table`)."""
-    if not table:
-        raise ValueError("evaluate: say what to evaluate; --table compares methods")
-    from flows.table import main as table_main
-
-    raise typer.Exit(table_main(context.args, screen()))
 
 
 def screen() -> Console:

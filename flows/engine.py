@@ -1,10 +1,8 @@
-"""What the flows run on: a Prefect server and Dask workers, existing ones or local ones that live as long as the call.
+"""The Prefect server that the flows run on: an existing one, or a local one that lives as long as the call.
 
     PREFECT_API_URL     an existing Prefect server; without it one is started on this machine and stopped at the end
-    LEDNET_SCHEDULER    an existing Dask scheduler, tcp://host:port; without it worker processes are started here
-    LEDNET_WORKERS      number of local worker processes (default: one a GPU, or else one a core, four at most)
 
-Everything that is started here is bound to loopback, owns its process group and is ended with it.
+What is started here is bound to loopback, owns its process group and is ended with it. Workers: `flows.clusters`.
 """
 
 from __future__ import annotations
@@ -20,17 +18,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 log = logging.getLogger("lednet")
 
-SERVER_START_S = 120
-"""A Prefect server needs some 25 s from cold, longer on a busy machine."""
+SERVER_START_S = 300
+"""A Prefect server needs some 25 s from cold, minutes on a busy machine; one that ends is noticed at once."""
 SERVER_STOP_S = 10
-MOST_LOCAL_WORKERS = 4
 
 _PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
@@ -151,44 +147,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def workers() -> AbstractContextManager[Any]:
-    """Dask workers for a flow's task runner: the address of an existing scheduler, or a local cluster."""
-    scheduler = os.environ.get("LEDNET_SCHEDULER")
-    return nullcontext(scheduler) if scheduler else local_workers()
-
-
-def local_workers() -> AbstractContextManager[Any]:
-    """A LocalCluster of worker processes with one thread each. With a GPU: one worker, resource GPU=1."""
-    from distributed import LocalCluster
-
-    gpu = has_gpu()
-    cores = os.cpu_count() or 1
-    count = int(os.environ.get("LEDNET_WORKERS", 0)) or (1 if gpu else min(cores, MOST_LOCAL_WORKERS))
-    # Torch's threads of all workers together should be the machine's cores, no more.
-    environment = {"OMP_NUM_THREADS": str(max(1, cores // count)), "MKL_NUM_THREADS": str(max(1, cores // count))}
-    log.info("starting %d Dask worker process(es)%s", count, " with GPU" if gpu else "")
-    cluster: AbstractContextManager[Any] = LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=count,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        resources={"GPU": 1} if gpu else {},
-        env=environment,
-    )
-    return cluster
-
-
-def has_gpu() -> bool:
-    """Whether torch can use a CUDA device on this machine."""
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def worker_resources(client: Any) -> dict[str, int]:
-    """What a work item must ask for on this cluster: a GPU where any worker offers one."""
-    offered = [w.get("resources", {}) for w in client.scheduler_info(n_workers=-1)["workers"].values()]
-    return {"GPU": 1} if any("GPU" in r for r in offered) else {}

@@ -18,9 +18,11 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect_dask.task_runners import DaskTaskRunner
 
-from flows import engine
+from flows import clusters
+from flows.events import tell_night
 from lednet import __version__
 from tasks import storage, store
+from tasks.logs import show_in_prefect
 from tasks.nights import night_date
 from tasks.plan import NothingToDoError, plan_night
 from tasks.publish import publish, summary
@@ -43,14 +45,14 @@ class NightIncompleteError(RuntimeError):
         self.outcomes = outcomes
 
 
-@flow(name="enhance-night", task_runner=DaskTaskRunner(cluster_class=engine.workers))  # type: ignore[arg-type]
+@flow(name="enhance-night", task_runner=DaskTaskRunner(cluster_class=clusters.workers))  # type: ignore[arg-type]
 def enhance_night(
     night: str, site: str, archive: str, store_url: str, cameras: list[str] | None = None
 ) -> list[CameraNight]:
     """Enhance one night of a site.
 
     Args:
-        night: local date on which the night starts, YYYY-MM-DD; `last` for the one that began yesterday.
+        night: local date on which the night starts, YYYY-MM-DD; `last` for the latest that has ended.
         site: path or URL of cameras.toml.
         archive: where the footage is, as a path or URL.
         store_url: where results go, as a path or URL.
@@ -58,9 +60,13 @@ def enhance_night(
 
     Raises:
         NightIncompleteError: if some camera's night could not be finished; the others are published all the same.
+        EngineError: if the workers run other software than this process.
     """
-    described, night = read_site(site), night_date(night)
+    show_in_prefect()
+    described = read_site(site)
+    night = night_date(night, described.cameras)
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
+    clusters.check(_client())
     outcomes: list[CameraNight] = []
     running: list[tuple[NightPlan, Futures]] = []
     for camera in described.select(cameras):
@@ -69,11 +75,14 @@ def enhance_night(
             outcomes.append(planned)
         else:
             running.append((planned, submit(planned, described.settings)))
+    rows = [planned_row(plan) for plan, _ in running]
+    create_table_artifact(rows, key="planned-night", description=f"Night of {night}, what is to be done")
     for plan, futures in running:
         failure = wait(futures)
         outcomes.append(finish(plan, store_url, described.settings, failure))
         log.info("%s: %s, %d frames", plan.camera.id, outcomes[-1].status, outcomes[-1].frames)
     create_table_artifact([vars(o) for o in outcomes], key="enhanced-night", description=f"Night of {night}")
+    tell_night(night, storage.normalise(site), store_url, outcomes, described.settings.alarm_coverage / 100)
     if any(o.status in ("failed", "partial") for o in outcomes):
         raise NightIncompleteError(night, outcomes)  # so that Prefect's page, schedules and alerts see it
     return outcomes
@@ -97,9 +106,25 @@ def prepare(
         return CameraNight(camera.id, "failed", f"planning: {error}")
 
 
+def planned_row(plan: NightPlan) -> dict[str, str | int | float]:
+    """A camera's plan in a line, for Prefect's page."""
+    return {
+        "camera": plan.camera.id,
+        "run": plan.run,
+        "segments": len(plan.segments),
+        "unreadable": len(plan.problems),
+        "gaps": len(plan.gaps),
+        "slots": plan.grid.slots,
+        "with footage": plan.planned_slots,
+        "shards": plan.shards,
+        "work items": len(plan.items),
+        "GB in": round(sum(s.size for s in plan.segments) / 1e9, 3),
+    }
+
+
 def submit(plan: NightPlan, settings: NightSettings) -> Futures:
     """Hand a camera's work items to the workers, to those with a GPU where there are any."""
-    resources = engine.worker_resources(_client())
+    resources = clusters.worker_resources(_client())
     with dask.annotate(resources=resources) if resources else nullcontext():
         return [enhance.submit(item, settings) for item in plan.items]
 

@@ -15,12 +15,13 @@ from prefect import flow
 from prefect.context import FlowRunContext
 from prefect_dask.task_runners import DaskTaskRunner
 
-from flows import engine
+from flows import clusters
 from flows.artifacts import publish_report
 from tasks import storage, store
 from tasks.camera_facts import FactsJob
 from tasks.evaluate import against_truth
 from tasks.judge import judge_night
+from tasks.logs import show_in_prefect
 from tasks.nights import night_range
 from tasks.publish import summary
 from tasks.report import Truth, collect, write_page
@@ -31,7 +32,7 @@ from tasks.units import write_facts
 log = logging.getLogger("lednet")
 
 
-@flow(name="evaluate", task_runner=DaskTaskRunner(cluster_class=engine.workers))  # type: ignore[arg-type]
+@flow(name="evaluate", task_runner=DaskTaskRunner(cluster_class=clusters.workers))  # type: ignore[arg-type]
 def evaluate(
     night: str,
     site: str,
@@ -43,7 +44,7 @@ def evaluate(
     """Evaluate nights and write the report of the last of them; returns its URL.
 
     Args:
-        night: local date on which the night starts, YYYY-MM-DD; `last` for the one that began yesterday; or a range
+        night: local date on which the night starts, YYYY-MM-DD; `last` for the latest that has ended; or a range
             such as 2026-01-01..2026-01-31.
         site: path or URL of cameras.toml.
         store_url: where results are, as a path or URL.
@@ -51,7 +52,9 @@ def evaluate(
         truths: camera id -> URL of its true frames, where those are known.
         cameras: ids of the cameras to evaluate; by default those of `outcomes`, or all.
     """
-    described, nights, store_url = read_site(site), night_range(night), storage.normalise(store_url)
+    show_in_prefect()
+    described, store_url = read_site(site), storage.normalise(store_url)
+    nights = night_range(night, described.cameras)
     chosen = described.select(cameras or [o.camera for o in outcomes] or None)
     jobs = [FactsJob(c, nights, store_url, described.settings, described.health, described.synthesis) for c in chosen]
     for outcome in write_facts(jobs, *_workers()):
@@ -63,8 +66,11 @@ def evaluate(
 @flow(name="report")
 def report(night: str, site: str, store_url: str) -> str:
     """Write a night's report anew from the facts and pictures in the store; returns its URL."""
+    show_in_prefect()
     described = read_site(site)
-    return draw(night_range(night)[-1], described, described.cameras, storage.normalise(store_url), (), {})
+    return draw(
+        night_range(night, described.cameras)[-1], described, described.cameras, storage.normalise(store_url), (), {}
+    )
 
 
 def _workers() -> tuple[str, dict[str, int]]:
@@ -73,7 +79,7 @@ def _workers() -> tuple[str, dict[str, int]]:
     assert context is not None
     assert isinstance(context.task_runner, DaskTaskRunner)
     client = context.task_runner.client
-    return str(client.scheduler_info()["address"]), engine.worker_resources(client)
+    return str(client.scheduler_info()["address"]), clusters.worker_resources(client)
 
 
 def draw(

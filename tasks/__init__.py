@@ -8,11 +8,14 @@ Where do I go to ...?
     decode video with timestamps       tasks.decode
     name a night                       tasks.nights
     fill slots with frames             tasks.slots
-    split a night into work            tasks.plan, tasks.estimate
+    split a night into work            tasks.plan, tasks.estimate, tasks.deadline
     write frames, receipts, manifests  tasks.store
     restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
     publish a finished night           tasks.publish
     see what is done                   tasks.status
+    write logs of a work item          tasks.logs
+    count for Prometheus               tasks.meters
+    find GoPro footage that landed     tasks.landed
     make the preview or one clip       tasks.video
     judge against a known truth        tasks.evaluate
     measure a camera's night           tasks.camera_facts (tasks.signs, tasks.timeline, tasks.evidence)

@@ -22,7 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lednet import Restorer, quality
-from tasks import store
+from tasks import meters, store
+from tasks.logs import item_log
 from tasks.pipeline import Background, prefetch
 from tasks.settings import NightSettings
 from tasks.slots import Damage, SlotFrame, fill_slots
@@ -54,7 +55,9 @@ def enhance_item(item: WorkItem, settings: NightSettings) -> ItemResult:
         restorer = load_restorer(item.checkpoint, settings.tile_mb)
         for stretch in consecutive(missing):
             frames += _enhance_stretch(item, stretch, settings, restorer)
-    return ItemResult(item.camera, len(missing), len(item.shards) - len(missing), frames, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    item_log(log, item).info("%d shards, %d frames in %.1f s", len(missing), frames, seconds)
+    return ItemResult(item.camera, len(missing), len(item.shards) - len(missing), frames, seconds)
 
 
 def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
@@ -66,17 +69,20 @@ def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
 def _enhance_stretch(item: WorkItem, shards: list[Shard], settings: NightSettings, restorer: Restorer) -> int:
     first, last = shards[0].first, shards[-1].first + shards[-1].count
     decoded = fill_slots(item.grid, first, last, item.segments, settings.most_pixels)
-    count = 0
+    count, ahead = 0, settings.queue_batches * settings.batch
     with (
-        closing(prefetch(decoded, settings.queue_batches * settings.batch)) as events,
+        closing(prefetch(meters.timed(decoded, "decode"), ahead, meters.QUEUED.labels("decoded").set)) as events,
         Background(settings.queue_batches) as background,
     ):
         builder = _ShardBuilder(item, shards, settings)
         for batch, damage in batches(events, settings.batch):
             before = np.stack([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
-            after = restorer.restore(before) if before is not None else None
+            with meters.stage("restore"):
+                after = restorer.restore(before) if before is not None else None
+            meters.FRAMES.labels(item.camera).inc(len(batch))
             count += len(batch)
             background.submit(lambda b=batch, d=damage, x=before, y=after: builder.add(b, d, x, y))  # type: ignore[misc]
+            meters.QUEUED.labels("restored").set(background.waiting())
         background.submit(builder.finish)
     return count
 
@@ -158,14 +164,18 @@ class _ShardBuilder:
 
     def _add_frame(self, frame: SlotFrame, dark: NDArray[np.uint8], bright: NDArray[np.uint8]) -> None:
         self.open.frames[frame.slot - self.open.shard.first] = bright
+        with meters.stage("measure"):
+            self.open.rows.append(self._row(frame, dark, bright))
         self.open.sources[frame.url] = self.open.sources.get(frame.url, 0) + 1
+
+    def _row(self, frame: SlotFrame, dark: NDArray[np.uint8], bright: NDArray[np.uint8]) -> dict[str, object]:
         row: dict[str, object] = {"slot": frame.slot, "time_ns": self.item.grid.time_ns(frame.slot)}
         for when, picture in (("before", dark), ("after", bright)):
             row |= {f"{k}_{when}": v for k, v in quality.measure(picture)._asdict().items()}
         keep = frame.slot % self.item.preview_stride == 0
         for when, picture in (("before", dark), ("after", bright)):
             row[f"{when}_jpeg"] = jpeg(picture, self.settings.preview_width) if keep else None
-        self.open.rows.append(row)
+        return row
 
     def finish(self) -> None:
         """Store what is left; shards that no frame fell into get their receipt too."""
@@ -177,7 +187,9 @@ class _ShardBuilder:
 
     def _store(self) -> None:
         shard, rows = self.open.shard, self.open.rows
-        sha256, size = store.write_shard(self.item, shard, self.open.frames) if rows else ("", 0)
+        with meters.stage("write"):
+            sha256, size = store.write_shard(self.item, shard, self.open.frames) if rows else ("", 0)
+        meters.SHARD_BYTES.inc(size)
         receipt = Receipt(
             shard.index,
             sha256,
@@ -187,7 +199,7 @@ class _ShardBuilder:
             tuple(Problem(url, cause) for url, cause in sorted(self.open.damage)),
         )
         store.write_receipt(self.item.run_url, receipt, pd.DataFrame(rows, columns=row_columns()))
-        log.info("%s shard %d: %d frames", self.item.camera, shard.index, receipt.frames)
+        item_log(log, self.item).info("shard %d: %d frames", shard.index, receipt.frames)
 
 
 def row_columns() -> list[str]:

@@ -1,6 +1,7 @@
 """What a planned night will cost: hours at this machine's measured rate, gigabytes in and out.
 
-One real frame of the night is decoded, restored and compressed; nothing is looked up or assumed.
+One real frame of the night is decoded, restored and compressed; nothing is looked up or assumed. Not covered: whether
+that is in time (`tasks.deadline`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from tasks.enhance import fit, load_restorer
 from tasks.settings import NightSettings
 from tasks.types import NightPlan
 
+OTHER_LEVELS = (1, 9)
+"""Of zstd, for comparison: the fastest, and one that few sites would want to wait for."""
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected cost of one camera's night; gigabytes are of the whole night, `hours` of what is not done yet."""
+    """Expected cost of one camera's night; gigabytes are of the whole night."""
 
     camera: str
     segments: int
@@ -33,21 +37,31 @@ class Estimate:
     gb_in: float
     gb_raw: float
     """Restored frames before compression."""
-    gb_stored: float
+    gb_stored: dict[str, float]
+    """By codec: the one that the settings name comes first, then others that `zstd_level` could name."""
     frames_per_s: float
-    """Measured on this machine, with all its cores or its GPU."""
+    """Measured on this machine, with all its cores or its GPU; or what the caller knows."""
     hours: float
+    """Of one worker like this machine, for what is not done yet; GPU-hours where it has a GPU."""
 
 
-def estimate(plan: NightPlan, settings: NightSettings, shards_done: int) -> Estimate:
-    """Measure one frame of the night and extrapolate. Raises VideoError if no frame can be decoded after all."""
+def estimate(plan: NightPlan, settings: NightSettings, shards_done: int, known_rate: float = 0.0) -> Estimate:
+    """Measure one frame of the night and extrapolate.
+
+    Args:
+        known_rate: frames a second that nights here really reach; 0: measure.
+
+    Raises:
+        VideoError: if no frame can be decoded after all.
+    """
     picture = fit(_some_frame(plan, settings), plan.height, plan.width)[None]
     restorer = load_restorer(settings.checkpoint, settings.tile_mb)
     restorer.restore(picture)  # the first pass also allocates and tunes
     started = time.perf_counter()
     restored = restorer.restore(picture)
-    rate = 1 / (time.perf_counter() - started)
-    ratio = len(Zstd(level=settings.zstd_level).encode(restored)) / restored.nbytes
+    rate = known_rate or 1 / (time.perf_counter() - started)
+    levels = [settings.zstd_level, *(level for level in OTHER_LEVELS if level != settings.zstd_level)]
+    ratios = {f"zstd {level}": len(Zstd(level=level).encode(restored)) / restored.nbytes for level in levels}
     raw = plan.planned_slots * restored.nbytes
     left = 1 - shards_done / max(1, plan.shards)
     return Estimate(
@@ -60,7 +74,7 @@ def estimate(plan: NightPlan, settings: NightSettings, shards_done: int) -> Esti
         plan.shards - shards_done,
         sum(s.size for s in plan.segments) / 1e9,
         raw / 1e9,
-        raw * ratio / 1e9,
+        {codec: raw * ratio / 1e9 for codec, ratio in ratios.items()},
         rate,
         plan.planned_slots * left / rate / 3600,
     )

@@ -10,16 +10,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from types import TracebackType
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def prefetch(source: Iterable[T], size: int) -> Generator[T, None, None]:
+def prefetch(source: Iterable[T], size: int, note: Callable[[int], None] = lambda _: None) -> Generator[T, None, None]:
     """Iterate `source` in a thread of its own, at most `size` items ahead. Its errors are raised here, in order.
 
-    Closing the iterator ends the thread and closes the source, if that is a generator.
+    `note` is told how many items wait whenever one is taken. Closing the iterator ends the thread and closes the
+    source, if that is a generator.
     """
     items: queue.SimpleQueue[tuple[bool, T | BaseException | None]] = queue.SimpleQueue()
     free = threading.Semaphore(size)
@@ -35,11 +37,12 @@ def prefetch(source: Iterable[T], size: int) -> Generator[T, None, None]:
         except BaseException as error:
             items.put((False, error))
 
-    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(produce,), name="prefetch", daemon=True)
     thread.start()
     try:
         while True:
             more, value = items.get()
+            note(items.qsize())
             if not more:
                 if isinstance(value, BaseException):
                     raise value
@@ -71,7 +74,12 @@ class Background:
         """Queue a call. Raises the error of an earlier one."""
         while self._waiting and (len(self._waiting) >= self._size or self._waiting[0].done()):
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._run, call))
+        # In the caller's context, so that what is logged there belongs to the caller's run.
+        self._waiting.append(self._pool.submit(copy_context().run, self._run, call))
+
+    def waiting(self) -> int:
+        """Calls that are not done."""
+        return sum(not call.done() for call in self._waiting)
 
     def _run(self, call: Callable[[], None]) -> None:
         if self._failed:

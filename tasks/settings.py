@@ -35,6 +35,8 @@ class NightSettings:
     """Memory that restoring one batch may take; larger frames are tiled."""
     most_pixels: int = 8192 * 8192
     """Larger frames are refused as hostile or broken."""
+    alarm_coverage: int = 90
+    """Percent of a night's slots; a camera below it is told to Prefect as low coverage."""
 
     def stored(self) -> dict[str, Any]:
         """The settings that decide what is stored, and so are part of the run key."""

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from datetime import date
 from heapq import heappop, heappush
 from math import inf
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from tasks.decode import VideoError, pixels, read_frames
+from tasks.nights import night_bounds
 from tasks.types import NANOSECONDS, Camera, Grid, Segment
 
 
@@ -43,12 +43,7 @@ class Damage:
 def night_grid(camera: Camera, night: str) -> Grid:
     """The slots of a camera's night: from its local start to its local end, in true time, so that the night on which
     clocks change is an hour shorter or longer."""
-    zone = ZoneInfo(camera.timezone)
-    day = datetime.fromisoformat(night)
-    begins, ends = time.fromisoformat(camera.start), time.fromisoformat(camera.end)
-    start = datetime.combine(day, begins, zone)
-    end = datetime.combine(day if ends > begins else day + timedelta(days=1), ends, zone)
-    start_ns, end_ns = (int(t.timestamp()) * NANOSECONDS for t in (start, end))
+    start_ns, end_ns = (int(t.timestamp()) * NANOSECONDS for t in night_bounds(camera, date.fromisoformat(night)))
     return Grid(start_ns, camera.rate, max(0, int((end_ns - start_ns) * camera.rate / NANOSECONDS)))
 
 

@@ -24,6 +24,8 @@ from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
+from tasks import meters
+
 T = TypeVar("T")
 
 ATTEMPTS = 5
@@ -109,6 +111,7 @@ def retry(call: Callable[[], T], what: str) -> T:
                 raise
             if attempt == ATTEMPTS:
                 raise StorageError(f"{what}: failed {ATTEMPTS} times, last with: {error}; check the store") from error
+            meters.RETRIES.inc()
             time.sleep(random.uniform(0, 2 * FIRST_DELAY_S * 2 ** (attempt - 1)))
     raise AssertionError("unreachable")
 

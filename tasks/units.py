@@ -12,6 +12,7 @@ from prefect import task
 
 from tasks.camera_facts import FactsJob, FactsOutcome, camera_facts
 from tasks.enhance import enhance_item
+from tasks.logs import show_in_prefect
 from tasks.settings import NightSettings
 from tasks.types import ItemResult, WorkItem
 
@@ -25,6 +26,7 @@ from tasks.types import ItemResult, WorkItem
 )
 def enhance(item: WorkItem, settings: NightSettings) -> ItemResult:
     """`tasks.enhance.enhance_item` on a Dask worker."""
+    show_in_prefect()
     return enhance_item(item, settings)
 
 

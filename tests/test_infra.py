@@ -158,18 +158,12 @@ def test_the_gpu_worker_is_the_other_one_with_a_gpu() -> None:
     assert device["capabilities"] == ["gpu"]
 
 
-def test_containers_tell_the_time_in_the_zone_of_the_schedules() -> None:
-    scheduled = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    zones = {schedule["timezone"] for deployment in scheduled for schedule in deployment["schedules"]}
-    assert zones == {DEFAULTS[name]["environment"]["TZ"] for name in ("prefect-worker", "dask-worker")}
-
-
 def test_the_places_that_prefect_yaml_names_are_mounted_where_they_are_used() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
     named = {str(v).removeprefix("file://") for d in deployments for k, v in d["parameters"].items() if k != "night"}
     for name in ("prefect-worker", "dask-worker"):
         mounted = {volume["target"]: volume.get("read_only", False) for volume in SERVICES[name]["volumes"]}
-        assert set(mounted) == named
+        assert all(any(place == m or place.startswith(f"{m}/") for m in mounted) for place in named)
         assert [target for target, read_only in mounted.items() if not read_only] == ["/srv/lednet/store"]
 
 

@@ -1,14 +1,16 @@
-"""A command-line runner that every test of the flows shares: the installed `lednet`, as a user would call it."""
+"""What the tests of the flows share: the installed `lednet` as a user would call it, and one Prefect server."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from flows import engine
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -30,3 +32,15 @@ def lednet() -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """URL of one server for all tests that need its deployments; never one that this shell may be configured for."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+            patch.delenv(name)
+        for name, value in engine.QUIET.items():  # so that they are gone again when the session ends
+            patch.setenv(name, value)
+        with engine.prefect_server() as url:
+            yield url

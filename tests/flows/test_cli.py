@@ -54,7 +54,8 @@ def where(site: Path) -> tuple[str, ...]:
 
 def test_help_names_every_command(lednet: Run) -> None:
     text = lednet("--help").stdout
-    for command in ("demo", "clip", "plan", "enhance", "evaluate", "report", "status", "train", "bench"):
+    commands = "demo", "clip", "plan", "enhance", "evaluate", "report", "status", "deploy", "train", "bench"
+    for command in commands:
         assert command in text
 
 
@@ -96,6 +97,15 @@ def test_a_plan_says_what_would_run_and_writes_nothing(lednet: Run, site: Path) 
     assert (camera["segments"], camera["slots"], camera["footage_slots"], camera["gaps"]) == (1, 300, 10, 2)
     assert camera["frames_per_s"] > 0
     assert not (site.parent / "store").exists()
+
+
+def test_a_deadline_that_can_not_be_met_is_partial_and_says_what_would(lednet: Run, site: Path) -> None:
+    result = lednet("plan", "2026-01-15", *where(site), "--rate", "0.00001", "--deadline", "06:00", "--json")
+    told = json.loads(result.stdout)["deadline"]
+    assert result.returncode == 2
+    assert not told["met"]
+    assert told["workers_needed"] > 10  # 10 frames, 10^5 s each, in a day at most
+    assert told["deadline"].endswith("06:00+08:00")
 
 
 def test_a_plan_of_a_night_without_footage_is_partial(lednet: Run, site: Path) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,59 +14,49 @@ import pytest
 import yaml
 
 from flows import engine
-from tests.flows.conftest import ENVIRONMENT
+from tests.flows.conftest import ENVIRONMENT, Run, command
 
 ROOT = Path(__file__).resolve().parents[2]
+WRITTEN = {d["name"]: d for d in yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]}
 SCHEDULING_S = 60
 """Longest wait for the server to plan the runs of a new deployment; it takes some 5 s."""
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """One server for the module, never one that this shell may be configured for."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("PREFECT_")]:
-            patch.delenv(name)
-        for name, value in engine.QUIET.items():  # so that they are gone again when the module ends
-            patch.setenv(name, value)
-        with engine.prefect_server() as url:
-            yield url
-
-
-@pytest.fixture(scope="module")
 def deployments(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What the server knows after the two commands that prefect.yaml names, by deployment."""
+    """What the server knows after the command that prefect.yaml names, by deployment."""
     # Away from the repository, so that the flows come from the installed package as they do on a worker.
     folder = tmp_path_factory.mktemp("deploy")
     environment = ENVIRONMENT | engine.QUIET | {"PREFECT_API_URL": server, "PREFECT_HOME": str(folder / "home")}
-    for arguments in (
-        ["work-pool", "create", "lednet", "--type", "process"],
-        ["--no-prompt", "deploy", "--all", "--prefect-file", str(ROOT / "prefect.yaml")],
-    ):
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "prefect"), *arguments],
-            cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run(
+        command("deploy", str(ROOT / "prefect.yaml")),
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
     found = httpx.post(f"{server}/deployments/filter", json={}, timeout=30).json()
-    return {deployment["name"]: deployment for deployment in found}
+    return {d["name"]: d for d in found if d["name"] in WRITTEN}
 
 
 @pytest.fixture(scope="module")
 def planned(server: str, deployments: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runs that the server has planned."""
+    """The runs of them that the server has planned."""
     wanted = {deployment["id"] for deployment in deployments.values()}
+    of_them = {"deployments": {"id": {"any_": sorted(wanted)}}}
     deadline = time.monotonic() + SCHEDULING_S
     while True:
-        runs: list[dict[str, Any]] = httpx.post(f"{server}/flow_runs/filter", json={}, timeout=30).json()
+        runs: list[dict[str, Any]] = httpx.post(f"{server}/flow_runs/filter", json=of_them, timeout=30).json()
         if {run["deployment_id"] for run in runs} == wanted or time.monotonic() > deadline:
             return runs
         time.sleep(0.5)
 
 
 def test_every_deployment_of_the_file_is_registered(deployments: dict[str, dict[str, Any]]) -> None:
-    written = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    assert set(deployments) == {d["name"] for d in written} == {"enhance-night", "evaluate"}
+    assert set(deployments) == set(WRITTEN)
+
+
+def test_every_flow_that_runs_by_itself_is_deployed() -> None:
+    flows = {path.stem for path in (ROOT / "flows").glob("*.py") if "\n@flow(" in path.read_text(encoding="utf-8")}
+    assert {d["entrypoint"].rsplit(".", 2)[1] for d in WRITTEN.values()} == flows
 
 
 def test_each_runs_on_the_pool_of_processes_without_fetching_code(deployments: dict[str, dict[str, Any]]) -> None:
@@ -105,10 +92,11 @@ def test_the_server_plans_every_morning_in_the_sites_time(
     assert len({start.date() for start in starts}) == len(starts)
 
 
-def test_a_night_waits_for_the_one_that_still_runs(deployments: dict[str, dict[str, Any]]) -> None:
-    for deployment in deployments.values():
+def test_nothing_runs_twice_at_once_and_no_night_is_lost(deployments: dict[str, dict[str, Any]]) -> None:
+    for name, deployment in deployments.items():
         assert deployment["global_concurrency_limit"]["limit"] == 1
-        assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+        waits = "CANCEL_NEW" if name == "watch-gopro" else "ENQUEUE"
+        assert deployment["concurrency_options"]["collision_strategy"] == waits
 
 
 def test_the_parameters_are_typed_for_the_page_and_the_api(deployments: dict[str, dict[str, Any]]) -> None:
@@ -125,7 +113,7 @@ def test_what_the_schedules_pass_fits_the_flows(deployments: dict[str, dict[str,
     for deployment in deployments.values():
         assert deployment["enforce_parameter_schema"]
         assert set(deployment["parameters"]) == set(deployment["parameter_openapi_schema"]["required"])
-        assert deployment["parameters"]["night"] == "last"
+        assert deployment["parameters"].get("night", "last") == "last"
 
 
 def test_locations_are_urls_since_a_run_starts_in_an_empty_folder(deployments: dict[str, dict[str, Any]]) -> None:
@@ -140,3 +128,19 @@ def test_a_run_with_a_parameter_of_a_wrong_type_is_refused(server: str, deployme
     answer = httpx.post(url, json={"parameters": {"night": 20260115}}, timeout=30)
     assert answer.status_code == 409, answer.text
     assert "night" in answer.text
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN))
+def test_a_run_with_a_misspelt_parameter_is_refused(
+    name: str, server: str, deployments: dict[str, dict[str, Any]]
+) -> None:
+    url = f"{server}/deployments/{deployments[name]['id']}/create_flow_run"
+    answer = httpx.post(url, json={"parameters": {"stor_url": "file:///srv/other"}}, timeout=30)
+    assert answer.status_code == 409, answer.text
+    assert "stor_url" in answer.text
+
+
+def test_deploying_without_a_server_says_what_to_set(lednet: Run) -> None:
+    result = lednet("deploy", str(ROOT / "prefect.yaml"))
+    assert result.returncode == 1
+    assert "PREFECT_API_URL is not set" in result.stderr

@@ -54,8 +54,20 @@ def test_stored_gigabytes_are_near_those_of_the_finished_night(measured: Estimat
     site = make_site(tmp_path, (10, 8))
     planned_gb = estimate(site.plan(), site.settings, 0).gb_stored
     site.run()
-    assert planned_gb * 1e9 == pytest.approx(site.manifest()["bytes"], rel=0.3)
-    assert 0 < measured.gb_stored < 1.1 * measured.gb_raw
+    assert planned_gb["zstd 3"] * 1e9 == pytest.approx(site.manifest()["bytes"], rel=0.3)
+    assert 0 < measured.gb_stored["zstd 3"] < 1.1 * measured.gb_raw
+
+
+def test_the_codec_of_the_settings_comes_first_and_each_level_stands_once(planned: tuple[Site, NightPlan]) -> None:
+    site, plan = planned
+    assert list(estimate(plan, site.settings, 0).gb_stored) == ["zstd 3", "zstd 1", "zstd 9"]
+    assert list(estimate(plan, replace(site.settings, zstd_level=9), 0).gb_stored) == ["zstd 9", "zstd 1"]
+
+
+def test_a_known_rate_takes_the_place_of_the_measured_one(planned: tuple[Site, NightPlan]) -> None:
+    site, plan = planned
+    told = estimate(plan, site.settings, 0, known_rate=50.0)
+    assert (told.frames_per_s, told.hours) == (50.0, pytest.approx(25 / 50 / 3600))
 
 
 def test_what_is_done_takes_no_more_time(planned: tuple[Site, NightPlan]) -> None:
@@ -68,7 +80,8 @@ def test_what_is_done_takes_no_more_time(planned: tuple[Site, NightPlan]) -> Non
 
 
 def test_every_figure_is_finite_and_not_negative(measured: Estimate) -> None:
-    figures = [value for value in vars(measured).values() if not isinstance(value, str)]
+    figures = [value for value in vars(measured).values() if isinstance(value, int | float)]
+    figures += measured.gb_stored.values()
     assert all(math.isfinite(value) and value >= 0 for value in figures)
 
 

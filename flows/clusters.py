@@ -1,0 +1,199 @@
+"""The Dask workers that a night runs on: which kind, started or only named, and whether they run the same software.
+
+    LEDNET_SCHEDULER    an existing Dask scheduler, tcp://host:port; it wins over the rest
+    LEDNET_CLUSTER      what is started otherwise, for as long as the night takes:
+        local           worker processes on this machine, one with a GPU if there is one (the default)
+        cuda            one worker a GPU of this machine (dask-cuda)
+        kubernetes      through the Dask operator of a Kubernetes cluster (dask-kubernetes)
+        slurm           one worker a SLURM job (dask-jobqueue)
+    LEDNET_WORKERS      how many workers are started
+
+Image, queue, account, memory and the like of Kubernetes and SLURM stand in the site's own Dask configuration, sections
+`kubernetes` and `jobqueue.slurm`, as those packages document it; `worker-extra-args: ["--resources", "GPU=1"]` there
+says that a job has a GPU. Not covered: the Prefect server (`flows.engine`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+from urllib.parse import urlsplit
+
+from flows.engine import EngineError
+
+log = logging.getLogger("lednet")
+
+Cluster = AbstractContextManager[Any]
+
+MOST_LOCAL_WORKERS = 4
+FIRST_WORKER_S = 600
+"""Longest wait for a first worker: a job in a queue, a node that a cluster has to boot."""
+SCHEMES = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+SAME_EVERYWHERE: tuple[str, ...] = ("dask", "distributed", "cloudpickle", "msgpack")
+"""Packages in which client, scheduler and workers talk to each other."""
+SAME_ON_WORKERS: tuple[str, ...] = ("lednet", "prefect", "torch", "zarr")
+"""Packages that decide what is stored; a scheduler needs none of them."""
+
+
+def workers() -> Cluster:
+    """The workers for a flow's task runner: the address of an existing scheduler, or a cluster that is to be started.
+
+    Raises:
+        EngineError: if the settings name none that can be had.
+    """
+    address = os.environ.get("LEDNET_SCHEDULER", "")
+    if address:
+        parts = urlsplit(address)
+        if parts.scheme not in SCHEMES or not parts.netloc:
+            raise EngineError(f"LEDNET_SCHEDULER={address}: no address of a Dask scheduler; write tcp://host:port")
+        if parts.hostname not in LOOPBACK:
+            _need_a_server_that_others_reach()
+        return nullcontext(address)
+    kind = os.environ.get("LEDNET_CLUSTER") or "local"
+    kinds: dict[str, Callable[[int], Cluster]] = {
+        "local": _local, "cuda": _cuda, "kubernetes": _kubernetes, "slurm": _slurm
+    }  # fmt: skip
+    if kind not in kinds:
+        raise EngineError(f"LEDNET_CLUSTER={kind}: unknown; choose one of {', '.join(kinds)}")
+    return kinds[kind](_wanted_workers())
+
+
+def _wanted_workers() -> int:
+    """LEDNET_WORKERS, 0 where it is not set."""
+    text = os.environ.get("LEDNET_WORKERS") or "0"
+    if not text.isdecimal():
+        raise EngineError(f"LEDNET_WORKERS={text}: must be a whole number of workers")
+    return int(text)
+
+
+def _local(wanted: int) -> Cluster:
+    """Worker processes with one thread each. With a GPU: one worker, resource GPU=1."""
+    from distributed import LocalCluster
+
+    gpu = has_gpu()
+    cores = os.cpu_count() or 1
+    count = wanted or (1 if gpu else min(cores, MOST_LOCAL_WORKERS))
+    # Torch's threads of all workers together should be the machine's cores, no more.
+    environment = {"OMP_NUM_THREADS": str(max(1, cores // count)), "MKL_NUM_THREADS": str(max(1, cores // count))}
+    log.info("starting %d Dask worker process(es)%s", count, " with GPU" if gpu else "")
+    cluster: Cluster = LocalCluster(  # type: ignore[no-untyped-call]
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        resources={"GPU": 1} if gpu else {},
+        env=environment,
+    )
+    return cluster
+
+
+def _cuda(wanted: int) -> Cluster:
+    package = _optional("dask_cuda", "dask-cuda")
+    cluster: Cluster = package.LocalCUDACluster(
+        n_workers=wanted or None, threads_per_worker=1, host="127.0.0.1", resources={"GPU": 1}
+    )
+    return cluster
+
+
+def _kubernetes(wanted: int) -> Cluster:
+    package = _optional("dask_kubernetes.operator", "dask-kubernetes")
+    cluster: Cluster = package.KubeCluster(
+        n_workers=wanted or None, env={"PREFECT_API_URL": _need_a_server_that_others_reach()}
+    )
+    return cluster
+
+
+def _slurm(wanted: int) -> Cluster:
+    package = _optional("dask_jobqueue", "dask-jobqueue")
+    _need_a_server_that_others_reach()  # sbatch hands this process's environment on to its jobs
+    cluster = package.SLURMCluster(cores=1, processes=1)  # one thread a worker; torch takes the job's cores
+    cluster.scale(jobs=wanted or 1)
+    started: Cluster = cluster
+    return started
+
+
+def _optional(module: str, distribution: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        kind = os.environ["LEDNET_CLUSTER"]
+        raise EngineError(
+            f"LEDNET_CLUSTER={kind} needs {distribution} ({error}); pip install {distribution}"
+        ) from error
+
+
+def _need_a_server_that_others_reach() -> str:
+    """The Prefect server's URL. Workers on other machines that can't reach it would wait for it without a word."""
+    url = os.environ.get("PREFECT_API_URL", "")
+    if urlsplit(url).hostname in (None, *LOOPBACK):
+        raise EngineError(
+            f"PREFECT_API_URL={url or '(not set)'}: workers on other machines can't reach this Prefect server; "
+            "start one that they can (prefect server start --host 0.0.0.0) and name it"
+        )
+    return url
+
+
+def has_gpu() -> bool:
+    """Whether torch can use a CUDA device on this machine."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def worker_resources(client: Any) -> dict[str, int]:
+    """What a work item must ask for on this cluster: a GPU where any worker offers one."""
+    offered = [w.get("resources", {}) for w in client.scheduler_info(n_workers=-1)["workers"].values()]
+    return {"GPU": 1} if any("GPU" in r for r in offered) else {}
+
+
+def check(client: Any, patience_s: float = FIRST_WORKER_S) -> None:
+    """Wait for a first worker, and see that scheduler and workers run what this process runs.
+
+    Workers that join later are not looked at; Dask warns of its own packages' versions then.
+
+    Raises:
+        EngineError: naming every place and package that differs, or that no worker came.
+    """
+    try:
+        client.wait_for_workers(1, timeout=patience_s)
+    except TimeoutError as error:
+        raise EngineError(
+            f"{client.scheduler.address}: no worker within {patience_s:.0f} s; start one, or look at the queue"
+        ) from error
+    found = client.get_versions(packages=[*SAME_EVERYWHERE, *SAME_ON_WORKERS])
+    differing = mismatches(found)
+    if differing:
+        raise EngineError(
+            f"{client.scheduler.address}: other software than here. {'; '.join(differing)}. "
+            "Install the same versions (requirements.lock) everywhere"
+        )
+
+
+def mismatches(found: dict[str, Any]) -> list[str]:
+    """What differs from the client, as "place: package theirs, here ours"; `found` as `Client.get_versions` gives it.
+
+    Python is compared without its patch release, torch without its build: a CPU client may have GPU workers.
+    """
+    here = found["client"]["packages"]
+    places = [("the scheduler", found["scheduler"], SAME_EVERYWHERE)]
+    places += [(f"worker {a}", told, SAME_EVERYWHERE + SAME_ON_WORKERS) for a, told in sorted(found["workers"].items())]
+    return [
+        f"{place}: {name} {_comparable(name, told['packages'])}, here {_comparable(name, here)}"
+        for place, told, names in places
+        for name in ("python", *names)
+        if _comparable(name, told["packages"]) != _comparable(name, here)
+    ]
+
+
+def _comparable(name: str, packages: dict[str, str | None]) -> str:
+    version = packages.get(name) or "missing"
+    if name == "python":
+        return ".".join(version.split(".")[:2])
+    return version.partition("+")[0] if name == "torch" else version
