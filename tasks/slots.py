@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from tasks.decode import VideoError, pixels, read_frames
+from tasks.storage import StorageError
 from tasks.types import NANOSECONDS, Camera, Grid, Segment
 
 
@@ -61,6 +62,9 @@ def fill_slots(
     the last frame's showing stays empty, so that four seconds of footage fill four seconds of slots. Of two segments
     that overlap, the one that begins first fills the slots that it can. What fills a slot does not depend on `first`
     and `last`.
+
+    Raises:
+        StorageError: if the archive can't be read; the fault of one file alone is damage.
     """
     coming = [(grid.slot_at(s.start_ns), s) for s in reversed(segments) if grid.slot_at(s.start_ns) < last]
     running: list[tuple[int, int, _Candidate, Iterator[_Candidate | Damage]]] = []
@@ -117,6 +121,8 @@ def _choose(grid: Grid, first: int, last: int, segment: Segment, most_pixels: in
                 held = _Candidate(slot, distance, frame, segment.url)
     except VideoError as error:
         errors.append(error.cause)
+    except StorageError:
+        raise  # frames that are only out of reach must not be published as missing
     except OSError as error:
         errors.append(f"cannot be read: {error}")
     if held is not None and len(shown) == 2 and grid.time_ns(held.slot) >= 2 * shown[1] - shown[0]:

@@ -2,8 +2,9 @@
 
 Covers reading, writing whole objects, listing and joining. Objects are written whole or not at all: local files through
 a hidden temporary name and a rename, object stores by their own semantics. Transient faults are retried here and
-nowhere else. File systems are made inside the process that uses them and never pickled. No character of a name means
-anything but itself: URLs are taken as they stand, without escapes.
+nowhere else, and every call to a remote store has a deadline. File systems are made inside the process that uses them
+and never pickled. No character of a name means anything but itself: URLs are taken as they stand, without escapes.
+Not covered: whether a fault that stays is the store's or one object's (`tasks.faults`).
 """
 
 from __future__ import annotations
@@ -20,16 +21,25 @@ from typing import Any, TypeVar, cast
 
 import fsspec
 import zarr
+from fsspec.asyn import sync
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
+from tasks.ranged import RangedFile
+
 T = TypeVar("T")
 
-ATTEMPTS = 5
+ATTEMPTS = 8
 """Tries of one storage call, the first included."""
 FIRST_DELAY_S = 0.2
-"""Mean pause after the first failure; it doubles, with full jitter."""
+"""Mean pause after the first failure; it doubles, with full jitter: some 25 s in all."""
+CALL_S = 60
+"""Longest time that one try of a remote call may take, so that a store that drips or hangs is noticed ..."""
+LEAST_BYTES_S = 2**19
+"""... and what a transfer of known size must reach beyond that."""
+LISTING_S = 300
+"""Longest time for one try of listing a folder."""
 TEMPORARY = ".tmp"
 """How the hidden names of unfinished files end; a killed process may leave one, and no listing shows it."""
 
@@ -75,7 +85,12 @@ def filesystem(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str
     # Not fsspec's url_to_fs, which takes "::" in a file's name for the link of a chain of URLs.
     try:
         kind = fsspec.get_filesystem_class(_scheme(url))
+        if _scheme(url) in ("s3", "s3a") and not options.get("asynchronous"):
+            # `retry` below is the only one: three layers of retries would make hours of one dead store.
+            options = {"config_kwargs": {"retries": {"total_max_attempts": 1}}, **options}
         fs = kind(use_listings_cache=False, **kind._get_kwargs_from_urls(url), **options)
+        if "config_kwargs" in options:
+            fs.retries = 1
     except (ImportError, ValueError) as error:
         raise StorageError(f"{url}: cannot be opened ({error}); use file:// or s3://, or install its driver") from error
     return fs, cast(str, kind._strip_protocol(url))
@@ -88,6 +103,13 @@ def _scheme(url: str) -> str:
 def is_local(url: str) -> bool:
     """Whether a URL names a folder or file of this machine."""
     return _scheme(url) in ("file", "local")
+
+
+def call(fs: fsspec.AbstractFileSystem, method: str, *args: Any, limit_s: float = CALL_S, **options: Any) -> Any:
+    """One try of a file system's method, with a deadline where the store is remote. Raises OSError when it passes."""
+    if not fs.async_impl:
+        return getattr(fs, method)(*args, **options)
+    return sync(fs.loop, getattr(fs, f"_{method}"), *args, timeout=limit_s, **options)
 
 
 def retry(call: Callable[[], T], what: str) -> T:
@@ -120,9 +142,9 @@ def _is_drivers(error: Exception) -> bool:
 
 def read(url: str) -> bytes:
     """A whole object. Raises FileNotFoundError if there is none."""
-    fs, path = filesystem(url)
     try:
-        return cast(bytes, retry(lambda: fs.cat_file(path), url))
+        with open_seekable(url) as file:
+            return file.read()
     except (NotADirectoryError, IsADirectoryError) as error:
         raise FileNotFoundError(f"{url}: no such object") from error
 
@@ -133,7 +155,8 @@ def write(url: str, data: bytes) -> None:
     if isinstance(fs, LocalFileSystem):
         retry(lambda: _write_local(Path(path), data), url)
     else:
-        retry(lambda: fs.pipe_file(path, data), url)
+        limit_s = CALL_S + len(data) / LEAST_BYTES_S
+        retry(lambda: call(fs, "pipe_file", path, data, limit_s=limit_s), url)
 
 
 def _write_local(path: Path, data: bytes) -> None:
@@ -155,10 +178,19 @@ def _is_temporary(name: str) -> bool:
     return name.startswith(".") and name.endswith(TEMPORARY)
 
 
+def remove(url: str) -> None:
+    """Delete one object; nothing happens where there is none. Never a folder."""
+    fs, path = filesystem(url)
+    try:
+        retry(lambda: call(fs, "rm_file", path), url)
+    except FileNotFoundError:
+        return
+
+
 def exists(url: str) -> bool:
     """Whether an object or folder is there."""
     fs, path = filesystem(url)
-    return bool(retry(lambda: fs.exists(path), url))
+    return bool(retry(lambda: call(fs, "exists", path), url))
 
 
 def find(url: str) -> Iterator[Entry]:
@@ -169,7 +201,7 @@ def find(url: str) -> Iterator[Entry]:
         found = retry(lambda: _find_local(path), url)
     else:
         try:
-            found = retry(lambda: fs.find(path, detail=True), url)
+            found = retry(lambda: call(fs, "find", path, detail=True, limit_s=LISTING_S), url)
         except FileNotFoundError:
             return
     for name in sorted(found):
@@ -212,7 +244,7 @@ def names(url: str) -> list[str]:
     """Names of the objects and folders directly below a URL; none where nothing, or no folder, is there."""
     fs, path = filesystem(url)
     try:
-        listing: list[str] = retry(lambda: fs.ls(path, detail=False), url)
+        listing: list[str] = retry(lambda: call(fs, "ls", path, detail=False, limit_s=LISTING_S), url)
     except (FileNotFoundError, NotADirectoryError):
         return []
     below = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in listing if entry.rstrip("/") != path}
@@ -226,12 +258,40 @@ def _etag(info: dict[str, Any]) -> str:
     return f"{info.get('size')}-{info.get('mtime', info.get('LastModified', ''))}"
 
 
-def open_seekable(url: str) -> Any:
-    """An object as a seekable binary file, read by ranges; nothing is downloaded that is not asked for."""
+def open_seekable(url: str) -> RangedFile:
+    """An object as a seekable binary file, read by ranges; nothing is downloaded that is not asked for.
+
+    What is read is the object as it stood when it was opened: one that is replaced meanwhile is a fault.
+    """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        return open(path, "rb")
-    return retry(lambda: fs.open(path, "rb", block_size=4 * 2**20, cache_type="readahead"), url)
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the file that is returned
+
+        def pread(start: int, count: int) -> bytes:
+            return os.pread(file.fileno(), count, start)
+
+        return RangedFile(url, pread, os.fstat(file.fileno()).st_size, retry, file.close)
+    info = retry(lambda: call(fs, "info", path), url)
+    if info.get("type") == "directory":
+        raise FileNotFoundError(f"{url}: no such object")
+
+    def fetch(start: int, count: int) -> bytes:
+        limit_s = CALL_S + count / LEAST_BYTES_S
+        if hasattr(fs, "_call_s3"):
+            return cast(bytes, sync(fs.loop, _get_range, fs, path, start, start + count, info["ETag"], timeout=limit_s))
+        return cast(bytes, call(fs, "cat_file", path, start=start, end=start + count, limit_s=limit_s))
+
+    return RangedFile(url, fetch, int(info["size"]), retry)
+
+
+async def _get_range(fs: Any, path: str, start: int, end: int, etag: str) -> bytes:
+    """Some bytes of an S3 object while it still has this etag."""
+    bucket, key, _ = fs.split_path(path)
+    answer = await fs._call_s3("get_object", Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+    try:
+        return cast(bytes, await answer["Body"].read())
+    finally:
+        answer["Body"].close()
 
 
 def zarr_store(url: str) -> Store:
