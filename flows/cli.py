@@ -317,6 +317,74 @@ def status(
     screen().print(table if nights else f"{store}: holds no nights")
 
 
+@app.command()
+def verify(
+    night: Annotated[str, typer.Argument(help="Only this night, YYYY-MM-DD.")] = "",
+    site: SiteFile = "cameras.toml",
+    archive: Archive = "archive",
+    store: Store = "store",
+    camera: CameraIds = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Do damaged shards anew; needs the site and archive.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Are the published nights intact, byte by byte? Exit code 1 if not."""
+    from lednet import __version__
+    from tasks import storage
+    from tasks.site import read_site
+    from tasks.verify import check_night, published, repair_night
+
+    where = storage.normalise(store)
+    checks = [check_night(where, *one) for one in published(where, night_date(night) if night else None, camera)]
+    if repair and any(c.findings for c in checks):
+        described, footage = read_site(site), storage.normalise(archive)
+        known = {c.id: c for c in described.select(None)}
+        checks = [
+            repair_night(c, known[c.camera], footage, where, described.settings, __version__)
+            if c.findings and c.camera in known
+            else c
+            for c in checks
+        ]
+    findings = [f for c in checks for f in c.findings]
+    if as_json:
+        typer.echo(json.dumps([asdict(c) for c in checks]))
+    else:
+        for finding in findings:
+            shard = "" if finding.shard is None else f"shard {finding.shard}: "
+            typer.echo(f"{shard}{finding.url}: {finding.fault}")
+        gigabytes = sum(c.bytes for c in checks) / 1e9
+        shards, repaired = sum(c.shards for c in checks), sum(c.repaired for c in checks)
+        typer.echo(
+            f"{len(checks)} nights, {shards} shards, {gigabytes:.3f} GB read: {len(findings)} damaged objects"
+            + (f", {repaired} repaired" if repaired else "")
+        )
+    raise typer.Exit(FAILED if findings else DONE)
+
+
+@app.command()
+def gc(
+    store: Store = "store",
+    older_than: Annotated[float, typer.Option(min=0, help="Days since the last write to it.")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Free space: superseded and abandoned runs, unfinished objects. Never touches a published run."""
+    from tasks import storage
+    from tasks.collect import find_garbage, remove
+
+    found = list(find_garbage(storage.normalise(store), older_than))
+    for garbage in found:
+        if not dry_run:
+            remove(garbage)
+        if not as_json:
+            typer.echo(f"{garbage.kind}: {garbage.url}, {garbage.bytes / 1e9:.3f} GB, {garbage.days:.1f} days old")
+    freed = sum(g.bytes for g in found) / 1e9
+    words = f"{len(found)} things, {freed:.3f} GB {'would be' if dry_run else 'were'} freed"
+    fields = ("url", "kind", "objects", "bytes", "days")
+    emit(as_json, {"dry_run": dry_run, "garbage": [{k: getattr(g, k) for k in fields} for g in found]}, words)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Train on sharp clips (`lednet train --help`)."""

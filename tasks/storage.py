@@ -15,7 +15,9 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -55,6 +57,8 @@ class Entry:
     url: str
     size: int
     etag: str
+    modified_s: float = 0.0
+    """When it was written, in seconds since the Unix epoch by the store's clock; 0 where the store does not say."""
 
 
 def normalise(location: str) -> str:
@@ -206,7 +210,52 @@ def find(url: str) -> Iterator[Entry]:
             return
     for name in sorted(found):
         if name != path and not _is_temporary(name.rsplit("/", 1)[-1]):
-            yield Entry(fs.unstrip_protocol(name), int(found[name].get("size") or 0), _etag(found[name]))
+            yield Entry(
+                fs.unstrip_protocol(name), int(found[name].get("size") or 0), _etag(found[name]), _modified(found[name])
+            )
+
+
+def _modified(info: dict[str, Any]) -> float:
+    stamp = info.get("mtime", info.get("LastModified", 0.0))
+    return stamp.timestamp() if isinstance(stamp, datetime) else float(stamp or 0)
+
+
+def unfinished(url: str) -> Iterator[Entry]:
+    """What killed writers left below a URL: hidden temporary files, or uploads in parts that were never completed."""
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        found = retry(lambda: _find_local(path), url)
+        for name in sorted(n for n in found if _is_temporary(n.rsplit("/", 1)[-1])):
+            yield Entry(fs.unstrip_protocol(name), found[name]["size"], "", _modified(found[name]))
+    elif hasattr(fs, "_call_s3"):
+        for upload in _uploads(fs, path, url):
+            yield Entry(f"s3://{upload['Bucket']}/{upload['Key']}", 0, upload["UploadId"], _modified(upload))
+
+
+def _uploads(fs: Any, path: str, url: str) -> list[dict[str, Any]]:
+    bucket, key, _ = fs.split_path(path)
+    question = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
+    answer = retry(lambda: call(fs, "call_s3", "list_multipart_uploads", **question), url)
+    return [{**u, "Bucket": bucket, "LastModified": u.get("Initiated", 0.0)} for u in answer.get("Uploads", [])]
+
+
+def remove_unfinished(entry: Entry) -> None:
+    """Delete what `unfinished` found."""
+    fs, path = filesystem(entry.url)
+    if isinstance(fs, LocalFileSystem):
+        remove(entry.url)
+        return
+    bucket, key, _ = fs.split_path(path)
+    names = {"Bucket": bucket, "Key": key, "UploadId": entry.etag}
+    retry(lambda: call(fs, "call_s3", "abort_multipart_upload", **names), entry.url)
+
+
+def remove_empty_folders(url: str) -> None:
+    """Remove a folder and those below it as far as they are empty; object stores have none."""
+    if is_local(url):
+        for folder, _, _ in os.walk(filesystem(url)[1], topdown=False):
+            with suppress(OSError):  # not empty
+                os.rmdir(folder)
 
 
 def _find_local(path: str) -> dict[str, dict[str, Any]]:

@@ -125,6 +125,8 @@ class Receipt:
     sources: tuple[tuple[str, int], ...] = ()
     """(segment URL, frames of it in this shard), by URL."""
     problems: tuple[Problem, ...] = ()
+    rows_sha256: str = ""
+    """Of the shard's quality rows."""
 
     @property
     def frames(self) -> int:

@@ -41,7 +41,7 @@ def site(finished: Site, tmp_path: Path) -> Site:
     shutil.copytree(finished.folder, tmp_path / "store")
     moved = finished._replace(store=storage.normalise(str(tmp_path / "store")))
     text = json.dumps(finished.manifest()).replace(finished.store, moved.store)
-    storage.write(store.manifest_url(moved.store, "pit", NIGHT), text.encode())
+    storage.write(store.manifest_url(moved.store, "pit", NIGHT), store.sealed(json.loads(text)))
     return moved
 
 
@@ -131,7 +131,7 @@ def test_a_camera_that_cannot_be_read_does_not_cost_the_others_their_report(site
     text = (
         json.dumps(site.manifest()).replace("/enhanced/pit/", "/enhanced/gate/").replace('"id": "pit"', '"id": "gate"')
     )
-    storage.write(store.manifest_url(site.store, "gate", NIGHT), text.encode())
+    storage.write(store.manifest_url(site.store, "gate", NIGHT), store.sealed(json.loads(text)))
     both = [
         published(site),
         CameraNight("gate", "published", manifest_url=store.manifest_url(site.store, "gate", NIGHT)),
