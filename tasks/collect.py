@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks import storage, store
+from tasks import lease, storage, store
 
 OLDER_THAN_DAYS = 7.0
 """What was written since is left alone: a night may be under way, or waiting for late footage."""
@@ -53,13 +53,14 @@ def _old_runs(store_url: str, camera: str, night: str, now: float) -> Iterator[G
     except store.StoreError:
         return  # which of its runs is the published one can't be known
     folder = storage.join(store_url, "enhanced", camera, night)
+    beat = lease.last_beat_s(folder)
     for run in storage.names(folder):
         if run.endswith(".json") or (manifest is not None and run == manifest["run"]):
             continue
         entries = list(storage.find(storage.join(folder, run)))
         if entries:
             kind = "unpublished run" if manifest is None else "superseded run"
-            days = (now - max(e.modified_s for e in entries)) / 86_400
+            days = (now - max(beat, *(e.modified_s for e in entries))) / 86_400
             yield Garbage(storage.join(folder, run), kind, len(entries), sum(e.size for e in entries), days)
 
 

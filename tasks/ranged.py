@@ -17,7 +17,8 @@ READ_AHEAD = 4 * 2**20
 
 Fetch = Callable[[int, int], bytes]
 """(first byte, count) -> bytes, one try; raises OSError."""
-Retry = Callable[[Callable[[], bytes], str], bytes]
+Retry = Callable[[Callable[[], Any], str], Any]
+"""(one try, the object's URL) -> what the try gives."""
 
 
 class RangedFile(io.RawIOBase):

@@ -9,6 +9,7 @@ Not covered: whether a fault that stays is the store's or one object's (`tasks.f
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import stat
@@ -28,7 +29,7 @@ from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
-from tasks.ranged import RangedFile
+from tasks.ranged import RangedFile, Retry
 
 T = TypeVar("T")
 
@@ -145,12 +146,19 @@ def _is_drivers(error: Exception) -> bool:
 
 
 def read(url: str) -> bytes:
-    """A whole object. Raises FileNotFoundError if there is none."""
+    """A whole object, of the length that the store states. Raises FileNotFoundError if there is none."""
+    fs, path = filesystem(url)
     try:
-        with open_seekable(url) as file:
-            return file.read()
+        if isinstance(fs, LocalFileSystem):
+            return cast(bytes, retry(lambda: fs.cat_file(path), url))
+        return retry(lambda: _read_once(url, fs, path), url)
     except (NotADirectoryError, IsADirectoryError) as error:
         raise FileNotFoundError(f"{url}: no such object") from error
+
+
+def _read_once(url: str, fs: Any, path: str) -> bytes:
+    with _open_remote(url, fs, path, lambda one_try, _: one_try()) as file:
+        return file.read()
 
 
 def write(url: str, data: bytes) -> None:
@@ -176,6 +184,45 @@ def _write_local(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def create(url: str, data: bytes) -> bool:
+    """Write a whole object only if there is none; returns whether this call did. Of several callers one does.
+
+    `data` must be this caller's alone, since an answer that was lost is settled by reading the object back. A store
+    that knows no conditional writes is asked first instead, which leaves a moment in which two callers may both do.
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        return bool(retry(lambda: _create_local(Path(path), data), url))
+    if not hasattr(fs, "_call_s3"):
+        if exists(url):
+            return False
+        write(url, data)
+        return True
+    try:
+        call(fs, "pipe_file", path, data, mode="create")
+    except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSYS and not exists(url):
+            write(url, data)
+        try:
+            return read(url) == data
+        except FileNotFoundError:
+            raise StorageError(f"{url}: could not be created ({error}); check the store") from error
+    return True
+
+
+def _create_local(path: Path, data: bytes) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
+    try:
+        temporary.write_bytes(data)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
 
 
 def _is_temporary(name: str) -> bool:
@@ -320,7 +367,11 @@ def open_seekable(url: str) -> RangedFile:
             return os.pread(file.fileno(), count, start)
 
         return RangedFile(url, pread, os.fstat(file.fileno()).st_size, retry, file.close)
-    info = retry(lambda: call(fs, "info", path), url)
+    return _open_remote(url, fs, path, retry)
+
+
+def _open_remote(url: str, fs: Any, path: str, again: Retry) -> RangedFile:
+    info = again(lambda: call(fs, "info", path), url)
     if info.get("type") == "directory":
         raise FileNotFoundError(f"{url}: no such object")
 
@@ -330,7 +381,7 @@ def open_seekable(url: str) -> RangedFile:
             return cast(bytes, sync(fs.loop, _get_range, fs, path, start, start + count, info["ETag"], timeout=limit_s))
         return cast(bytes, call(fs, "cat_file", path, start=start, end=start + count, limit_s=limit_s))
 
-    return RangedFile(url, fetch, int(info["size"]), retry)
+    return RangedFile(url, fetch, int(info["size"]), again)
 
 
 async def _get_range(fs: Any, path: str, start: int, end: int, etag: str) -> bytes:

@@ -186,7 +186,7 @@ class CameraNight:
 
     camera: str
     status: str
-    """`published`, `already published`, `partial`, `failed` or `no footage`."""
+    """`published`, `already published`, `partial`, `failed`, `under way` (by somebody else) or `no footage`."""
     reason: str = ""
     frames: int = 0
     coverage: float = 0.0

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks import storage, store
+from tasks import lease, storage, store
 from tasks.enhance import enhance_item
 from tasks.plan import plan_night
 from tasks.publish import publish
@@ -133,11 +133,19 @@ def repair_night(
     Raises:
         StoreError: if the archive, settings or weights no longer give the run that is published: other bytes would
             come of them.
+        HeldError: if somebody is at work on this night.
     """
     if not check.findings:
         return check
     plan = plan_night(camera, check.night, archive, store_url, settings)
-    _refuse_another_run(store_url, plan)
+    with lease.held(lease.folder(store_url, camera.id, check.night)):
+        _refuse_another_run(store_url, plan)
+        _redo(check, plan, store_url, settings, version)
+    after = check_night(store_url, check.camera, check.night)
+    return replace(after, repaired=len(check.findings) - len(after.findings))
+
+
+def _redo(check: NightCheck, plan: NightPlan, store_url: str, settings: NightSettings, version: str) -> None:
     damaged = {f.shard for f in check.findings if f.shard is not None}
     for shard in sorted(damaged):  # the receipt goes first: a shard without one is done again, whatever happens now
         storage.remove(store.receipt_url(plan.run_url, shard, "json"))
@@ -151,8 +159,6 @@ def repair_night(
             enhance_item(replace(item, shards=shards), settings)
             log.info("%s: did %s anew", check.camera, ", ".join(f"shard {s.index}" for s in shards))
     publish(plan, store_url, settings)
-    after = check_night(store_url, check.camera, check.night)
-    return replace(after, repaired=len(check.findings) - len(after.findings))
 
 
 def _refuse_another_run(store_url: str, plan: NightPlan) -> None:
