@@ -21,6 +21,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 from flows import engine
 from lednet import __version__
 from tasks import lease, storage, store
+from tasks.decode_process import prober
 from tasks.nights import night_date
 from tasks.plan import NothingToDoError, plan_night
 from tasks.publish import publish, summary
@@ -85,7 +86,7 @@ def prepare(
 ) -> NightPlan | CameraNight:
     """Plan a camera's night, take its lease and lay out its run; an outcome instead where there is nothing to do."""
     try:
-        plan = plan_night(camera, night, archive, store_url, settings)
+        plan = plan_night(camera, night, archive, store_url, settings, prober(settings))
         if (done := already_published(plan, store_url)) is not None:
             return done
         leases.enter_context(lease.held(lease.folder(store_url, camera.id, night)))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks import lease, storage, store
+from tasks.decode_process import prober
 from tasks.enhance import enhance_item
 from tasks.plan import plan_night
 from tasks.publish import publish
@@ -137,7 +138,7 @@ def repair_night(
     """
     if not check.findings:
         return check
-    plan = plan_night(camera, check.night, archive, store_url, settings)
+    plan = plan_night(camera, check.night, archive, store_url, settings, prober(settings))
     with lease.held(lease.folder(store_url, camera.id, check.night)):
         _refuse_another_run(store_url, plan)
         _redo(check, plan, store_url, settings, version)

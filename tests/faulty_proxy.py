@@ -3,6 +3,8 @@
     with FaultyProxy("http://127.0.0.1:9000") as proxy:
         proxy.rule = lambda request: Reset(after=1000) if request.method == "GET" else None
 
+    python -m tests.faulty_proxy TARGET PORT        # one that only forwards, as a process that can be killed
+
 Every request is forwarded unless the rule names a fault for it; all are kept in `proxy.requests`. Bodies are held in
 memory, so this is for small objects.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import http.client
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -200,3 +203,7 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(data)
 
     return Handler
+
+
+if __name__ == "__main__":
+    FaultyProxy(sys.argv[1], int(sys.argv[2]))._server.serve_forever()
