@@ -74,6 +74,8 @@ def open_video(url: str) -> Iterator[tuple[InputContainer, VideoStream]]:
                 if not container.streams.video:
                     raise VideoError(url, "holds no video stream")
                 stream = container.streams.video[0]
+                if getattr(stream, "codec_context", None) is None:
+                    raise VideoError(url, "no decoder knows its codec")
                 stream.thread_type = "AUTO"
                 yield container, stream
         except Exception as error:

@@ -45,7 +45,7 @@ MOST_PROBES = 2
 
 
 class DecoderDiedError(RuntimeError):
-    """The helper ended, hung or ran out of memory; the message is the cause, without a URL."""
+    """The helper ended, hung, failed or ran out of memory; the message is the cause, without a URL."""
 
 
 class _Helper:
@@ -247,7 +247,7 @@ def _raise_told(event: dict[str, Any]) -> None:
     if kind == "unreadable":
         raise UnreadableError(text)
     if kind != "end":
-        raise RuntimeError(f"decoding failed: {text}")
+        raise DecoderDiedError(f"failed ({text})")
 
 
 def prober(settings: NightSettings) -> Callable[[str], Header]:
@@ -281,7 +281,7 @@ def _probe_once(url: str, settings: NightSettings) -> Header:
         if end["kind"] == "unusable":
             raise VideoError(url, str(end["text"]))
         _raise_told(end)
-        raise RuntimeError(f"{url}: no header told")
+        raise DecoderDiedError("told no header")
     fields = header["header"]
     created = datetime.fromisoformat(fields["created"]) if fields["created"] else None
     return Header(fields["seconds"], created, int(fields["width"]), int(fields["height"]), float(fields["fps"]))

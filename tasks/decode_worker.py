@@ -93,8 +93,9 @@ def main() -> None:
             os._exit(12)  # as if the system had ended it
         except OSError as error:
             tell(kind="unreadable", text=str(error), number=error.errno)
-        except Exception:
-            tell(kind="failed", text=traceback.format_exc())
+        except Exception as error:
+            traceback.print_exc()
+            tell(kind="failed", text=type(error).__name__)
 
 
 def _end_with_parent(parent: int) -> None:

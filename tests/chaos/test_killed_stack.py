@@ -28,7 +28,7 @@ from tests.tasks.night import NIGHT, s3_bucket
 
 VICTIMS = ("worker", "scheduler", "flow", "server", "store")
 SEEDS = [int(seed) for seed in os.environ.get("LEDNET_CHAOS_SEEDS", "0,1,2,3,4").split(",")]
-HANGS_S = 300
+HANGS_S = 600
 """A flow that has not ended by then is killed by its operator."""
 RUNS = 3
 """Runs after the kill, at most, until the night is published."""

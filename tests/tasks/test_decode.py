@@ -524,6 +524,13 @@ def test_a_file_none_of_whose_frames_can_be_decoded_is_refused(sound: dict[str, 
         probe(url_of(tmp_path / "a.avi"))
 
 
+def test_a_file_of_a_codec_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", [0, 0.1])  # found by fuzzing
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_XPEG4/ISO/AVC"))
+    with pytest.raises(VideoError, match="no decoder knows its codec"):
+        probe(url_of(path))
+
+
 def test_frames_above_the_limit_are_refused_and_at_the_limit_read(tmp_path: Path) -> None:
     url = url_of(write_clip(tmp_path / "a.mp4", [0, 0.1]))
     assert len(list(read_frames(url, 0, 1, [], WIDTH * HEIGHT))) == 2

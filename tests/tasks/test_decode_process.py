@@ -111,8 +111,9 @@ def test_one_helper_does_the_next_job_as_well(tmp_path: Path) -> None:
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed (SIGSEGV)"),
         ("time.sleep(600)", "hung (no frame within 2 s)"),
         ("bytearray(2**40)", "ran out of memory"),
+        ("raise KeyError(url)", "failed (KeyError)"),
     ],
-    ids=["crash", "hang", "bloat"],
+    ids=["crash", "hang", "bloat", "bug"],
 )
 def test_a_file_that_ends_its_decoder_is_left_out_and_told_with_its_reason(
     what: str, cause: str, tmp_path: Path, sabotage: Path
