@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from flows.logs import OneLine
 from tasks.nights import night_date
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def main() -> None:
     if not console.is_terminal:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("lednet").setLevel(logging.INFO)
     logging.getLogger("tasks").setLevel(logging.INFO)
@@ -142,6 +144,7 @@ def _estimates(
     site: Site, night: str, archive: str, store: str, cameras: list[str] | None
 ) -> tuple[list[Estimate], dict[str, str]]:
     from tasks import storage
+    from tasks.decode_process import prober
     from tasks.estimate import estimate
     from tasks.plan import NothingToDoError, plan_night
     from tasks.store import done_shards
@@ -149,7 +152,8 @@ def _estimates(
     estimates, nothing = [], {}
     for camera in site.select(cameras):
         try:
-            planned = plan_night(camera, night, storage.normalise(archive), storage.normalise(store), site.settings)
+            where = storage.normalise(archive), storage.normalise(store)
+            planned = plan_night(camera, night, *where, site.settings, prober(site.settings))
             estimates.append(estimate(planned, site.settings, len(done_shards(planned.run_url))))
         except NothingToDoError as reason:
             nothing[camera.id] = str(reason)

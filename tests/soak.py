@@ -2,9 +2,10 @@
 
     python -m tests.soak --minutes 60
 
-Each night is filmed once and done anew in a store of its own, which is removed after it. Printed are, for this process
-and its decoder, resident memory and open files as they go, and at the end the slope of memory in MB per 1,000 frames over
-the second half, and the pace of the last quarter against that of the second. Exit code 1 if a slope is above 1 MB.
+A small night is filmed once and done again and again by an untrained network of the least size, each time in an empty
+store. Printed are, for this process and its decoder, resident memory and open files as they go, and at the end the
+slope of memory in MB per 1,000 frames over the second half, and the pace of the last quarter against that of the
+second. Exit code 1 if a slope is above 1 MB.
 """
 
 from __future__ import annotations
