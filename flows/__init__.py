@@ -6,4 +6,5 @@ Where do I go to ...?
     see the demo                 flows.demo
     start servers and workers    flows.engine
     find a command               flows.cli
+    keep the log honest          flows.logs
 """

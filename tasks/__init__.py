@@ -3,9 +3,11 @@
 Where do I go to ...?
     describe cameras and settings      tasks.site        (cameras.toml)
     know what travels between rooms    tasks.types       (frozen dataclasses)
-    open a URL                         tasks.storage     (the only module that does)
+    open a URL                         tasks.storage     (the only module that does), tasks.ranged
+    tell a store's fault from a file's tasks.faults
     list and parse recorded files      tasks.archive
     decode video with timestamps       tasks.decode
+    decode in a process that may die   tasks.decode_process, tasks.decode_worker
     name a night                       tasks.nights
     fill slots with frames             tasks.slots
     split a night into work            tasks.plan, tasks.estimate
@@ -13,6 +15,9 @@ Where do I go to ...?
     restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
     publish a finished night           tasks.publish
     see what is done                   tasks.status
+    keep two operators apart           tasks.lease
+    prove and repair a night           tasks.verify
+    free space                         tasks.collect
     make the preview or one clip       tasks.video
     judge against a known truth        tasks.evaluate
     make the report                    tasks.report, tasks.report_page, tasks.sheet
