@@ -102,7 +102,7 @@ def test_a_truth_adds_its_picture_and_figures(site: Site, tmp_path: Path) -> Non
 
 
 def test_a_night_without_a_frame_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.enhance.fill_slots", lambda *_: iter(()))
+    monkeypatch.setattr("tasks.decode_process.fill_slots", lambda *_: iter(()))
     site = make_site(tmp_path, (4,))
     outcome = site.run()
     page = storage.read(write_report(NIGHT, site.store, [outcome], {})).decode()
