@@ -53,6 +53,7 @@ class _Helper:
 
     def __init__(self, memory_mb: int, stall_s: float) -> None:
         self.memory_mb, self.stall_s = memory_mb, stall_s
+        self.environment = dict(os.environ)  # it holds the store's address and keys
         self.descriptor = os.memfd_create("lednet") if hasattr(os, "memfd_create") else _temporary_file()
         os.ftruncate(self.descriptor, HEADER_BYTES)
         self.map = mmap.mmap(self.descriptor, HEADER_BYTES)
@@ -136,7 +137,8 @@ _probes = threading.Semaphore(MOST_PROBES)
 def _borrow(settings: NightSettings) -> _Helper:
     with _lock:
         for helper in _idle:
-            if helper.process.poll() is None and helper.memory_mb == settings.decode_memory_mb:
+            same = helper.environment == dict(os.environ) and helper.memory_mb == settings.decode_memory_mb
+            if same and helper.process.poll() is None:
                 _idle.remove(helper)
                 helper.stall_s = settings.decode_stall_s
                 return helper
