@@ -13,4 +13,5 @@ Where do I go to ...?
     change what is told          flows.events
     register the deployments     flows.deploy
     find a command               flows.cli
+    keep the log honest          flows.logs
 """

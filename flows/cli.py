@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from flows.logs import OneLine
 from tasks.nights import night_date
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def main() -> None:
     if not console.is_terminal:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("lednet").setLevel(logging.INFO)
     logging.getLogger("tasks").setLevel(logging.INFO)
@@ -211,9 +213,9 @@ def run_night(
 
 
 def exit_code(outcomes: Sequence[CameraNight]) -> int:
-    """0 if every camera's night is published whole, 1 if none is, 2 in between."""
+    """0 if every camera's night is published whole, 1 if none is, 2 in between or where somebody else is at work."""
     published = [o for o in outcomes if o.manifest_url]
-    if not published:
+    if not published and not any(o.status == "under way" for o in outcomes):
         return FAILED
     return DONE if len(published) == len(outcomes) and not any(o.quarantined for o in outcomes) else PARTIAL
 
@@ -325,6 +327,74 @@ def deploy(
 
     names = register(file, alarm_url)
     emit(as_json, {"deployments": names}, f"deployed: {', '.join(names)}")
+
+
+@app.command()
+def verify(
+    night: Annotated[str, typer.Argument(help="Only this night, YYYY-MM-DD.")] = "",
+    site: SiteFile = "cameras.toml",
+    archive: Archive = "archive",
+    store: Store = "store",
+    camera: CameraIds = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Do damaged shards anew; needs the site and archive.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Are the published nights intact, byte by byte? Exit code 1 if not."""
+    from lednet import __version__
+    from tasks import storage
+    from tasks.site import read_site
+    from tasks.verify import check_night, published, repair_night
+
+    where = storage.normalise(store)
+    checks = [check_night(where, *one) for one in published(where, night_date(night) if night else None, camera)]
+    if repair and any(c.findings for c in checks):
+        described, footage = read_site(site), storage.normalise(archive)
+        known = {c.id: c for c in described.select(None)}
+        checks = [
+            repair_night(c, known[c.camera], footage, where, described.settings, __version__)
+            if c.findings and c.camera in known
+            else c
+            for c in checks
+        ]
+    findings = [f for c in checks for f in c.findings]
+    if as_json:
+        typer.echo(json.dumps([asdict(c) for c in checks]))
+    else:
+        for finding in findings:
+            shard = "" if finding.shard is None else f"shard {finding.shard}: "
+            typer.echo(f"{shard}{finding.url}: {finding.fault}")
+        gigabytes = sum(c.bytes for c in checks) / 1e9
+        shards, repaired = sum(c.shards for c in checks), sum(c.repaired for c in checks)
+        typer.echo(
+            f"{len(checks)} nights, {shards} shards, {gigabytes:.3f} GB read: {len(findings)} damaged objects"
+            + (f", {repaired} repaired" if repaired else "")
+        )
+    raise typer.Exit(FAILED if findings else DONE)
+
+
+@app.command()
+def gc(
+    store: Store = "store",
+    older_than: Annotated[float, typer.Option(min=0, help="Days since the last write to it.")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Free space: superseded and abandoned runs, unfinished objects. Never touches a published run."""
+    from tasks import storage
+    from tasks.collect import find_garbage, remove
+
+    found = list(find_garbage(storage.normalise(store), older_than))
+    for garbage in found:
+        if not dry_run:
+            remove(garbage)
+        if not as_json:
+            typer.echo(f"{garbage.kind}: {garbage.url}, {garbage.bytes / 1e9:.3f} GB, {garbage.days:.1f} days old")
+    freed = sum(g.bytes for g in found) / 1e9
+    words = f"{len(found)} things, {freed:.3f} GB {'would be' if dry_run else 'were'} freed"
+    fields = ("url", "kind", "objects", "bytes", "days")
+    emit(as_json, {"dry_run": dry_run, "garbage": [{k: getattr(g, k) for k in fields} for g in found]}, words)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

@@ -1,6 +1,6 @@
 """The overnight job: every camera's archived footage of one night, restored, stored and published.
 
-    read the site -> plan each camera -> lay out its run -> fan the work items out -> publish what is whole
+    read the site -> plan each camera -> take its lease -> lay out its run -> fan the work items out -> publish
 
 A camera that fails never stops another. Running it again resumes: published nights and stored shards are left alone.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import dask
 from prefect import flow
@@ -21,7 +21,8 @@ from prefect_dask.task_runners import DaskTaskRunner
 from flows import clusters
 from flows.events import tell_night
 from lednet import __version__
-from tasks import storage, store
+from tasks import lease, storage, store
+from tasks.decode_process import prober
 from tasks.logs import show_in_prefect
 from tasks.nights import night_date
 from tasks.plan import NothingToDoError, plan_night
@@ -69,18 +70,19 @@ def enhance_night(
     clusters.check(_client())
     outcomes: list[CameraNight] = []
     running: list[tuple[NightPlan, Futures]] = []
-    for camera in described.select(cameras):
-        planned = prepare(camera, night, archive, store_url, described.settings)
-        if isinstance(planned, CameraNight):
-            outcomes.append(planned)
-        else:
-            running.append((planned, submit(planned, described.settings)))
-    rows = [planned_row(plan) for plan, _ in running]
-    create_table_artifact(rows, key="planned-night", description=f"Night of {night}, what is to be done")
-    for plan, futures in running:
-        failure = wait(futures)
-        outcomes.append(finish(plan, store_url, described.settings, failure))
-        log.info("%s: %s, %d frames", plan.camera.id, outcomes[-1].status, outcomes[-1].frames)
+    with ExitStack() as leases:
+        for camera in described.select(cameras):
+            planned = prepare(camera, night, archive, store_url, described.settings, leases)
+            if isinstance(planned, CameraNight):
+                outcomes.append(planned)
+            else:
+                running.append((planned, submit(planned, described.settings)))
+        rows = [planned_row(plan) for plan, _ in running]
+        create_table_artifact(rows, key="planned-night", description=f"Night of {night}, what is to be done")
+        for plan, futures in running:
+            failure = wait(futures)
+            outcomes.append(finish(plan, store_url, described.settings, failure))
+            log.info("%s: %s, %d frames", plan.camera.id, outcomes[-1].status, outcomes[-1].frames)
     create_table_artifact([vars(o) for o in outcomes], key="enhanced-night", description=f"Night of {night}")
     tell_night(night, storage.normalise(site), store_url, outcomes, described.settings.alarm_coverage / 100)
     if any(o.status in ("failed", "partial") for o in outcomes):
@@ -89,21 +91,34 @@ def enhance_night(
 
 
 def prepare(
-    camera: Camera, night: str, archive: str, store_url: str, settings: NightSettings
+    camera: Camera, night: str, archive: str, store_url: str, settings: NightSettings, leases: ExitStack
 ) -> NightPlan | CameraNight:
-    """Plan a camera's night and lay out its run; an outcome instead where there is nothing to do."""
+    """Plan a camera's night, take its lease and lay out its run; an outcome instead where there is nothing to do."""
     try:
-        plan = plan_night(camera, night, archive, store_url, settings)
-        manifest = store.read_manifest(store_url, camera.id, night)
-        if manifest is not None and manifest["run"] == plan.run:
-            return summary(manifest, "already published", store_url)
+        plan = plan_night(camera, night, archive, store_url, settings, prober(settings))
+        if (done := already_published(plan, store_url)) is not None:
+            return done
+        leases.enter_context(lease.held(lease.folder(store_url, camera.id, night)))
+        if (done := already_published(plan, store_url)) is not None:  # by the one who held it until now
+            return done
         store.create_run(plan, settings, __version__)
         return plan
     except NothingToDoError as nothing:
         return CameraNight(camera.id, "no footage", str(nothing), quarantined=len(nothing.problems))
+    except lease.HeldError as held:
+        log.warning("%s: %s", camera.id, held)
+        return CameraNight(camera.id, "under way", str(held))
     except Exception as error:  # one camera's trouble, whatever it is, must not cost the others their night
         log.exception("%s: planning failed", camera.id)
         return CameraNight(camera.id, "failed", f"planning: {error}")
+
+
+def already_published(plan: NightPlan, store_url: str) -> CameraNight | None:
+    """The outcome of a night that stands as it is planned."""
+    manifest = store.read_manifest(store_url, plan.camera.id, plan.night)
+    if manifest is None or manifest["run"] != plan.run:
+        return None
+    return summary(manifest, "already published", store_url)
 
 
 def planned_row(plan: NightPlan) -> dict[str, str | int | float]:

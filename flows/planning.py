@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tasks import storage
 from tasks.deadline import Outlook, Size, next_time, outlook, sizes
+from tasks.decode_process import prober
 from tasks.estimate import Estimate, estimate
 from tasks.nights import night_date
 from tasks.plan import NothingToDoError, plan_night
@@ -64,7 +65,8 @@ def plan_site(
     estimates, nothing = [], {}
     for camera in chosen:
         try:
-            plan = plan_night(camera, night, storage.normalise(archive), storage.normalise(store), site.settings)
+            where = storage.normalise(archive), storage.normalise(store)
+            plan = plan_night(camera, night, *where, site.settings, prober(site.settings))
             estimates.append(estimate(plan, site.settings, len(done_shards(plan.run_url)), known_rate))
         except NothingToDoError as reason:
             nothing[camera.id] = str(reason)

@@ -3,9 +3,11 @@
 Where do I go to ...?
     describe cameras and settings      tasks.site        (cameras.toml)
     know what travels between rooms    tasks.types       (frozen dataclasses)
-    open a URL                         tasks.storage     (the only module that does)
+    open a URL                         tasks.storage     (the only module that does), tasks.ranged
+    tell a store's fault from a file's tasks.faults
     list and parse recorded files      tasks.archive
     decode video with timestamps       tasks.decode
+    decode in a process that may die   tasks.decode_process, tasks.decode_worker
     name a night                       tasks.nights
     fill slots with frames             tasks.slots
     split a night into work            tasks.plan, tasks.estimate, tasks.deadline
@@ -16,6 +18,9 @@ Where do I go to ...?
     write logs of a work item          tasks.logs
     count for Prometheus               tasks.meters
     find GoPro footage that landed     tasks.landed
+    keep two operators apart           tasks.lease
+    prove and repair a night           tasks.verify
+    free space                         tasks.collect
     make the preview or one clip       tasks.video
     judge against a known truth        tasks.evaluate
     measure a camera's night           tasks.camera_facts (tasks.signs, tasks.timeline, tasks.evidence)

@@ -226,6 +226,8 @@ def _try_probe(url: str, probe: Callable[[str], Header]) -> Header | Problem:
         return probe(url)
     except VideoError as error:
         return Problem(url, error.cause)
+    except storage.StorageError:
+        raise
     except OSError as error:
         return Problem(url, f"cannot be read: {error}")
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.error
@@ -23,7 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from tasks import storage
+from tasks import faults, storage
 
 SEEK_MARGIN_S = 2.0
 """How far before the wanted time to seek at first: containers without an index land late."""
@@ -58,26 +58,47 @@ class Header:
 
 @contextmanager
 def open_video(url: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a URL's container and its first video stream, read by ranges. Raises VideoError."""
-    with storage.open_seekable(url) as file:
+    """Open a URL's container and its first video stream, read by ranges.
+
+    Raises:
+        VideoError: if it is no video.
+        OSError: if it cannot be read, whatever FFmpeg makes of that: StorageError if that is the store's fault.
+    """
+    try:
+        file = storage.open_seekable(url)
+    except OSError as error:
+        raise faults.judge(url, error, lambda: storage.open_seekable(url).close()) from error
+    with file:
         try:
-            container = av.open(file, mode="r", metadata_errors="replace")
-        except (av.error.FFmpegError, ValueError) as error:
-            raise VideoError(url, f"not a readable video ({_words(error)})") from error
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # which is FFmpeg's seeking to nowhere in a broken file
+            with _container(url, file) as container:
+                if not container.streams.video:
+                    raise VideoError(url, "holds no video stream")
+                stream = container.streams.video[0]
+                if getattr(stream, "codec_context", None) is None:
+                    raise VideoError(url, "no decoder knows its codec")
+                stream.thread_type = "AUTO"
+                yield container, stream
+        except Exception as error:
+            if file.fault is None:
                 raise
-            raise VideoError(url, f"not a readable video ({_words(error)})") from error
-        with container:
-            if not container.streams.video:
-                raise VideoError(url, "holds no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            yield container, stream
+            raise faults.judge(url, file.fault, file.try_again) from error
+        if file.fault is not None:
+            raise faults.judge(url, file.fault, file.try_again)
+
+
+def _container(url: str, file: Any) -> InputContainer:
+    try:
+        return cast(InputContainer, av.open(file, mode="r", metadata_errors="replace"))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VideoError(url, f"not a readable video ({_words(error)})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which is FFmpeg's seeking to nowhere in a broken file
+            raise
+        raise VideoError(url, f"not a readable video ({_words(error)})") from error
 
 
 def probe(url: str) -> Header:
-    """Read a file's header. Raises VideoError if it is no video, or has no size."""
+    """Read a file's header. Raises VideoError if it is no video, or has no size; OSError if it cannot be read."""
     with open_video(url) as (container, stream):
         if not stream.width or not stream.height:
             raise VideoError(url, "its header states no picture size")
@@ -113,6 +134,7 @@ def read_frames(
 
     Raises:
         VideoError: if the file can't be opened, holds no video, or its frames are larger than `most_pixels`.
+        OSError: if it can't be read, after the frames that could be; StorageError if the store is at fault.
     """
     back = SEEK_MARGIN_S
     while True:

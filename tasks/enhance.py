@@ -22,11 +22,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lednet import Restorer, quality
-from tasks import meters, store
+from tasks import decode_process, meters, store
 from tasks.logs import item_log
 from tasks.pipeline import Background, prefetch
 from tasks.settings import NightSettings
-from tasks.slots import Damage, SlotFrame, fill_slots
+from tasks.slots import Damage, SlotFrame
 from tasks.types import ItemResult, Problem, Receipt, Shard, WorkItem
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def enhance_item(item: WorkItem, settings: NightSettings) -> ItemResult:
     """Restore a work item's missing shards and store each with its receipt.
 
     Raises:
-        StoreError, StorageError: if the store can't be written; shards finished so far stay.
+        StoreError, StorageError: if the store can't be written or the archive read; shards finished so far stay.
         CheckpointError: if the weights can't be loaded.
     """
     started = time.monotonic()
@@ -68,7 +68,7 @@ def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
 
 def _enhance_stretch(item: WorkItem, shards: list[Shard], settings: NightSettings, restorer: Restorer) -> int:
     first, last = shards[0].first, shards[-1].first + shards[-1].count
-    decoded = fill_slots(item.grid, first, last, item.segments, settings.most_pixels)
+    decoded = decode_process.fill_slots(item.grid, first, last, item.segments, settings)
     count, ahead = 0, settings.queue_batches * settings.batch
     with (
         closing(prefetch(meters.timed(decoded, "decode"), ahead, meters.QUEUED.labels("decoded").set)) as events,

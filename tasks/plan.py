@@ -45,6 +45,7 @@ def plan_night(
     Raises:
         NothingToDoError: if no file of it can be used.
         CheckpointError: if the weights can't be.
+        StorageError: if the archive can't be read.
     """
     grid = night_grid(camera, night)
     found = find_segments(camera, archive, grid.start_ns, grid.time_ns(grid.slots), probe)
@@ -101,6 +102,8 @@ def _frame_size(found: Found, probe: Callable[[str], Header]) -> tuple[int, int,
         except VideoError as error:
             problems.append(Problem(segment.url, error.cause))
             continue
+        except storage.StorageError:
+            raise
         except OSError as error:
             problems.append(Problem(segment.url, f"cannot be read: {error}"))
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -30,7 +31,7 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
         storage.write(store.quality_url(plan.run_url), store.parquet_bytes(pd.concat(rows)))
     preview = _write_preview(plan, receipts, settings)
     manifest = _manifest(plan, receipts, frames, preview)
-    storage.write(store.manifest_url(store_url, plan.camera.id, plan.night), store.canonical_json(manifest))
+    storage.write(store.manifest_url(store_url, plan.camera.id, plan.night), store.sealed(manifest))
     return summary(manifest, "published", store_url)
 
 
@@ -61,7 +62,7 @@ def _write_preview(plan: NightPlan, receipts: list[Receipt], settings: NightSett
     data = encode_preview(pairs, settings.preview_fps)
     if data is None:
         return None
-    url = storage.join(plan.run_url, "preview.mp4")
+    url = store.preview_url(plan.run_url)
     storage.write(url, data)
     return url
 
@@ -96,4 +97,17 @@ def _manifest(plan: NightPlan, receipts: list[Receipt], frames: int, preview: st
         "gaps": plan.gaps,
         "segments": [asdict(s) | {"frames": used[s.url]} for s in plan.segments],
         "problems": [asdict(p) for p in problems],
+        "sha256": checksums(plan.run_url, receipts, preview is not None),
     }
+
+
+LAYOUT = ("ready.json", "frames.zarr/zarr.json", "frames.zarr/frames/zarr.json", "frames.zarr/time/zarr.json",
+          "frames.zarr/time/c/0", "frames.zarr/valid/zarr.json", "frames.zarr/valid/c/0")  # fmt: skip
+"""A run's objects that do not come of its shards."""
+
+
+def checksums(run_url: str, receipts: list[Receipt], preview: bool) -> dict[str, str]:
+    """sha256 of a run's objects by their paths below it; shards and their rows are covered by the receipts."""
+    paths = [*LAYOUT, *(storage.relative(store.receipt_url(run_url, r.shard, "json"), run_url) for r in receipts)]
+    paths += ["quality.parquet"] * any(r.frames for r in receipts) + ["preview.mp4"] * preview
+    return {path: hashlib.sha256(storage.read(storage.join(run_url, path))).hexdigest() for path in sorted(paths)}

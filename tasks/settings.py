@@ -37,6 +37,10 @@ class NightSettings:
     """Larger frames are refused as hostile or broken."""
     alarm_coverage: int = 90
     """Percent of a night's slots; a camera below it is told to Prefect as low coverage."""
+    decode_memory_mb: int = 8192
+    """Address space of the process that decodes; a file that needs more is left out."""
+    decode_stall_s: int = 900
+    """A file that gives no frame for so long is left out; longer than all retries of the store take together."""
 
     def stored(self) -> dict[str, Any]:
         """The settings that decide what is stored, and so are part of the run key."""

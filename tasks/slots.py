@@ -6,7 +6,7 @@ Covers choosing, for a stretch of slots, the nearest frame of each from the segm
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from heapq import heappop, heappush
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from tasks.decode import VideoError, pixels, read_frames
 from tasks.nights import night_bounds
+from tasks.storage import StorageError
 from tasks.types import NANOSECONDS, Camera, Grid, Segment
+
+FrameReader = Callable[[str, float, float, list[str], int], Iterator[tuple[float, VideoFrame]]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,12 @@ def night_grid(camera: Camera, night: str) -> Grid:
 
 
 def fill_slots(
-    grid: Grid, first: int, last: int, segments: tuple[Segment, ...], most_pixels: int
+    grid: Grid,
+    first: int,
+    last: int,
+    segments: tuple[Segment, ...],
+    most_pixels: int,
+    read: FrameReader = read_frames,
 ) -> Iterator[SlotFrame | Damage]:
     """Frames for the slots first <= slot < last, with damage as it is met; slots never go down.
 
@@ -56,6 +64,12 @@ def fill_slots(
     the last frame's showing stays empty, so that four seconds of footage fill four seconds of slots. Of two segments
     that overlap, the one that begins first fills the slots that it can. What fills a slot does not depend on `first`
     and `last`.
+
+    Args:
+        read: `decode.read_frames`, or something around it.
+
+    Raises:
+        StorageError: if the archive can't be read; the fault of one file alone is damage.
     """
     coming = [(grid.slot_at(s.start_ns), s) for s in reversed(segments) if grid.slot_at(s.start_ns) < last]
     running: list[tuple[int, int, _Candidate, Iterator[_Candidate | Damage]]] = []
@@ -63,7 +77,7 @@ def fill_slots(
     while coming or running:
         if coming and (not running or coming[-1][0] <= running[0][0]):
             order = -len(coming)
-            events = _choose(grid, first, last, coming.pop()[1], most_pixels)
+            events = _choose(grid, first, last, coming.pop()[1], most_pixels, read)
         else:
             slot, order, chosen, events = heappop(running)
             if slot > done:
@@ -88,7 +102,9 @@ class _Candidate:
     url: str
 
 
-def _choose(grid: Grid, first: int, last: int, segment: Segment, most_pixels: int) -> Iterator[_Candidate | Damage]:
+def _choose(
+    grid: Grid, first: int, last: int, segment: Segment, most_pixels: int, read: FrameReader
+) -> Iterator[_Candidate | Damage]:
     """One segment's frame for each slot, slots going up."""
     errors: list[str] = []
     told = 0
@@ -96,7 +112,7 @@ def _choose(grid: Grid, first: int, last: int, segment: Segment, most_pixels: in
     done = first - 1
     shown: list[int] = []  # times of the last two frames
     try:
-        for time_ns, frame in _timed(grid, first, last, segment, errors, most_pixels):
+        for time_ns, frame in _timed(grid, first, last, segment, errors, most_pixels, read):
             if not shown or time_ns > shown[-1]:
                 shown = [*shown[-1:], time_ns]
             slot = grid.slot_at(time_ns)
@@ -112,6 +128,8 @@ def _choose(grid: Grid, first: int, last: int, segment: Segment, most_pixels: in
                 held = _Candidate(slot, distance, frame, segment.url)
     except VideoError as error:
         errors.append(error.cause)
+    except StorageError:
+        raise  # frames that are only out of reach must not be published as missing
     except OSError as error:
         errors.append(f"cannot be read: {error}")
     if held is not None and len(shown) == 2 and grid.time_ns(held.slot) >= 2 * shown[1] - shown[0]:
@@ -123,13 +141,19 @@ def _choose(grid: Grid, first: int, last: int, segment: Segment, most_pixels: in
 
 
 def _timed(
-    grid: Grid, first: int, last: int, segment: Segment, errors: list[str], most_pixels: int
+    grid: Grid,
+    first: int,
+    last: int,
+    segment: Segment,
+    errors: list[str],
+    most_pixels: int,
+    read: FrameReader,
 ) -> Iterator[tuple[int, VideoFrame]]:
     """A segment's frames that may belong to the wanted slots, with their true times, and one frame more."""
     margin = round(2 * NANOSECONDS / grid.rate)
     begin = (grid.time_ns(first) - margin - segment.start_ns) / NANOSECONDS
     end = grid.time_ns(last)
-    for seconds, frame in read_frames(segment.url, max(0.0, begin), inf, errors, most_pixels):
+    for seconds, frame in read(segment.url, max(0.0, begin), inf, errors, most_pixels):
         time_ns = segment.start_ns + round(seconds * NANOSECONDS)
         yield time_ns, frame
         if time_ns >= end:

@@ -2,36 +2,48 @@
 
 Covers reading, writing whole objects, listing and joining. Objects are written whole or not at all: local files through
 a hidden temporary name and a rename, object stores by their own semantics. Transient faults are retried here and
-nowhere else. File systems are made inside the process that uses them and never pickled. No character of a name means
-anything but itself: URLs are taken as they stand, without escapes.
+nowhere else, and every call to a remote store has a deadline. File systems are made inside the process that uses them
+and never pickled. No character of a name means anything but itself: URLs are taken as they stand, without escapes.
+Not covered: whether a fault that stays is the store's or one object's (`tasks.faults`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import fsspec
 import zarr
+from fsspec.asyn import sync
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
 from tasks import meters
+from tasks.ranged import RangedFile, Retry
 
 T = TypeVar("T")
 
-ATTEMPTS = 5
+ATTEMPTS = 8
 """Tries of one storage call, the first included."""
 FIRST_DELAY_S = 0.2
-"""Mean pause after the first failure; it doubles, with full jitter."""
+"""Mean pause after the first failure; it doubles, with full jitter: some 25 s in all."""
+CALL_S = 60
+"""Longest time that one try of a remote call may take, so that a store that drips or hangs is noticed ..."""
+LEAST_BYTES_S = 2**19
+"""... and what a transfer of known size must reach beyond that."""
+LISTING_S = 300
+"""Longest time for one try of listing a folder."""
 TEMPORARY = ".tmp"
 """How the hidden names of unfinished files end; a killed process may leave one, and no listing shows it."""
 
@@ -47,6 +59,8 @@ class Entry:
     url: str
     size: int
     etag: str
+    modified_s: float = 0.0
+    """When it was written, in seconds since the Unix epoch by the store's clock; 0 where the store does not say."""
 
 
 def normalise(location: str) -> str:
@@ -73,11 +87,19 @@ def join(url: str, *parts: str) -> str:
 
 def filesystem(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of a URL and the path on it. S3 endpoint, region and credentials come from the environment
-    (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."""
+    (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), never from the URL, which is
+    written into logs and manifests."""
+    if not is_local(url) and "@" in url.partition("://")[2].partition("/")[0]:
+        raise StorageError(f"{_scheme(url)}://...: credentials do not belong in a URL; set the AWS_ variables instead")
     # Not fsspec's url_to_fs, which takes "::" in a file's name for the link of a chain of URLs.
     try:
         kind = fsspec.get_filesystem_class(_scheme(url))
+        if _scheme(url) in ("s3", "s3a") and not options.get("asynchronous"):
+            # `retry` below is the only one: three layers of retries would make hours of one dead store.
+            options = {"config_kwargs": {"retries": {"total_max_attempts": 1}}, **options}
         fs = kind(use_listings_cache=False, **kind._get_kwargs_from_urls(url), **options)
+        if "config_kwargs" in options:
+            fs.retries = 1
     except (ImportError, ValueError) as error:
         raise StorageError(f"{url}: cannot be opened ({error}); use file:// or s3://, or install its driver") from error
     return fs, cast(str, kind._strip_protocol(url))
@@ -90,6 +112,13 @@ def _scheme(url: str) -> str:
 def is_local(url: str) -> bool:
     """Whether a URL names a folder or file of this machine."""
     return _scheme(url) in ("file", "local")
+
+
+def call(fs: fsspec.AbstractFileSystem, method: str, *args: Any, limit_s: float = CALL_S, **options: Any) -> Any:
+    """One try of a file system's method, with a deadline where the store is remote. Raises OSError when it passes."""
+    if not fs.async_impl:
+        return getattr(fs, method)(*args, **options)
+    return sync(fs.loop, getattr(fs, f"_{method}"), *args, timeout=limit_s, **options)
 
 
 def retry(call: Callable[[], T], what: str) -> T:
@@ -122,12 +151,19 @@ def _is_drivers(error: Exception) -> bool:
 
 
 def read(url: str) -> bytes:
-    """A whole object. Raises FileNotFoundError if there is none."""
+    """A whole object, of the length that the store states. Raises FileNotFoundError if there is none."""
     fs, path = filesystem(url)
     try:
-        return cast(bytes, retry(lambda: fs.cat_file(path), url))
+        if isinstance(fs, LocalFileSystem):
+            return cast(bytes, retry(lambda: fs.cat_file(path), url))
+        return retry(lambda: _read_once(url, fs, path), url)
     except (NotADirectoryError, IsADirectoryError) as error:
         raise FileNotFoundError(f"{url}: no such object") from error
+
+
+def _read_once(url: str, fs: Any, path: str) -> bytes:
+    with _open_remote(url, fs, path, lambda one_try, _: one_try()) as file:
+        return file.read()
 
 
 def write(url: str, data: bytes) -> None:
@@ -136,7 +172,8 @@ def write(url: str, data: bytes) -> None:
     if isinstance(fs, LocalFileSystem):
         retry(lambda: _write_local(Path(path), data), url)
     else:
-        retry(lambda: fs.pipe_file(path, data), url)
+        limit_s = CALL_S + len(data) / LEAST_BYTES_S
+        retry(lambda: call(fs, "pipe_file", path, data, limit_s=limit_s), url)
 
 
 def _write_local(path: Path, data: bytes) -> None:
@@ -154,14 +191,62 @@ def _write_local(path: Path, data: bytes) -> None:
         raise
 
 
+def create(url: str, data: bytes) -> bool:
+    """Write a whole object only if there is none; returns whether this call did. Of several callers one does.
+
+    `data` must be this caller's alone, since an answer that was lost is settled by reading the object back. A store
+    that knows no conditional writes is asked first instead, which leaves a moment in which two callers may both do.
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        return bool(retry(lambda: _create_local(Path(path), data), url))
+    if not hasattr(fs, "_call_s3"):
+        if exists(url):
+            return False
+        write(url, data)
+        return True
+    try:
+        call(fs, "pipe_file", path, data, mode="create")
+    except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSYS and not exists(url):
+            write(url, data)
+        try:
+            return read(url) == data
+        except FileNotFoundError:
+            raise StorageError(f"{url}: could not be created ({error}); check the store") from error
+    return True
+
+
+def _create_local(path: Path, data: bytes) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
+    try:
+        temporary.write_bytes(data)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
 def _is_temporary(name: str) -> bool:
     return name.startswith(".") and name.endswith(TEMPORARY)
+
+
+def remove(url: str) -> None:
+    """Delete one object; nothing happens where there is none. Never a folder."""
+    fs, path = filesystem(url)
+    try:
+        retry(lambda: call(fs, "rm_file", path), url)
+    except FileNotFoundError:
+        return
 
 
 def exists(url: str) -> bool:
     """Whether an object or folder is there."""
     fs, path = filesystem(url)
-    return bool(retry(lambda: fs.exists(path), url))
+    return bool(retry(lambda: call(fs, "exists", path), url))
 
 
 def find(url: str) -> Iterator[Entry]:
@@ -172,12 +257,57 @@ def find(url: str) -> Iterator[Entry]:
         found = retry(lambda: _find_local(path), url)
     else:
         try:
-            found = retry(lambda: fs.find(path, detail=True), url)
+            found = retry(lambda: call(fs, "find", path, detail=True, limit_s=LISTING_S), url)
         except FileNotFoundError:
             return
     for name in sorted(found):
         if name != path and not _is_temporary(name.rsplit("/", 1)[-1]):
-            yield Entry(fs.unstrip_protocol(name), int(found[name].get("size") or 0), _etag(found[name]))
+            yield Entry(
+                fs.unstrip_protocol(name), int(found[name].get("size") or 0), _etag(found[name]), _modified(found[name])
+            )
+
+
+def _modified(info: dict[str, Any]) -> float:
+    stamp = info.get("mtime", info.get("LastModified", 0.0))
+    return stamp.timestamp() if isinstance(stamp, datetime) else float(stamp or 0)
+
+
+def unfinished(url: str) -> Iterator[Entry]:
+    """What killed writers left below a URL: hidden temporary files, or uploads in parts that were never completed."""
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        found = retry(lambda: _find_local(path), url)
+        for name in sorted(n for n in found if _is_temporary(n.rsplit("/", 1)[-1])):
+            yield Entry(fs.unstrip_protocol(name), found[name]["size"], "", _modified(found[name]))
+    elif hasattr(fs, "_call_s3"):
+        for upload in _uploads(fs, path, url):
+            yield Entry(f"s3://{upload['Bucket']}/{upload['Key']}", 0, upload["UploadId"], _modified(upload))
+
+
+def _uploads(fs: Any, path: str, url: str) -> list[dict[str, Any]]:
+    bucket, key, _ = fs.split_path(path)
+    question = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
+    answer = retry(lambda: call(fs, "call_s3", "list_multipart_uploads", **question), url)
+    return [{**u, "Bucket": bucket, "LastModified": u.get("Initiated", 0.0)} for u in answer.get("Uploads", [])]
+
+
+def remove_unfinished(entry: Entry) -> None:
+    """Delete what `unfinished` found."""
+    fs, path = filesystem(entry.url)
+    if isinstance(fs, LocalFileSystem):
+        remove(entry.url)
+        return
+    bucket, key, _ = fs.split_path(path)
+    names = {"Bucket": bucket, "Key": key, "UploadId": entry.etag}
+    retry(lambda: call(fs, "call_s3", "abort_multipart_upload", **names), entry.url)
+
+
+def remove_empty_folders(url: str) -> None:
+    """Remove a folder and those below it as far as they are empty; object stores have none."""
+    if is_local(url):
+        for folder, _, _ in os.walk(filesystem(url)[1], topdown=False):
+            with suppress(OSError):  # not empty
+                os.rmdir(folder)
 
 
 def _find_local(path: str) -> dict[str, dict[str, Any]]:
@@ -215,7 +345,7 @@ def names(url: str) -> list[str]:
     """Names of the objects and folders directly below a URL; none where nothing, or no folder, is there."""
     fs, path = filesystem(url)
     try:
-        listing: list[str] = retry(lambda: fs.ls(path, detail=False), url)
+        listing: list[str] = retry(lambda: call(fs, "ls", path, detail=False, limit_s=LISTING_S), url)
     except (FileNotFoundError, NotADirectoryError):
         return []
     below = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in listing if entry.rstrip("/") != path}
@@ -229,12 +359,44 @@ def _etag(info: dict[str, Any]) -> str:
     return f"{info.get('size')}-{info.get('mtime', info.get('LastModified', ''))}"
 
 
-def open_seekable(url: str) -> Any:
-    """An object as a seekable binary file, read by ranges; nothing is downloaded that is not asked for."""
+def open_seekable(url: str) -> RangedFile:
+    """An object as a seekable binary file, read by ranges; nothing is downloaded that is not asked for.
+
+    What is read is the object as it stood when it was opened: one that is replaced meanwhile is a fault.
+    """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        return open(path, "rb")
-    return retry(lambda: fs.open(path, "rb", block_size=4 * 2**20, cache_type="readahead"), url)
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the file that is returned
+
+        def pread(start: int, count: int) -> bytes:
+            return os.pread(file.fileno(), count, start)
+
+        return RangedFile(url, pread, os.fstat(file.fileno()).st_size, retry, file.close)
+    return _open_remote(url, fs, path, retry)
+
+
+def _open_remote(url: str, fs: Any, path: str, again: Retry) -> RangedFile:
+    info = again(lambda: call(fs, "info", path), url)
+    if info.get("type") == "directory":
+        raise FileNotFoundError(f"{url}: no such object")
+
+    def fetch(start: int, count: int) -> bytes:
+        limit_s = CALL_S + count / LEAST_BYTES_S
+        if hasattr(fs, "_call_s3"):
+            return cast(bytes, sync(fs.loop, _get_range, fs, path, start, start + count, info["ETag"], timeout=limit_s))
+        return cast(bytes, call(fs, "cat_file", path, start=start, end=start + count, limit_s=limit_s))
+
+    return RangedFile(url, fetch, int(info["size"]), again)
+
+
+async def _get_range(fs: Any, path: str, start: int, end: int, etag: str) -> bytes:
+    """Some bytes of an S3 object while it still has this etag."""
+    bucket, key, _ = fs.split_path(path)
+    answer = await fs._call_s3("get_object", Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+    try:
+        return cast(bytes, await answer["Body"].read())
+    finally:
+        answer["Body"].close()
 
 
 def zarr_store(url: str) -> Store:

@@ -17,7 +17,7 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -187,8 +187,10 @@ def receipt_url(run_url: str, shard: int, suffix: str) -> str:
 
 
 def write_receipt(run_url: str, receipt: Receipt, rows: pd.DataFrame) -> None:
-    """Store a finished shard's rows, then its receipt."""
-    storage.write(receipt_url(run_url, receipt.shard, "parquet"), parquet_bytes(rows))
+    """Store a finished shard's rows, then its receipt with their checksum."""
+    data = parquet_bytes(rows)
+    storage.write(receipt_url(run_url, receipt.shard, "parquet"), data)
+    receipt = replace(receipt, rows_sha256=hashlib.sha256(data).hexdigest())
     storage.write(receipt_url(run_url, receipt.shard, "json"), canonical_json(asdict(receipt)))
 
 
@@ -222,8 +224,9 @@ def read_receipt(run_url: str, shard: int) -> Receipt:
             tuple((int(a), int(b)) for a, b in fields["valid"]),
             tuple((str(u), int(c)) for u, c in fields["sources"]),
             tuple(Problem(**p) for p in fields["problems"]),
+            str(fields["rows_sha256"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise StoreError(f"{url}: not a receipt ({error}); remove it and run the night again") from error
 
 
@@ -236,6 +239,11 @@ def read_rows(run_url: str, shard: int, pictures: bool = False) -> pd.DataFrame:
     url, receipt = (receipt_url(run_url, shard, suffix) for suffix in ("parquet", "json"))
     table = _read_table(url, f"remove {receipt} and run the night again")
     return table if pictures else table.drop(columns=list(PICTURE_COLUMNS), errors="ignore")
+
+
+def preview_url(run_url: str) -> str:
+    """Where a published run's preview stands."""
+    return storage.join(run_url, "preview.mp4")
 
 
 def quality_url(run_url: str) -> str:
@@ -286,15 +294,36 @@ def manifest_url(store: str, camera: str, night: str) -> str:
     return storage.join(store, "enhanced", camera, night, "manifest.json")
 
 
+def sealed(manifest: dict[str, Any]) -> bytes:
+    """A manifest as it is stored: with the checksum of all the rest of it."""
+    rest = {k: v for k, v in manifest.items() if k != "checksum"}
+    return canonical_json(rest | {"checksum": hashlib.sha256(canonical_json(rest)).hexdigest()})
+
+
 def read_manifest(store: str, camera: str, night: str) -> dict[str, Any] | None:
-    """A camera's published night, None where there is none. Raises StoreError if it is damaged."""
+    """A camera's published night, None where there is none.
+
+    Its URLs are made anew from where it was found, so that none leads out of the store, and a store may be moved.
+
+    Raises:
+        StoreError: if it is damaged.
+    """
     url = manifest_url(store, camera, night)
     try:
         manifest = json.loads(storage.read(url))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{url}: not a manifest ({error}); remove it and run the night again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != MANIFEST_FORMAT or _MANIFEST_KEYS - set(manifest):
         raise StoreError(f"{url}: not a manifest of format {MANIFEST_FORMAT}; remove it and run the night again")
+    run = manifest["run"]
+    if not isinstance(run, str) or not run or "/" in run or run.startswith("."):
+        raise StoreError(f"{url}: names no run of this night; remove it and run the night again")
+    if manifest.get("checksum") and sealed(manifest) != canonical_json(manifest):
+        raise StoreError(f"{url}: its checksum does not fit, it was changed; remove it and run the night again")
+    run_url = storage.join(store, "enhanced", camera, night, run)
+    manifest["frames_url"] = frames_url(run_url)
+    if manifest.get("preview_url"):
+        manifest["preview_url"] = preview_url(run_url)
     return manifest

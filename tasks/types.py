@@ -128,6 +128,8 @@ class Receipt:
     sources: tuple[tuple[str, int], ...] = ()
     """(segment URL, frames of it in this shard), by URL."""
     problems: tuple[Problem, ...] = ()
+    rows_sha256: str = ""
+    """Of the shard's quality rows."""
 
     @property
     def frames(self) -> int:
@@ -187,7 +189,7 @@ class CameraNight:
 
     camera: str
     status: str
-    """`published`, `already published`, `partial`, `failed` or `no footage`."""
+    """`published`, `already published`, `partial`, `failed`, `under way` (by somebody else) or `no footage`."""
     reason: str = ""
     frames: int = 0
     coverage: float = 0.0

@@ -198,7 +198,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let retries come at once."""
-    monkeypatch.setattr("tasks.storage.time.sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -19,6 +21,8 @@ from hypothesis import strategies as st
 
 from tasks import decode, storage
 from tasks.decode import VideoError, pixels, probe, read_frames
+from tasks.faults import UnreadableError
+from tests.tasks.night import without_pauses
 
 CITY = Path(__file__).resolve().parents[3] / "shared" / "data" / "night" / "city_towers.mpg"
 NO_LIMIT = 10**9
@@ -377,40 +381,75 @@ def test_a_stretch_that_ends_before_the_damage_tells_none(sound: dict[str, bytes
     assert len(read(tmp_path / "a.mp4", 0.0, 1.0)) == 25
 
 
-def test_frames_that_wait_in_the_decoder_are_not_lost_when_reading_fails(
+def failing_from(path: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a tenth of a file be out of reach for good."""
+    without_pauses(monkeypatch)
+    monkeypatch.setattr("tasks.ranged.READ_AHEAD", 4096)
+    pread, size = os.pread, path.stat().st_size
+
+    def fail(descriptor: int, count: int, start: int) -> bytes:
+        if os.path.samestat(os.fstat(descriptor), path.stat()) and share < start / size < share + 0.1:
+            raise OSError(5, "Input/output error")
+        return pread(descriptor, count, start)
+
+    monkeypatch.setattr("tasks.storage.os.pread", fail)
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGED))
+def test_frames_before_a_bad_place_of_the_disk_are_used_and_the_file_is_told_by_its_fault(
+    name: str, sound: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_bytes(sound[name])
+    (tmp_path / "neighbour").write_bytes(b"can be read")
+    failing_from(tmp_path / name, 0.6, monkeypatch)
+    frames = read_frames(url_of(tmp_path / name), 0.0, math.inf, [], NO_LIMIT)
+    if name in ("a.ts", "a.mkv"):  # of the others so small a file is searched whole when it is opened
+        assert [round(next(frames)[0] * 25) for _ in range(40)] == list(range(40))
+    with pytest.raises(UnreadableError, match="Input/output error"):
+        deque(frames, maxlen=0)
+
+
+def test_a_disk_that_has_gone_is_the_stores_fault(
+    sound: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.ts").write_bytes(sound["a.ts"])
+    failing_from(tmp_path / "a.ts", 0.6, monkeypatch)
+    listing = os.scandir
+
+    def gone(path: object) -> object:
+        if str(path) == str(tmp_path):
+            raise OSError(5, "Input/output error")
+        return listing(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("os.scandir", gone)
+    with pytest.raises(storage.StorageError, match="neither it nor its neighbours"):
+        list(read_frames(url_of(tmp_path / "a.ts"), 0.0, math.inf, [], NO_LIMIT))
+
+
+def test_a_file_that_only_its_owner_may_read_costs_itself_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Failing:
-        """A connection that breaks for good."""
+    without_pauses(monkeypatch)
+    path = write_clip(tmp_path / "a.mp4", [0, 0.1])
+    (tmp_path / "neighbour").write_bytes(b"can be read")
+    opened = open
 
-        def __init__(self, path: Path) -> None:
-            self.file, self.size = path.open("rb"), path.stat().st_size
-            self.seek, self.tell, self.close = self.file.seek, self.file.tell, self.file.close
+    def refuse(name: object, *args: object, **options: object) -> object:
+        if str(name) == str(path):
+            raise PermissionError(13, "Permission denied")
+        return opened(name, *args, **options)  # type: ignore[call-overload]
 
-        def read(self, count: int) -> bytes:
-            if failing and self.file.tell() > self.size * 0.6:
-                raise TimeoutError("the store does not answer")
-            return self.file.read(min(count, 4096))
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(PermissionError):
+        probe(url_of(path))
+    (tmp_path / "neighbour").unlink()
+    write_clip(tmp_path / "b.mp4", [0, 0.1])
+    assert probe(url_of(tmp_path / "b.mp4")).width == WIDTH
 
-        def __enter__(self) -> Failing:
-            return self
 
-        def __exit__(self, *error: object) -> None:
-            self.file.close()
-
-    path = write_clip(tmp_path / "a.ts", paced(100, 25), fps=25, pictures=noisy(100), options={"bf": "3"})
-    monkeypatch.setattr(storage, "open_seekable", lambda url: Failing(path))
-    failing = False
-    errors: list[str] = []
-    frames = read_frames(url_of(path), 0.0, math.inf, errors, NO_LIMIT)
-    numbers = [round(next(frames)[0] * 25)]
-    failing = True
-    numbers += [round(s * 25) for s, _ in frames]
-    assert "ends early (the store does not answer)" in errors
-    monkeypatch.undo()
-    delivered = (int(path.stat().st_size * 0.6) // 4096 + 1) * 4096
-    path.write_bytes(path.read_bytes()[:delivered])
-    assert len(times_of(path, errors=[])) - len(numbers) <= 2  # the packet that the end fell into
+def test_a_folder_that_has_gone_is_the_stores_fault(tmp_path: Path) -> None:
+    with pytest.raises(storage.StorageError, match="check the archive"):
+        probe(url_of(tmp_path / "unmounted" / "a.mp4"))
 
 
 @settings(max_examples=60)
@@ -485,6 +524,13 @@ def test_a_file_none_of_whose_frames_can_be_decoded_is_refused(sound: dict[str, 
         probe(url_of(tmp_path / "a.avi"))
 
 
+def test_a_file_of_a_codec_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", [0, 0.1])  # found by fuzzing
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_XPEG4/ISO/AVC"))
+    with pytest.raises(VideoError, match="no decoder knows its codec"):
+        probe(url_of(path))
+
+
 def test_frames_above_the_limit_are_refused_and_at_the_limit_read(tmp_path: Path) -> None:
     url = url_of(write_clip(tmp_path / "a.mp4", [0, 0.1]))
     assert len(list(read_frames(url, 0, 1, [], WIDTH * HEIGHT))) == 2
@@ -504,7 +550,8 @@ def test_frames_that_grow_above_the_limit_on_the_way_are_refused(tmp_path: Path)
     assert {p.shape for _, p in read(tmp_path / "c.ts", errors=[])} == {(HEIGHT, WIDTH, 3), (96, 128, 3)}
 
 
-def test_a_file_that_is_not_there_is_an_error_of_the_storage(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_an_error_of_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pauses(monkeypatch)
     with pytest.raises(FileNotFoundError):
         probe(url_of(tmp_path / "a.mp4"))
 

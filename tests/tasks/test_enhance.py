@@ -333,7 +333,7 @@ def test_damage_is_noted_in_the_shard_of_its_slot(site: Site, monkeypatch: pytes
     black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     events = [SlotFrame(3, black, "a"), Damage(3, "a", "early"), SlotFrame(4, black, "a"), Damage(9, "b", "late"),
               SlotFrame(9, black, "b")]  # fmt: skip
-    monkeypatch.setattr("tasks.enhance.fill_slots", lambda *_: iter(events))
+    monkeypatch.setattr("tasks.decode_process.fill_slots", lambda *_: iter(events))
     enhance_item(planned.items[0], site.settings)
     problems = {k: [p.reason for p in store.read_receipt(planned.run_url, k).problems] for k in (0, 1, 2)}
     assert problems == {0: ["early"], 1: [], 2: ["late"]}

@@ -180,7 +180,7 @@ def test_a_damaged_receipt_is_told_and_nothing_is_published(stored: tuple[Site, 
 def test_a_night_with_footage_of_which_no_frame_is_left_is_published_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.enhance.fill_slots", lambda *_: iter(()))
+    monkeypatch.setattr("tasks.decode_process.fill_slots", lambda *_: iter(()))
     site = make_site(tmp_path, (10,))
     outcome = site.run()
     assert (outcome.status, outcome.frames, outcome.coverage) == ("published", 0, 0.0)

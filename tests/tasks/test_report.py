@@ -42,7 +42,7 @@ def site(finished: Site, tmp_path: Path) -> Site:
     shutil.copytree(finished.folder, tmp_path / "store")
     moved = finished._replace(store=storage.normalise(str(tmp_path / "store")))
     text = json.dumps(finished.manifest()).replace(finished.store, moved.store)
-    storage.write(store.manifest_url(moved.store, "pit", NIGHT), text.encode())
+    storage.write(store.manifest_url(moved.store, "pit", NIGHT), store.sealed(json.loads(text)))
     return moved
 
 
@@ -104,7 +104,7 @@ def test_a_truth_adds_its_picture_and_figures(site: Site, tmp_path: Path) -> Non
 
 
 def test_a_night_without_a_frame_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.enhance.fill_slots", lambda *_: iter(()))
+    monkeypatch.setattr("tasks.decode_process.fill_slots", lambda *_: iter(()))
     site = make_site(tmp_path, (4,))
     outcome = site.run()
     page = storage.read(write_report(NIGHT, site.store, [outcome], {})).decode()
@@ -133,7 +133,7 @@ def test_a_camera_that_cannot_be_read_does_not_cost_the_others_their_report(site
     text = (
         json.dumps(site.manifest()).replace("/enhanced/pit/", "/enhanced/gate/").replace('"id": "pit"', '"id": "gate"')
     )
-    storage.write(store.manifest_url(site.store, "gate", NIGHT), text.encode())
+    storage.write(store.manifest_url(site.store, "gate", NIGHT), store.sealed(json.loads(text)))
     both = [
         published(site),
         CameraNight("gate", "published", manifest_url=store.manifest_url(site.store, "gate", NIGHT)),

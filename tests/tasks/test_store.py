@@ -313,7 +313,9 @@ def rows(*slots: int) -> pd.DataFrame:
 @pytest.mark.parametrize("receipt", [RECEIPT, Receipt(0, "", 0, ())], ids=["full", "empty"])
 def test_receipts_survive_the_round_trip(plan: NightPlan, receipt: Receipt) -> None:
     store.write_receipt(plan.run_url, receipt, rows())
-    assert store.read_receipt(plan.run_url, receipt.shard) == receipt
+    stored = storage.read(store.receipt_url(plan.run_url, receipt.shard, "parquet"))
+    expected = replace(receipt, rows_sha256=hashlib.sha256(stored).hexdigest())
+    assert store.read_receipt(plan.run_url, receipt.shard) == expected
 
 
 def test_the_receipt_is_written_after_its_rows(plan: NightPlan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +342,7 @@ def test_done_shards_are_those_with_a_receipt(plan: NightPlan, folder: Path) -> 
 
 
 def broken_receipts() -> list[bytes]:
-    fields = {"shard": 1, "sha256": "", "size": 0, "valid": [[0, 1]], "sources": [], "problems": []}
+    fields = {"shard": 1, "sha256": "", "size": 0, "valid": [[0, 1]], "sources": [], "problems": [], "rows_sha256": ""}
     changed = [
         {"valid": 3}, {"valid": [[1]]}, {"valid": [["a", 1]]}, {"sources": None}, {"shard": None},
         {"problems": [{"reason": "no url"}]}, {"problems": ["text"]}, {"size": "large"},

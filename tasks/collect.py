@@ -1,0 +1,76 @@
+"""What may go from a store: runs that nobody needs any more, and what killed writers left.
+
+Covers runs beside a newer published one (superseded), runs that were never published, and unfinished objects, all only
+when nothing of them was written for some days. Never covered: a published run, a night whose manifest can't be read,
+reports, pairs, models.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tasks import lease, storage, store
+
+OLDER_THAN_DAYS = 7.0
+"""What was written since is left alone: a night may be under way, or waiting for late footage."""
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something that may go."""
+
+    url: str
+    kind: str
+    """`superseded run`, `unpublished run` or `unfinished object`."""
+    objects: int
+    bytes: int
+    days: float
+    """Since the last write to it."""
+    entry: storage.Entry | None = None
+    """The object, where it is unfinished."""
+
+
+def find_garbage(store_url: str, older_than_days: float = OLDER_THAN_DAYS) -> Iterator[Garbage]:
+    """What may go, by place; deletes nothing."""
+    root = storage.join(store_url, "enhanced")
+    now = time.time()
+    for camera in storage.names(root):
+        for night in storage.names(storage.join(root, camera)):
+            for run in _old_runs(store_url, camera, night, now):
+                if run.days >= older_than_days:
+                    yield run
+    for entry in storage.unfinished(store_url):
+        days = (now - entry.modified_s) / 86_400
+        if days >= older_than_days:
+            yield Garbage(entry.url, "unfinished object", 1, entry.size, days, entry)
+
+
+def _old_runs(store_url: str, camera: str, night: str, now: float) -> Iterator[Garbage]:
+    try:
+        manifest = store.read_manifest(store_url, camera, night)
+    except store.StoreError:
+        return  # which of its runs is the published one can't be known
+    folder = storage.join(store_url, "enhanced", camera, night)
+    beat = lease.last_beat_s(folder)
+    for run in storage.names(folder):
+        if run.endswith(".json") or (manifest is not None and run == manifest["run"]):
+            continue
+        entries = list(storage.find(storage.join(folder, run)))
+        if entries:
+            kind = "unpublished run" if manifest is None else "superseded run"
+            days = (now - max(beat, *(e.modified_s for e in entries))) / 86_400
+            yield Garbage(storage.join(folder, run), kind, len(entries), sum(e.size for e in entries), days)
+
+
+def remove(garbage: Garbage) -> None:
+    """Delete it. A run's receipts go first: killed half-way, it is a run with shards to be done again, never one whose
+    receipts name shards that are gone."""
+    if garbage.entry is not None:
+        storage.remove_unfinished(garbage.entry)
+        return
+    entries = list(storage.find(garbage.url))
+    for entry in sorted(entries, key=lambda e: "/receipts/" not in e.url):
+        storage.remove(entry.url)
+    storage.remove_empty_folders(garbage.url)

@@ -1,0 +1,175 @@
+"""Who is at work on a camera's night, so that a second operator is told instead of doing it all again.
+
+A lease is an object beside the runs, written only if there is none, and written again every few seconds. It saves work
+and is no lock: shards are written whole and come out the same whoever writes them, so two workers of one night cost
+time and never a byte. Not covered: scheduling.
+
+    <store>/enhanced/<camera>/<night>/lease.<n>.json      the highest n counts; taking over writes n + 1
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tasks import storage
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 15.0
+"""How often a holder renews its lease."""
+EXPIRES_S = 60.0
+"""A lease that is not renewed for so long, by the watch of the one who waits, is free. Clocks are never compared."""
+WATCH_S = 1.0
+"""How often one who waits looks."""
+
+_NAME = re.compile(r"lease\.(\d{1,9})\.json", re.ASCII)
+
+
+class HeldError(RuntimeError):
+    """Somebody else is at work on this night; the message says who."""
+
+
+def folder(store_url: str, camera: str, night: str) -> str:
+    """Where a camera's night is leased."""
+    return storage.join(store_url, "enhanced", camera, night)
+
+
+@contextmanager
+def held(url: str) -> Iterator[None]:
+    """Hold a night's lease while the context lasts.
+
+    A lease left by a process of this machine that is dead is taken over at once; one of another machine after
+    `EXPIRES_S` without a beat.
+
+    Raises:
+        HeldError: if its holder is alive.
+        StorageError: if the store can't be used.
+    """
+    token = {**_self(), "token": uuid.uuid4().hex}
+    number = _take(url, token)
+    stop = threading.Event()
+    beats = threading.Thread(target=_beat, args=(_url(url, number), token, stop), name="lease", daemon=True)
+    beats.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beats.join()
+        _release(url, number)
+
+
+def last_beat_s(url: str) -> float:
+    """When a night's lease was last renewed, by the store's clock, in seconds since the Unix epoch; 0 if never."""
+    return max((e.modified_s for e in storage.find(url) if _NAME.fullmatch(storage.relative(e.url, url))), default=0.0)
+
+
+def _url(url: str, number: int) -> str:
+    return storage.join(url, f"lease.{number}.json")
+
+
+def _numbers(url: str) -> list[int]:
+    return sorted(int(m[1]) for name in storage.names(url) if (m := _NAME.fullmatch(name)))
+
+
+def _take(url: str, token: dict[str, Any]) -> int:
+    """Write the lease; returns its number."""
+    seen, since = None, time.monotonic()
+    while True:
+        numbers = _numbers(url)
+        latest = _read(_url(url, numbers[-1])) if numbers else None
+        if latest is None or _is_dead(latest) or (latest == seen and time.monotonic() - since > EXPIRES_S):
+            number = (numbers[-1] if numbers else 0) + 1
+            if storage.create(_url(url, number), _bytes(token, 0)):
+                return number
+            continue
+        if _is_here(latest) or (seen is not None and latest != seen):
+            raise HeldError(
+                f"process {latest.get('pid')} on {latest.get('host')} is at work on this night since "
+                f"{latest.get('since')}; let it finish, or end it and run the night again"
+            )
+        if latest != seen:
+            log.warning("%s is leased by %s; waiting up to %.0f s to see whether it lives", url, latest.get("host"),
+                        EXPIRES_S)  # fmt: skip
+            seen, since = latest, time.monotonic()
+        time.sleep(WATCH_S)
+
+
+def _release(url: str, number: int) -> None:
+    """Remove this lease and those before it. A lease that can't be removed runs out by itself."""
+    for old in range(number, 0, -1):
+        try:
+            storage.remove(_url(url, old))
+        except OSError as error:
+            log.warning("%s stays behind: %s", _url(url, old), error)
+            return
+        if old - 1 not in _numbers(url):
+            return
+
+
+def _beat(url: str, token: dict[str, Any], stop: threading.Event) -> None:
+    count = 0
+    while not stop.wait(BEAT_S):
+        count += 1
+        with suppress(OSError):  # the next beat may succeed; without any the lease runs out, which costs work alone
+            storage.write(url, _bytes(token, count))
+
+
+def _bytes(token: dict[str, Any], beat: int) -> bytes:
+    return (json.dumps({**token, "beat": beat}, sort_keys=True) + "\n").encode()
+
+
+def _read(url: str) -> dict[str, Any] | None:
+    """A lease; None if it is gone or damaged, and so nobody's."""
+    try:
+        lease = json.loads(storage.read(url))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return lease if isinstance(lease, dict) else None
+
+
+def _self() -> dict[str, Any]:
+    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    process = psutil.Process()
+    return {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "started": process.create_time(),
+            "since": now}  # fmt: skip
+
+
+def _machine() -> str:
+    """Names the set of processes among which a process id means one process; empty where the system doesn't tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _is_here(lease: dict[str, Any]) -> bool:
+    """Whether this machine can tell that the holder lives: it does, and runs here."""
+    return bool(_machine()) and lease.get("machine") == _machine() and not _is_dead(lease)
+
+
+def _is_dead(lease: dict[str, Any]) -> bool:
+    """Whether the holder ran on this machine and has ended; False where that can't be known."""
+    if not _machine() or lease.get("machine") != _machine():
+        return False
+    try:
+        process = psutil.Process(int(lease["pid"]))
+        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() == lease["started"]
+        return not alive
+    except psutil.AccessDenied:
+        return False
+    except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):
+        return True

@@ -1,0 +1,131 @@
+"""The work of a night, in a process of its own against a real HTTP object store, killed -9 at seeded moments.
+
+After running it again the store is byte for byte what an undisturbed run writes. Flows, Dask and Prefect are killed in
+`test_killed_stack`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+import pytest
+
+from lednet import __version__
+from tasks import lease, store
+from tasks.enhance import enhance_item
+from tasks.plan import plan_night
+from tasks.publish import publish
+from tasks.site import read_site
+from tests.chaos.night import ARCHIVE, STORE, Writes, counted_writes, empty_store, fill_archive, stored
+from tests.tasks.night import NIGHT, s3_bucket
+
+SHORT, LONG = range(5), range(5, 105)
+LIMIT_S = 120
+
+
+class Night(NamedTuple):
+    """A night in the object store, what an undisturbed run of it writes, and in how many writes and seconds."""
+
+    run: Callable[[], int]
+    writes: Writes
+    expected: dict[str, bytes]
+    count: int
+    seconds: float
+
+
+def work(site_file: str) -> None:
+    """What the flow does, in one process."""
+    site = read_site(site_file)
+    (camera,) = site.cameras
+    plan = plan_night(camera, NIGHT, ARCHIVE, STORE, site.settings)
+    with lease.held(lease.folder(STORE, camera.id, NIGHT)):
+        store.create_run(plan, site.settings, __version__)
+        for item in plan.items:
+            enhance_item(item, site.settings)
+        assert publish(plan, STORE, site.settings).status == "published"
+
+
+def start(site_file: str) -> int:
+    """Run the work in a child; returns its process id. The parent must not have used the store's client."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work(site_file)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def wait(child: int) -> int:
+    """A child's exit status, 0 if all is well; a child that hangs is killed."""
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise AssertionError(f"the work did not end within {LIMIT_S} s")
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    with s3_bucket(), counted_writes() as writes:
+        site = str(fill_archive(tmp_path_factory.mktemp("killed")))
+        began = time.monotonic()
+        assert wait(start(site)) == 0
+        seconds = time.monotonic() - began
+        yield Night(lambda: start(site), writes, stored(), writes.count, seconds)
+
+
+def kill_and_finish(night: Night, seed: int) -> None:
+    rng = random.Random(seed)
+    empty_store()
+    for _ in range(rng.randint(1, 2)):  # the second run is killed as well, at times
+        late = rng.uniform(0, night.seconds / night.count)
+        child = night.run()
+
+        def kill(child: int = child, late: float = late) -> None:
+            time.sleep(late)
+            with suppress(ProcessLookupError):  # it was the last write, and the night is done
+                os.kill(child, signal.SIGKILL)
+
+        night.writes.trigger(rng.randrange(night.count), kill)
+        status = wait(child)
+        night.writes.trigger(-1, lambda: None)
+        if any(name.endswith("manifest.json") for name in stored()):
+            break
+        assert os.WIFSIGNALED(status)
+    before = {name: data for name, data in stored().items() if "/lease." not in name}
+    assert all(night.expected[name] == data for name, data in before.items()), "something half-written is visible"
+    assert wait(night.run()) == 0
+    assert stored() == night.expected
+
+
+@pytest.mark.parametrize("seed", SHORT)
+def test_a_night_killed_at_any_moment_ends_as_if_undisturbed(night: Night, seed: int) -> None:
+    kill_and_finish(night, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hundred_nights_killed_at_any_moment_end_as_if_undisturbed(night: Night) -> None:
+    for seed in LONG:
+        kill_and_finish(night, seed)
+
+
+def test_of_two_that_start_the_same_night_one_works_and_the_other_is_told(night: Night) -> None:
+    empty_store()
+    children = [night.run(), night.run()]
+    statuses = sorted(wait(child) for child in children)
+    assert statuses == [0, 1 << 8]  # how waitpid tells of exit code 1
+    assert stored() == night.expected

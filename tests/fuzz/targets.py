@@ -1,0 +1,161 @@
+"""What is fuzzed: every reader of bytes that others wrote, with the errors that it may raise and seeds to change.
+
+A target takes any bytes and must end in time, raising nothing but what is named. `test_targets` runs them briefly under
+hypothesis, `python -m tests.fuzz.run` for minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+
+from lednet import checkpoint
+from tasks import decode, lease, store
+from tasks.archive import find_segments, pattern_regex, static_prefix
+from tasks.site import SiteError, read_site
+from tasks.types import Camera
+
+FOLDER = Path(tempfile.mkdtemp(prefix="lednet-fuzz-"))
+ROOT = f"file://{FOLDER}"
+MOST_FRAMES = 100
+
+
+class Target(NamedTuple):
+    """A reader, the errors that it may raise, and inputs to begin with."""
+
+    read: Callable[[bytes], object]
+    errors: tuple[type[Exception], ...]
+    seeds: tuple[bytes, ...]
+
+
+def _written(name: str, data: bytes) -> str:
+    path = FOLDER / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return f"file://{path}"
+
+
+def manifest(data: bytes) -> object:
+    """A published night's manifest."""
+    _written("enhanced/pit/2026-01-15/manifest.json", data)
+    return store.read_manifest(ROOT, "pit", "2026-01-15")
+
+
+def receipt(data: bytes) -> object:
+    """A shard's receipt."""
+    _written("run/receipts/000001.json", data)
+    return store.read_receipt(f"{ROOT}/run", 1)
+
+
+def rows(data: bytes) -> object:
+    """A shard's quality rows."""
+    _written("run/receipts/000002.parquet", data)
+    return store.read_rows(f"{ROOT}/run", 2)
+
+
+def site(data: bytes) -> object:
+    """cameras.toml."""
+    return read_site(_written("cameras.toml", data))
+
+
+def weights(data: bytes) -> object:
+    """A checkpoint's tensors and card."""
+    _written("fuzz.safetensors", data)
+    return checkpoint.load(str(FOLDER / "fuzz.safetensors"))
+
+
+def leases(data: bytes) -> object:
+    """A lease that somebody left."""
+    _written("lease/lease.1.json", data)
+    found = lease._read(f"{ROOT}/lease/lease.1.json")
+    return found and lease._is_dead(found)
+
+
+def name_pattern(data: bytes) -> object:
+    """A camera's pattern and a file's name: the two halves of the input."""
+    half = len(data) // 2
+    pattern, name = data[:half].decode(errors="replace"), data[half:].decode(errors="replace")
+    static_prefix(pattern, datetime(2028, 2, 29, tzinfo=UTC).date())
+    return pattern_regex(pattern).fullmatch(name)
+
+
+def segments(data: bytes) -> object:
+    """The name of a file in the archive."""
+    name = data.decode(errors="replace").replace("/", "").replace("\0", "")[:100].strip(".") or "x"
+    folder = Path(tempfile.mkdtemp(dir=FOLDER))
+    (folder / name[:60]).write_bytes(b"x")
+    camera = Camera("pit", "Pit", "outdoor", "Europe/Berlin", "%Y%m%d*%H%M%S.*", Fraction(5), segment_s=60.0)
+    return find_segments(camera, f"file://{folder}", 1_768_514_400 * 10**9, 1_768_557_600 * 10**9)
+
+
+def video(data: bytes) -> object:
+    """A video file, from its header to its frames."""
+    url = _written("video", data)
+    decode.probe(url)
+    count = 0
+    for count, (_, frame) in enumerate(decode.read_frames(url, 0.0, 10.0, [], 10**6)):
+        decode.pixels(frame)
+        if count >= MOST_FRAMES:
+            break
+    return count
+
+
+def _clip(codec: str, container: str) -> bytes:
+    path = FOLDER / f"seed.{container}"
+    with av.open(str(path), "w", format=container) as out:
+        stream = out.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for _ in range(5):
+            out.mux(stream.encode(av.VideoFrame(32, 32, stream.pix_fmt)))
+        out.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+MANIFEST = store.sealed(
+    {"format": 1, "camera": {}, "night": "", "run": "a", "shards": [], "frames": 0, "coverage": 0.5, "problems": [],
+     "frames_url": "", "preview_url": None}
+)  # fmt: skip
+RECEIPT = json.dumps(
+    {"shard": 1, "sha256": "ab", "size": 3, "valid": [[0, 4]], "sources": [["u", 4]], "rows_sha256": "",
+     "problems": [{"url": "u", "reason": "r", "frames": 0}]}
+).encode()  # fmt: skip
+SITE = b"""[[camera]]
+id = "pit"
+name = "Pit"
+scene = "outdoor"
+timezone = "Asia/Shanghai"
+pattern = "%Y-%m-%d/%H%M%S.mp4"
+rate = "30000/1001"
+"""
+
+TARGETS: dict[str, Target] = {
+    "manifest": Target(manifest, (store.StoreError,), (MANIFEST,)),
+    "receipt": Target(receipt, (store.StoreError,), (RECEIPT,)),
+    "rows": Target(rows, (store.StoreError,), (b"PAR1",)),
+    "site": Target(site, (SiteError,), (SITE,)),
+    "weights": Target(weights, (checkpoint.CheckpointError,), (b"\x02\0\0\0\0\0\0\0{}",)),
+    "lease": Target(leases, (), (lease._bytes({**lease._self(), "token": "x"}, 1),)),
+    "pattern": Target(name_pattern, (), (b"north/%Y-%m-%d/%H%M%S.*north/2026-01-15/220000.mp4",)),
+    "segments": Target(segments, (), (b"20260115-220000.mp4",)),
+    "video": Target(
+        video,
+        (decode.VideoError,),
+        (_clip("libx264", "mp4"), _clip("libx264", "matroska"), _clip("libx264", "mpegts"), _clip("mjpeg", "avi")),
+    ),
+}
+
+
+def check(name: str, data: bytes) -> None:
+    """Give a target some bytes. Raises whatever it may not raise."""
+    target = TARGETS[name]
+    try:
+        target.read(data)
+    except target.errors:
+        return

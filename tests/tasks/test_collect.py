@@ -1,0 +1,116 @@
+"""What may go goes, and says so before; a published run never does. In folders and in S3."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tasks import collect, storage, store
+from tasks.collect import find_garbage
+from tests.tasks.night import s3_bucket
+
+NIGHT = "2026-01-15"
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3_bucket() as url:
+        yield url
+
+
+@pytest.fixture(params=["file", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return storage.normalise(str(tmp_path / "store"))
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+
+
+def run(root: str, camera: str, name: str) -> str:
+    url = f"{root}/enhanced/{camera}/{NIGHT}/{name}"
+    for path in ("ready.json", "frames.zarr/zarr.json", "frames.zarr/frames/c/0/0/0/0", "receipts/000000.json"):
+        storage.write(f"{url}/{path}", b"12345")
+    return url
+
+
+def manifest(root: str, camera: str, name: str) -> None:
+    fields = dict.fromkeys(("camera", "night", "shards", "frames", "coverage", "problems", "frames_url"), 0)
+    storage.write(store.manifest_url(root, camera, NIGHT), store.sealed({**fields, "format": 1, "run": name}))
+
+
+@pytest.fixture
+def full(root: str) -> str:
+    """A camera with a published and a superseded run, one with an unpublished run, one with a damaged manifest."""
+    run(root, "pit", "new")
+    run(root, "pit", "old")
+    manifest(root, "pit", "new")
+    run(root, "silo", "left")
+    run(root, "gate", "some")
+    storage.write(store.manifest_url(root, "gate", NIGHT), b"{ damaged")
+    return root
+
+
+def test_superseded_and_abandoned_runs_are_found_with_their_size(full: str) -> None:
+    found = [(g.kind, g.url.removeprefix(full), g.objects, g.bytes) for g in find_garbage(full, 0)]
+    assert found == [
+        ("superseded run", f"/enhanced/pit/{NIGHT}/old", 4, 20),
+        ("unpublished run", f"/enhanced/silo/{NIGHT}/left", 4, 20),
+    ]
+
+
+def test_what_was_written_lately_is_left_alone(full: str) -> None:
+    assert list(find_garbage(full)) == []
+
+
+def test_a_published_run_and_an_unclear_one_stay_whole(full: str) -> None:
+    kept = {e.url: storage.read(e.url) for e in storage.find(full) if "/old/" not in e.url and "/left/" not in e.url}
+    for garbage in find_garbage(full, 0):
+        collect.remove(garbage)
+    assert {e.url: storage.read(e.url) for e in storage.find(full)} == kept
+    assert storage.names(f"{full}/enhanced/silo/{NIGHT}") == []
+
+
+def test_receipts_go_before_their_shards(full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: list[str] = []
+    monkeypatch.setattr(storage, "remove", gone.append)
+    for garbage in find_garbage(full, 0):
+        collect.remove(garbage)
+    assert ["/receipts/" in u for u in gone] == [True, False, False, False] * 2
+
+
+def test_the_command_says_what_would_go_and_deletes_nothing(full: str) -> None:
+    before = list(storage.find(full))
+    done = CliRunner().invoke(app, ["gc", "--store", full, "--older-than", "0", "--dry-run", "--json"])
+    assert [g["kind"] for g in json.loads(done.stdout)["garbage"]] == ["superseded run", "unpublished run"]
+    assert list(storage.find(full)) == before
+    assert "2 things" in CliRunner().invoke(app, ["gc", "--store", full, "--older-than", "0"]).stdout
+    assert list(find_garbage(full, 0)) == []
+
+
+def test_old_temporary_files_go_and_new_ones_stay(tmp_path: Path) -> None:
+    names = (f".old.{storage.TEMPORARY}", f".new.{storage.TEMPORARY}")
+    (tmp_path / "enhanced").mkdir()
+    for name in names:
+        (tmp_path / "enhanced" / name).write_bytes(b"half")
+    week = time.time() - 8 * 86_400
+    os.utime(tmp_path / "enhanced" / names[0], (week, week))
+    for garbage in find_garbage(f"file://{tmp_path}"):
+        collect.remove(garbage)
+    assert [p.name for p in (tmp_path / "enhanced").iterdir()] == [names[1]]
+
+
+def test_uploads_that_were_never_completed_go(bucket: str) -> None:
+    fs, path = storage.filesystem(f"{bucket}/parts/shard")
+    place, key, _ = fs.split_path(path)
+    fs.call_s3("create_multipart_upload", Bucket=place, Key=key)
+    (garbage,) = [g for g in find_garbage(f"{bucket}/parts", -1) if g.kind == "unfinished object"]
+    assert garbage.url == f"{bucket}/parts/shard"
+    assert list(find_garbage(f"{bucket}/elsewhere", -1)) == []
+    collect.remove(garbage)
+    assert list(find_garbage(f"{bucket}/parts", -1)) == []

@@ -1,0 +1,185 @@
+"""Footage that kills, hangs or bloats its decoder costs itself alone; the rest is what decoding here gives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from footage import number_of, numbered, write_clip
+
+from tasks import decode, decode_process, slots, storage
+from tasks.decode import VideoError
+from tasks.decode_process import fill_slots, prober
+from tasks.settings import NightSettings
+from tasks.slots import Damage, SlotFrame
+from tasks.types import NANOSECONDS, Grid, Segment
+
+GRID = Grid(0, Fraction(5), 40)
+SETTINGS = NightSettings()
+
+
+def segments(folder: Path, count: int = 2) -> tuple[Segment, ...]:
+    """Clips of two seconds, one after the other, frames numbered through."""
+    found = []
+    for k in range(count):
+        path = write_clip(folder / f"{k}.mp4", [Fraction(n, 10) for n in range(20)], first=20 * k)
+        found.append(Segment(f"file://{path}", "", 1, 2 * k * NANOSECONDS, "", 2 * (k + 1) * NANOSECONDS))
+    return tuple(found)
+
+
+def run(
+    footage: tuple[Segment, ...], settings: NightSettings = SETTINGS, first: int = 0
+) -> tuple[list[SlotFrame], list[Damage]]:
+    events = list(fill_slots(GRID, first, GRID.slots, footage, settings))
+    frames = [e for e in events if isinstance(e, SlotFrame)]
+    return frames, [e for e in events if isinstance(e, Damage)]
+
+
+@pytest.fixture(autouse=True)
+def _own_helpers() -> Iterator[None]:
+    decode_process.end_helpers()
+    yield
+    decode_process.end_helpers()
+
+
+@pytest.fixture
+def sabotage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file whose Python code every helper runs at its start, to stand for what a decoder does of hostile bytes."""
+    folder = tmp_path / "sabotage"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', os.getcwd())}")
+    return folder / "sitecustomize.py"
+
+
+def at_frame(what: str, after: int = 3, url: str = "0.mp4") -> str:
+    """Code for `sabotage`: do something when so many frames of a file were read."""
+    return textwrap.dedent(f"""
+        import threading, time
+        def wait():
+            import sys
+            while "tasks.decode" not in sys.modules or not hasattr(sys.modules["tasks.decode"], "read_frames"):
+                time.sleep(0.01)
+            decode = sys.modules["tasks.decode"]
+            real = decode.read_frames
+            def reading(url, *args):
+                for n, frame in enumerate(real(url, *args)):
+                    if url.endswith({url!r}) and n == {after}:
+                        {what}
+                    yield frame
+            decode.read_frames = reading
+        threading.Thread(target=wait, daemon=True).start()
+        """)
+
+
+def test_frames_are_those_that_decoding_in_this_process_gives(tmp_path: Path) -> None:
+    footage = segments(tmp_path)
+    frames, damage = run(footage)
+    expected = [e for e in slots.fill_slots(GRID, 0, 40, footage, 10**8) if isinstance(e, SlotFrame)]
+    assert damage == []
+    assert [f.slot for f in frames] == [e.slot for e in expected] == list(range(20))
+    assert all(np.array_equal(f.pixels, e.pixels) and f.url == e.url for f, e in zip(frames, expected, strict=True))
+
+
+def test_frames_of_growing_size_come_through(tmp_path: Path) -> None:
+    footage = segments(tmp_path)
+    large = [numbered(k, 240, 320) for k in range(20)]
+    write_clip(tmp_path / "1.mp4", [Fraction(n, 10) for n in range(20)], pictures=large)
+    frames, _ = run(footage)
+    assert [f.pixels.shape[0] for f in frames] == [48] * 10 + [240] * 10
+    assert [number_of(f.pixels) for f in frames[10:]] == list(range(0, 20, 2))
+
+
+def test_one_helper_does_the_next_job_as_well(tmp_path: Path) -> None:
+    footage = segments(tmp_path)
+    run(footage)
+    (helper,) = decode_process._idle
+    assert run(footage, first=5)[0][0].slot == 5
+    assert prober(SETTINGS)(footage[0].url) == decode.probe(footage[0].url)
+    assert decode_process._idle == [helper]
+
+
+@pytest.mark.parametrize(
+    ("what", "cause"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed (SIGSEGV)"),
+        ("time.sleep(600)", "hung (no frame within 2 s)"),
+        ("bytearray(2**40)", "ran out of memory"),
+        ("raise KeyError(url)", "failed (KeyError)"),
+    ],
+    ids=["crash", "hang", "bloat", "bug"],
+)
+def test_a_file_that_ends_its_decoder_is_left_out_and_told_with_its_reason(
+    what: str, cause: str, tmp_path: Path, sabotage: Path
+) -> None:
+    sabotage.write_text(at_frame(what))
+    footage = segments(tmp_path)
+    frames, damage = run(footage, replace(SETTINGS, decode_stall_s=2))
+    assert [(d.url, d.cause) for d in damage] == [(footage[0].url, f"the decoder {cause} on it")]
+    assert [f.slot for f in frames if f.url == footage[1].url] == list(range(10, 20))
+
+
+def test_a_decoder_that_somebody_killed_once_costs_no_frame(tmp_path: Path) -> None:
+    footage = segments(tmp_path)
+    events = fill_slots(GRID, 0, 40, footage, SETTINGS)
+    seen = [next(events) for _ in range(5)]
+    (child,) = children()
+    os.kill(child, signal.SIGKILL)
+    seen += list(events)
+    assert [(type(e), e.slot) for e in seen] == [(SlotFrame, k) for k in range(20)]
+    assert [number_of(e.pixels) for e in seen if isinstance(e, SlotFrame)] == list(range(0, 40, 2))
+
+
+def children() -> list[int]:
+    """Helper processes of this one."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields, line = status.read_text(), (status.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields.rpartition(")")[2].split()[1]) == os.getpid() and b"tasks.decode_worker" in line:
+            found.append(int(status.parent.name))
+    return found
+
+
+def test_a_stores_outage_stays_the_stores(tmp_path: Path) -> None:
+    footage = segments(tmp_path / "archive")
+    (tmp_path / "archive").rename(tmp_path / "unmounted")
+    with pytest.raises(storage.StorageError, match="check the archive"):
+        run(footage)
+
+
+def test_a_file_that_crashes_the_look_at_its_header_is_unusable(tmp_path: Path, sabotage: Path) -> None:
+    sabotage.write_text(
+        "import threading, time\ndef wait():\n  import sys, os\n  while 'tasks.decode_worker' not in sys.modules and "
+        "not hasattr(sys.modules.get('tasks.decode'), 'probe'): time.sleep(0.01)\n  "
+        "sys.modules['tasks.decode'].probe = lambda url: os.abort()\nthreading.Thread(target=wait, daemon=True).start()"
+    )
+    with pytest.raises(VideoError, match=r"the decoder crashed .SIGABRT. on it"):
+        prober(SETTINGS)(segments(tmp_path)[0].url)
+
+
+def test_damage_and_refusals_come_through(tmp_path: Path) -> None:
+    footage = segments(tmp_path)
+    (tmp_path / "0.mp4").write_bytes(b"no video " * 500)
+    frames, damage = run(footage)
+    assert [d.url for d in damage] == [footage[0].url]
+    assert damage[0].cause.startswith("not a readable video")
+    assert len(frames) == 10
+    with pytest.raises(VideoError, match="not a readable video"):
+        prober(SETTINGS)(footage[0].url)
+
+
+def test_stopping_early_leaves_no_helper_behind(tmp_path: Path) -> None:
+    events = fill_slots(GRID, 0, 40, segments(tmp_path), SETTINGS)
+    next(events)
+    assert len(children()) == 1
+    events.close()
+    assert children() == []

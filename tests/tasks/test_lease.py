@@ -1,0 +1,111 @@
+"""One works, the other is told; and the lease of one who died is nobody's. In folders and in S3."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tasks import lease, storage
+from tasks.lease import HeldError, held
+from tests.tasks.night import s3_bucket
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3_bucket() as url:
+        yield url
+
+
+@pytest.fixture(params=["file", "s3"])
+def night(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(lease, "WATCH_S", 0.01)
+    monkeypatch.setattr(lease, "EXPIRES_S", 1.0)
+    monkeypatch.setattr(lease, "BEAT_S", 0.2)
+    if request.param == "file":
+        return storage.normalise(str(tmp_path))
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+
+
+def left_by(night: str, **fields: object) -> None:
+    """A lease as a killed process leaves it."""
+    storage.write(f"{night}/lease.1.json", json.dumps({**lease._self(), "beat": 3, **fields}).encode())
+
+
+def test_a_lease_is_there_while_it_is_held_and_gone_after(night: str) -> None:
+    with held(night):
+        assert storage.names(night) == ["lease.1.json"]
+    assert storage.names(night) == []
+
+
+def test_the_second_is_told_who_is_at_work(night: str) -> None:
+    with (
+        held(night),
+        pytest.raises(HeldError, match=r"process \d+ on .* is at work on this night since 20"),
+        held(night),
+    ):
+        pass
+    with held(night):
+        pass
+
+
+def test_of_many_at_once_one_works(night: str) -> None:
+    meeting = threading.Barrier(6)
+
+    def operate(_: int) -> bool:
+        meeting.wait()
+        try:
+            with held(night):
+                told.wait(20)
+                return True
+        except HeldError:
+            if len(refused) == 4:
+                told.set()
+            refused.append(1)
+            return False
+
+    told, refused = threading.Event(), list[int]()
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(operate, range(6))) == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("fields", [{"started": 1.0}, {"pid": 2**22 + 1}, {"pid": "x"}, {"pid": None}])
+def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(night: str, fields: dict[str, object]) -> None:
+    left_by(night, **fields)
+    with held(night):
+        assert "lease.2.json" in storage.names(night)
+    assert storage.names(night) == []
+
+
+def test_the_lease_of_another_machine_runs_out_when_it_beats_no_more(night: str) -> None:
+    left_by(night, machine="elsewhere")
+    with held(night):
+        assert "lease.2.json" in storage.names(night)
+    assert storage.names(night) == []
+
+
+def test_the_lease_of_another_machine_that_beats_is_held(night: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = lease._self()
+    monkeypatch.setattr(lease, "_self", lambda: {**here, "machine": "elsewhere"})
+    monkeypatch.setattr(lease, "EXPIRES_S", 20)
+    with held(night), pytest.raises(HeldError), held(night):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_a_damaged_lease_is_nobodys(night: str, content: bytes) -> None:
+    storage.write(f"{night}/lease.1.json", content)
+    with held(night):
+        pass
+    assert storage.names(night) == []
+
+
+def test_an_object_is_created_once(night: str) -> None:
+    assert storage.create(f"{night}/a", b"1")
+    assert not storage.create(f"{night}/a", b"2")
+    assert storage.read(f"{night}/a") == b"1"
+    assert storage.names(night) == ["a"]
