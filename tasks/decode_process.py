@@ -53,7 +53,7 @@ class _Helper:
 
     def __init__(self, memory_mb: int, stall_s: float) -> None:
         self.memory_mb, self.stall_s = memory_mb, stall_s
-        self.environment = dict(os.environ)  # it holds the store's address and keys
+        self.environment = _environment()
         self.descriptor = os.memfd_create("lednet") if hasattr(os, "memfd_create") else _temporary_file()
         os.ftruncate(self.descriptor, HEADER_BYTES)
         self.map = mmap.mmap(self.descriptor, HEADER_BYTES)
@@ -134,14 +134,20 @@ _lock = threading.Lock()
 _probes = threading.Semaphore(MOST_PROBES)
 
 
+def _environment() -> dict[str, str]:
+    """What decides where a helper finds the store, and its code."""
+    return {k: v for k, v in os.environ.items() if k.startswith("AWS_") or k == "PYTHONPATH"}
+
+
 def _borrow(settings: NightSettings) -> _Helper:
     with _lock:
-        for helper in _idle:
-            same = helper.environment == dict(os.environ) and helper.memory_mb == settings.decode_memory_mb
+        while _idle:
+            helper = _idle.pop()
+            same = helper.environment == _environment() and helper.memory_mb == settings.decode_memory_mb
             if same and helper.process.poll() is None:
-                _idle.remove(helper)
                 helper.stall_s = settings.decode_stall_s
                 return helper
+            helper.end()
     return _Helper(settings.decode_memory_mb, settings.decode_stall_s)
 
 
