@@ -11,6 +11,7 @@ Where do I go to ...?
     split a night into work            tasks.plan, tasks.estimate
     write frames, receipts, manifests  tasks.store
     restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
+    store and promote models           tasks.models
     publish a finished night           tasks.publish
     see what is done                   tasks.status
     make the preview or one clip       tasks.video

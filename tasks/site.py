@@ -3,6 +3,9 @@
 [settings]                       # optional; every field of tasks.settings.NightSettings
 checkpoint = "small"
 
+[learn]                          # optional; every field of tasks.settings.LearnSettings
+footage = "s3://gopro"
+
 [[camera]]
 id = "pit-north"
 name = "Pit, north face"
@@ -20,14 +23,14 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import time
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks import storage
-from tasks.settings import NightSettings
+from tasks.settings import LearnSettings, NightSettings
 from tasks.types import Camera
 
 CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -46,6 +49,7 @@ class Site:
 
     cameras: tuple[Camera, ...]
     settings: NightSettings
+    learn: LearnSettings = field(default_factory=LearnSettings)
 
     def select(self, ids: list[str] | None) -> tuple[Camera, ...]:
         """The named cameras, all of them for None. Raises SiteError for one that is not described."""
@@ -73,9 +77,9 @@ def read_site(location: str) -> Site:
 
 def parse_site(table: Mapping[str, Any], source: str) -> Site:
     """A parsed cameras.toml -> Site. Raises SiteError."""
-    unknown = set(table) - {"settings", "camera"}
+    unknown = set(table) - {"settings", "camera", "learn"}
     if unknown:
-        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are settings and camera")
+        raise SiteError(f"{source}: unknown table {', '.join(sorted(unknown))}; known are settings, camera and learn")
     entries = table.get("camera")
     if not isinstance(entries, list) or not entries:
         raise SiteError(f"{source}: no [[camera]] in it; describe one at least")
@@ -83,7 +87,7 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
     doubled = {c.id for c in cameras if [d.id for d in cameras].count(c.id) > 1}
     if doubled:
         raise SiteError(f"{source}: camera id {', '.join(sorted(doubled))} stands twice; ids must differ")
-    return Site(cameras, _settings(table.get("settings", {}), source))
+    return Site(cameras, _settings(table.get("settings", {}), source), _learn(table.get("learn", {}), source))
 
 
 def _settings(table: Any, source: str) -> NightSettings:
@@ -97,6 +101,24 @@ def _settings(table: Any, source: str) -> NightSettings:
             wanted = "a whole number above 0" if known[name] is int else "text"
             raise SiteError(f"{source}, settings: {name} must be {wanted}, not {_shown(value)}")
     return NightSettings(**table)
+
+
+def _learn(table: Any, source: str) -> LearnSettings:
+    known = {f.name: type(f.default) for f in fields(LearnSettings)}
+    if not isinstance(table, Mapping):
+        raise SiteError(f"{source}: learn must be a table")
+    for name, value in table.items():
+        if name not in known:
+            raise SiteError(f"{source}, learn: unknown field {name!r}; known: {', '.join(known)}")
+        wanted = known[name]
+        number = isinstance(value, (int, wanted)) and not isinstance(value, bool) and wanted is not str
+        if not ((number and 0 < value < 2**40) or wanted is str is type(value)):
+            words = {int: "a whole number above 0", float: "a number above 0", str: "text"}[wanted]
+            raise SiteError(f"{source}, learn: {name} must be {words}, not {_shown(value)}")
+    try:
+        return LearnSettings(**table)
+    except ValueError as error:
+        raise SiteError(f"{source}, learn: {error}") from None
 
 
 def _camera(entry: Any, where: str) -> Camera:
