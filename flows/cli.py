@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from flows import model_commands
 from tasks.nights import night_date
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+model_commands.register(app)
 console = Console(stderr=True)
 log = logging.getLogger("lednet")
 

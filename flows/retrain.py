@@ -89,8 +89,10 @@ def put_in_production(store_url: str, old: str, decision: Decision) -> None:
 def told(decision: Decision) -> Decision:
     """The decision, after showing it in the log and on the flow's page."""
     log.info("%s against %s: %s", decision.new or "nothing new", decision.old, decision.why)
-    rows = [f"| {d.of} | {d.old:.2f} | {d.new:.2f} | {d.mean:+.2f} | {d.low:.2f} to {d.high:.2f} |"
-            for d in (*([decision.overall] if decision.overall else []), *decision.cameras, *decision.clips)]  # fmt: skip
+    rows = [
+        f"| {d.of} | {d.old:.2f} | {d.new:.2f} | {d.mean:+.2f} | {d.low:.2f} to {d.high:.2f} |"
+        for d in decision.differences
+    ]
     head = ["", "| held out | old, dB | new, dB | gain, dB | interval |", "| --- | --- | --- | --- | --- |"]
     create_markdown_artifact("\n".join([decision.why, *(head + rows if rows else [])]), key="retrain")
     return decision

@@ -69,12 +69,12 @@ def synthesize(source: str, store_url: str, dataset: str = "", site: str = "") -
 
 
 def make(plan: pairs.PairsPlan, missing: list[int]) -> list[str]:
-    """Make clips on the workers, plain futures and not Prefect tasks: a data set may have thousands. Returns failures."""
+    """Make clips on the workers, as plain futures, since a data set may have thousands; returns what failed."""
     failures = []
     with engine.workers() as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
         shared = client.scatter(plan, broadcast=True)
         futures = {client.submit(pairs.synthesise_clip, shared, k, pure=False): k for k in missing}
-        for future in as_completed(futures):
+        for future in as_completed(futures):  # type: ignore[no-untyped-call]
             clip = plan.clips[futures[future]].name
             error = future.exception()
             if error is not None:

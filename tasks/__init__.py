@@ -11,6 +11,9 @@ Where do I go to ...?
     split a night into work            tasks.plan, tasks.estimate
     write frames, receipts, manifests  tasks.store
     restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
+    list and read sharp footage        tasks.footage
+    make pairs of it                   tasks.pairs
+    train on, compare old and new      tasks.finetune, tasks.judge
     store and promote models           tasks.models
     publish a finished night           tasks.publish
     see what is done                   tasks.status

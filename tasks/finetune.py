@@ -57,6 +57,13 @@ def divide(clips: Sequence[FootageClip], old: Card, settings: LearnSettings) -> 
     return Footage(tuple(training), tuple(c for c in held_out if c.name not in trained), cameras)
 
 
+def held_out_of(clips: Sequence[FootageClip], cards: Sequence[Card], settings: LearnSettings) -> Footage:
+    """The held-out footage that none of some models was trained on."""
+    _, held_out = split_footage(clips, settings.held_out_share)
+    trained = set().union(*(trained_clips(card.training) for card in cards))
+    return Footage((), tuple(c for c in held_out if c.name not in trained), frozenset())
+
+
 def trained_clips(training: dict[str, Any]) -> set[str]:
     """Names of all clips that a model, and those that it was made from, were trained on; from its card."""
     names: set[str] = set()

@@ -199,7 +199,9 @@ def _frames(clip: FootageClip, most: int, fast: bool, most_pixels: int) -> Itera
 
 def _pictures(clip: FootageClip, most: int, fast: bool) -> Iterator[NDArray[np.uint8]]:
     count = len(clip.sources)
-    kept = range(min(most, count)) if fast else np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+    kept = (
+        range(min(most, count)) if fast else np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+    )
     for i in kept:
         data = np.frombuffer(storage.read(clip.sources[int(i)].url), np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None

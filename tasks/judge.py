@@ -67,6 +67,11 @@ class Decision:
     cameras: tuple[Difference, ...] = ()
     clips: tuple[Difference, ...] = ()
 
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """All of them: overall, of cameras, of clips."""
+        return (*([self.overall] if self.overall else []), *self.cameras, *self.clips)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)

@@ -221,8 +221,8 @@ def resolve(name: str, store: str) -> str:
     version = read_production(store).version
     if not version:
         raise ModelError(
-            f"checkpoint {PRODUCTION}: no model is promoted in {models_url(store)}; promote one (lednet models promote), "
-            'or set checkpoint = "small"'
+            f"checkpoint {PRODUCTION}: no model is promoted in {models_url(store)}; promote one (lednet models "
+            'promote), or set checkpoint = "small"'
         )
     return version_url(store, version)
 

@@ -137,7 +137,7 @@ def _layout(plan: PairsPlan, version: str) -> dict[str, Buffer]:
             dimension_names=("pair", "y", "x", "channel"),
         )
     for name, (meanings, values) in _labels(plan).items():
-        attributes = {"flag_values": list(range(len(meanings))), "flag_meanings": " ".join(meanings)}
+        attributes: dict[str, Any] = {"flag_values": list(range(len(meanings))), "flag_meanings": " ".join(meanings)}
         column = group.create_array(
             name, shape=(plan.rows,), dtype="int32", chunks=(max(1, plan.rows),), fill_value=-1,
             dimension_names=("pair",), attributes=attributes,

@@ -48,7 +48,9 @@ def contact_sheet(pairs: Sequence[tuple[str, NDArray[np.uint8], NDArray[np.uint8
         height = max(1, round(pictures[0].shape[0] * width / pictures[0].shape[1]))
         cell = np.hstack([cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures])
         caption = np.full((CAPTION_HEIGHT, cell.shape[1], 3), 255, np.uint8)
-        cv2.putText(caption, words, (6, CAPTION_HEIGHT - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
+        cv2.putText(
+            caption, words, (6, CAPTION_HEIGHT - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA
+        )
         cells.append(np.vstack([caption, cell]))
     cells += [np.full_like(cells[0], 255)] * (len(cells) % 2)
     sheet = np.vstack([np.hstack(cells[i : i + 2]) for i in range(0, len(cells), 2)])

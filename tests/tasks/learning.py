@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from footage import write_clip
 
 from lednet import checkpoint
 from lednet.model import LEDNet, LEDNetConfig
 from tasks.settings import LearnSettings
+from tests.tasks.footage import write_clip
 
 TINY = LEDNetConfig((32, 32, 32), (1, 1, 1), 1, (1, 1), axis_window=8)
 
@@ -29,7 +29,9 @@ def save_model(path: Path, seed: int = 0, gain: float = 1.0, clips: tuple[str, .
             if name.startswith("light.") and name.endswith("bias") and value.numel() == 6:
                 value[:3] += float(np.log(gain))
     training = {"clips": list(clips)} if clips else {}
-    checkpoint.save(path, model, half=False, training=training, validation={"recipes": {"night": {"psnr_lednet": 20.0}}})
+    checkpoint.save(
+        path, model, half=False, training=training, validation={"recipes": {"night": {"psnr_lednet": 20.0}}}
+    )
     return path
 
 
@@ -38,6 +40,8 @@ def filmed(path: Path, frames: int = 6, fps: int = 10, seed: int = 0) -> Path:
     y, x = np.mgrid[0:64, 0:96].astype(np.float32)
     pictures = []
     for k in range(frames):
-        planes = [128 + 70 * np.sin((x + 2 * k + 9 * seed) / 6 + c) + 40 * np.cos((y + 5 * seed) / 5 - c) for c in range(3)]
+        planes = [
+            128 + 70 * np.sin((x + 2 * k + 9 * seed) / 6 + c) + 40 * np.cos((y + 5 * seed) / 5 - c) for c in range(3)
+        ]
         pictures.append(np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8))
     return write_clip(path, [k / fps for k in range(frames)], fps=fps, pictures=pictures)

@@ -11,12 +11,12 @@ import pytest
 from footage import number_of, numbered, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
-from learning import LEARN
 
 from lednet.clips import ClipError
 from tasks.decode import VideoError
 from tasks.footage import FootageClip, clip_and_chapter, group_clips, list_footage, read_clip, split_footage
 from tasks.storage import Entry
+from tests.tasks.learning import LEARN
 
 
 def entry(path: str, etag: str = "1") -> Entry:
@@ -67,9 +67,10 @@ def test_footage_without_folders_belongs_to_one_camera() -> None:
 
 
 def test_the_gopro_data_set_keeps_its_own_split_and_its_blurred_frames_are_no_labels() -> None:
-    clips = group_clips("s3://gopro", [entry(f"{split}/{clip}/{kind}/{k:06}.png") for split, clip in
-                        (("train", "GOPR0372_07_00"), ("test", "GOPR0384_11_00")) for kind in ("sharp", "blur", "blur_gamma")
-                        for k in (48, 47)])  # fmt: skip
+    folders = ("train/GOPR0372_07_00", "test/GOPR0384_11_00")
+    kinds = ("sharp", "blur", "blur_gamma")
+    files = [entry(f"{folder}/{kind}/{k:06}.png") for folder in folders for kind in kinds for k in (48, 47)]
+    clips = group_clips("s3://gopro", files)
     assert [(c.name, c.camera, c.data_set_split) for c in clips] == [
         ("gopro-GOPR0372_07_00", "gopro", "train"), ("gopro-GOPR0384_11_00", "gopro", "test")
     ]  # fmt: skip

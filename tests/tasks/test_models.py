@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from learning import save_model
 
 from lednet import checkpoint
 from tasks import models, storage
 from tasks.models import ModelError
+from tests.tasks.learning import save_model
 
 WHEN = "2026-01-15T06:00:00+00:00"
 

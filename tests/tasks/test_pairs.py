@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import zarr
-from learning import LEARN, filmed
 
 from tasks import pairs, storage
 from tasks.footage import list_footage
 from tasks.pairs import PairsPlan
 from tasks.store import StoreError
+from tests.tasks.learning import LEARN, filmed
 
 
 @pytest.fixture
@@ -90,10 +90,13 @@ def test_a_clip_that_cannot_be_read_is_named_and_its_rows_are_not_valid(tmp_path
     (tmp_path / "gopro/pit/GX010120.MP4").write_bytes(b"no video")
     plan = planned_at(tmp_path)
     pairs.create(plan, "1")
-    assert [pairs.synthesise_clip(plan, k) for k in (0, 1)][0] == ""
+    assert pairs.synthesise_clip(plan, 0) == ""
+    assert "GX010120.MP4" in pairs.synthesise_clip(plan, 1)
     assert "GX010120.MP4: not a readable video" in pairs.done_clips(plan)["pit-GX0120"]
     assert pairs.finish(plan)[0] == 2
-    assert np.asarray(zarr.open_array(storage.zarr_store(plan.url), path="valid")[:]).tolist() == [True] * 2 + [False] * 2
+    assert (
+        np.asarray(zarr.open_array(storage.zarr_store(plan.url), path="valid")[:]).tolist() == [True] * 2 + [False] * 2
+    )
 
 
 def test_another_data_set_is_never_written_under_the_same_name(plan: PairsPlan, tmp_path: Path) -> None:
