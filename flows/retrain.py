@@ -62,6 +62,10 @@ def retrain(
     new = models.add_version(store_url, after, now())
     figures, unseen = finetune.compare(before, after, divided, learn)
     decision = decide(old.name, new.name, figures, learn)
+    taken_out = models.rolled_back(models.read_production(store_url), new.name)
+    if decision.promote and taken_out is not None:
+        why = f"kept: {new.name} was rolled back by {taken_out.who} ({taken_out.why}); promote it by hand, or film more"
+        decision = replace(decision, promote=False, why=why)
     problems = [f"{p.url}: {p.reason}" for p in (*unread, *unseen)]
     models.record_decision(new, decision.to_dict() | {"unreadable": sorted(set(problems))})
     if decision.promote and promote:

@@ -19,6 +19,7 @@ from lednet import checkpoint
 from lednet.checkpoint import Card
 from lednet.clips import Clip, ClipError
 from lednet.losses import VGG19Features
+from lednet.memory import keep_freed_memory
 from lednet.model import SIZES, LEDNetConfig
 from lednet.restorer import choose_device
 from lednet.trainer import Trainer, TrainSettings
@@ -82,6 +83,7 @@ def fine_tune(
         ClipError: if no clip can be read.
         FloatingPointError: if the training diverges.
     """
+    keep_freed_memory()
     device = choose_device(settings.device)
     origin = checkpoint.load(old)
     plan = replace(train_settings, init=origin[1].sha256)

@@ -65,22 +65,26 @@ def list_footage(locations: Sequence[str]) -> list[FootageClip]:
     """Every clip of some folders, files or URLs, by name; what two of them hold is listed once.
 
     Raises:
-        ClipError: if there is none.
+        ClipError: if there is none, or if two of them would bear one name.
     """
     clips: dict[str, FootageClip] = {}
     seen: set[str] = set()
     # Folders first: a file that is named by itself too keeps the camera that its folder gives it.
-    for root in sorted(map(storage.normalise, locations), key=_is_file):
+    for root in sorted(map(storage.normalise, filter(None, locations)), key=_is_file):
         base, entries = _list(root)
         entries = [e for e in entries if e.url not in seen]
         seen.update(e.url for e in entries)
         for clip in group_clips(base, entries):
+            if clip.name in clips:
+                both = f"{clips[clip.name].sources[0].url} and {clip.sources[0].url}"
+                raise ClipError(
+                    f"{both}: two clips of one name, {clip.name}; give each camera a folder of its own name"
+                )
             clips[clip.name] = clip
     if not clips:
-        raise ClipError(
-            f"{', '.join(locations) or 'no footage named'}: no clips in it ({', '.join(VIDEO_SUFFIXES)}, or folders of "
-            "pictures); pass a folder or URL of GoPro footage"
-        )
+        looked = ", ".join(filter(None, locations)) or "no footage named"
+        kinds = f"{', '.join(VIDEO_SUFFIXES)}, or folders of pictures"
+        raise ClipError(f"{looked}: no clips in it ({kinds}); pass a folder or URL of GoPro footage")
     return [clips[name] for name in sorted(clips)]
 
 

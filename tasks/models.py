@@ -201,6 +201,12 @@ def rollback(store: str, who: str, when: str, why: str) -> Production:
     return _write(store, now, Promotion(back, now.version, "rollback", who, when, why))
 
 
+def rolled_back(production: Production, version: str) -> Promotion | None:
+    """When and why a version was taken out of production, if it was and nobody promoted it since."""
+    last = [p for p in production.history if version in (p.version, p.previous)]
+    return last[-1] if last and last[-1].action == "rollback" and last[-1].previous == version else None
+
+
 def _write(store: str, before: Production, change: Promotion) -> Production:
     after = Production(change.version, (*before.history, change))
     storage.write(

@@ -56,7 +56,8 @@ def test_compare_names_the_better_one_and_promotes_nothing(store: str, tmp_path:
     site.write_text(
         f'[learn]\nfootage = "{tmp_path}/gopro"\nframes_per_clip = 4\njudged_pairs = 2\njudged_crop = 32\n'
         'least_clips = 2\nresamples = 200\ndevice = "cpu"\n'
-        '[[camera]]\nid = "pit"\nname = "Pit"\nscene = "outdoor"\ntimezone = "UTC"\npattern = "%Y%m%d_%H%M%S.mp4"\nrate = 5\n'
+        '[[camera]]\nid = "pit"\nname = "Pit"\nscene = "outdoor"\ntimezone = "UTC"\npattern = "%Y%m%d_%H%M%S.mp4"\n'
+        "rate = 5\n"
     )
     dark, bright = added(store, tmp_path, 1, gain=0.3), added(store, tmp_path, 2, gain=0.8)
     options = ("--site", str(site), "--store", store)

@@ -98,7 +98,11 @@ def test_a_better_model_is_promoted_and_can_be_rolled_back(
     assert recorded["why"] == decision.why
     assert recorded["unreadable"] == ["file:///x.mp4: empty"]
     assert len(decision.cameras) == len(decision.clips) == 2
-    assert models.rollback(store, "me", "2026-01-16", "test").version == decision.old
+    assert models.rollback(store, "me", "2026-01-16", "it flickers").version == decision.old
+    again = retrain()  # which makes the same model anew
+    assert not again.promote
+    assert "was rolled back by me (it flickers)" in again.why
+    assert models.read_production(store).version == decision.old
 
 
 def test_a_worse_model_is_kept_out_and_the_reason_stands_beside_it(

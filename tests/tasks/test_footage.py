@@ -94,6 +94,19 @@ def test_footage_that_is_named_twice_is_listed_once_with_its_folders_camera(tmp_
     assert (clip.name, clip.camera) == ("pit-day-GX0119", "pit")
 
 
+def test_two_clips_of_one_name_are_told_apart_or_refused(tmp_path: Path) -> None:
+    for card in ("a", "b"):
+        put(tmp_path / card / "gopro/GX010119.MP4", 10, 0)
+    with pytest.raises(ClipError, match=r"two clips of one name, gopro-GX0119; give each camera a folder"):
+        list_footage([str(tmp_path / card / "gopro") for card in ("a", "b")])
+    assert len(list_footage([str(tmp_path)])) == 2
+
+
+def test_no_location_is_not_the_current_folder() -> None:
+    with pytest.raises(ClipError, match="no footage named"):
+        list_footage([""])
+
+
 def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"no clips in it .*\.mp4"):
         list_footage([str(tmp_path)])
