@@ -139,12 +139,15 @@ def decide(old: str, new: str, figures: Sequence[ClipFigures], settings: LearnSe
     cameras = tuple(difference(name, [f for f in figures if f.camera == name], settings) for name in names)
     clips = tuple(difference(f.clip, [f], settings) for f in figures)
     worse = [d for d in (*cameras, *clips) if d.high < 0 and d.mean < -settings.tolerance_db]
+    better = not worse and overall.low > 0 and overall.mean >= settings.least_gain_db
     if worse:
         why = f"kept: clearly worse on {'; '.join(map(str, worse))}"
     elif overall.low <= 0:
         why = f"kept: not better beyond its {settings.confidence:.0%} interval, {overall}"
+    elif overall.mean < settings.least_gain_db:
+        why = f"kept: better, but by less than {settings.least_gain_db} dB, {overall}"
     else:
         fresh = sorted({f.camera for f in figures if f.new_camera})
         known = f", new cameras among them: {', '.join(fresh)}" if fresh else ""
         why = f"promoted: better, {overall}, on {len(clips)} held-out clips of {len(cameras)} cameras{known}"
-    return Decision(not worse and overall.low > 0, why, old, new, overall, cameras, clips)
+    return Decision(better, why, old, new, overall, cameras, clips)

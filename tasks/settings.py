@@ -96,6 +96,8 @@ class LearnSettings:
     confidence: float = 0.95
     least_clips: int = 3
     """Fewer held-out clips than this decide nothing."""
+    least_gain_db: float = 0.05
+    """A gain that is certain, but smaller than this, is not worth other results for the same footage."""
     tolerance_db: float = 0.1
     """A clip or camera is clearly worse where it loses more than this, and its whole interval lies below zero."""
 

@@ -72,6 +72,12 @@ def test_a_gain_within_chance_is_kept_out() -> None:
     assert "not better beyond its 95% interval" in decision.why
 
 
+def test_a_certain_gain_that_nobody_sees_is_kept_out() -> None:
+    decision = decided({"pit": [0.02, 0.03, 0.02]}, spread=0.001)
+    assert not decision.promote
+    assert "better, but by less than 0.05 dB" in decision.why
+
+
 def test_equal_models_are_not_promoted() -> None:
     assert not decided({"pit": [0.0, 0.0, 0.0]}, spread=0.0).promote
 
