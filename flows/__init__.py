@@ -12,6 +12,8 @@ Where do I go to ...?
     choose the workers           flows.clusters
     change what is told          flows.events
     register the deployments     flows.deploy
-    find a command               flows.cli
+    make pairs of GoPro footage  flows.synthesize
+    make a model of it           flows.retrain
+    find a command               flows.cli, flows.model_commands
     keep the log honest          flows.logs
 """

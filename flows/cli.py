@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from flows import model_commands
 from flows.logs import OneLine
 from tasks.nights import night_date
 
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+model_commands.register(app)
 console = Console(stderr=True)
 log = logging.getLogger("lednet")
 

@@ -13,6 +13,10 @@ Where do I go to ...?
     split a night into work            tasks.plan, tasks.estimate, tasks.deadline
     write frames, receipts, manifests  tasks.store
     restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
+    list and read sharp footage        tasks.footage
+    make pairs of it                   tasks.pairs
+    train on, compare old and new      tasks.finetune, tasks.promotion
+    store and promote models           tasks.models
     publish a finished night           tasks.publish
     see what is done                   tasks.status
     write logs of a work item          tasks.logs

@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lednet import Restorer, quality
-from tasks import decode_process, meters, store
+from tasks import decode_process, meters, models, store
 from tasks.logs import item_log
 from tasks.pipeline import Background, prefetch
 from tasks.settings import NightSettings
@@ -36,8 +36,8 @@ JPEG_QUALITY = 88
 
 @lru_cache(maxsize=2)
 def load_restorer(checkpoint: str, memory_mb: int) -> Restorer:
-    """A checkpoint, loaded once in this process."""
-    return Restorer(checkpoint, memory_mb=memory_mb)
+    """A checkpoint or a stored model version's URL, loaded once in this process."""
+    return Restorer(models.fetch(checkpoint), memory_mb=memory_mb)
 
 
 def enhance_item(item: WorkItem, settings: NightSettings) -> ItemResult:

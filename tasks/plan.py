@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from lednet import checkpoint
-from tasks import storage
+from tasks import models, storage
 from tasks.archive import Found, find_segments
 from tasks.decode import Header, VideoError, probe
 from tasks.settings import NightSettings
@@ -44,13 +44,14 @@ def plan_night(
 
     Raises:
         NothingToDoError: if no file of it can be used.
-        CheckpointError: if the weights can't be.
+        CheckpointError, ModelError: if the weights can't be.
         StorageError: if the archive can't be read.
     """
     grid = night_grid(camera, night)
     found = find_segments(camera, archive, grid.start_ns, grid.time_ns(grid.slots), probe)
     height, width, found = _frame_size(found, probe)
-    card, _ = checkpoint.identify(settings.checkpoint)
+    weights = models.resolve(settings.checkpoint, store)
+    card, _ = checkpoint.identify(models.fetch(weights))
     per_shard = shard_length(height, width, settings)
     run = run_key(card.sha256, settings, grid, (height, width), found.segments, archive)
     run_url = storage.join(store, "enhanced", camera.id, night, run)
@@ -71,7 +72,7 @@ def plan_night(
             per_shard,
             part,
             _touching(grid, part, found.segments),
-            settings.checkpoint,
+            weights,
             stride,
         )
         for part in _chunks(shards, max(1, settings.item_slots // per_shard))

@@ -8,13 +8,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lednet.degrade import RECIPES
+
 
 @dataclass(frozen=True)
 class NightSettings:
     """How a night is cut, restored and stored: table [settings]. A change of a stored setting makes a new run."""
 
     checkpoint: str = "small"
-    """Shipped checkpoint's name, or the path of a .safetensors file that every worker can read."""
+    """Shipped checkpoint's name, `production` for the one promoted in the store (`tasks.models`) when the night is
+    planned, or the path of a .safetensors file that every worker can read."""
     shard_mb: int = 128
     """Aimed size of a shard before compression; also what a worker holds in memory a few times over."""
     shard_least: int = 8
@@ -81,3 +84,66 @@ class SynthesisSettings:
     def stored(self) -> dict[str, Any]:
         """The settings that decide the synthesised night."""
         return {k: v for k, v in asdict(self).items() if k != "lpips_weights"}
+
+
+@dataclass(frozen=True)
+class LearnSettings:
+    """How pairs are made and a model is trained anew from a site's own sharp footage: table [learn]."""
+
+    footage: str = ""
+    """Folder or URL of the GoPro footage of all cameras, listed anew every time."""
+    recipes: str = "night,night,night,paper"
+    """Names from `lednet.degrade.RECIPES`; one that stands here more often is drawn more often."""
+    held_out_share: float = 0.2
+    """Share of each camera's clips that no training sees."""
+    frames_per_clip: int = 60
+    high_speed_frames: int = 240
+    clip_mb: int = 384
+    """Memory of one decoded clip ..."""
+    all_clips_mb: int = 8_192
+    """... and of all clips of a training, which are held at once."""
+    most_pixels: int = 8192 * 8192
+    seed: int = 1
+
+    pairs_per_clip: int = 16
+    """Pairs that `synthesize` stores of a clip: one shard."""
+    pair_height: int = 360
+    pair_width: int = 640
+    zstd_level: int = 3
+
+    steps: int = 2_000
+    """Of a fine-tuning."""
+    learning_rate: float = 1e-4
+    batch_scale: int = 1
+    """Multiplies the trainer's batches; 8 on a GPU."""
+    vgg: str = "off"
+    """Path of the converted VGG19 weights (docs/training.md); `off` trains without the perceptual loss."""
+    device: str = "auto"
+
+    judged_pairs: int = 8
+    """Pairs of each held-out clip and recipe on which the old and the new model are compared."""
+    judged_crop: int = 256
+    resamples: int = 2_000
+    """Of the bootstrap."""
+    confidence: float = 0.95
+    least_clips: int = 3
+    """Fewer held-out clips than this decide nothing."""
+    least_gain_db: float = 0.05
+    """A gain that is certain, but smaller than this, is not worth other results for the same footage."""
+    tolerance_db: float = 0.1
+    """A clip or camera is clearly worse where it loses more than this, and its whole interval lies below zero."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.recipe_names if name not in RECIPES]
+        if unknown:
+            raise ValueError(f"no recipe {', '.join(unknown)}; there are {', '.join(RECIPES)}")
+        nothing = [k for k, v in asdict(self).items() if not isinstance(v, str) and v <= 0]
+        if nothing:
+            raise ValueError(f"{nothing[0]} must be above 0")
+        if not (0 < self.held_out_share < 1 and 0 < self.confidence < 1):
+            raise ValueError("held_out_share and confidence must lie between 0 and 1")
+
+    @property
+    def recipe_names(self) -> tuple[str, ...]:
+        """The recipes, as often as they are to be drawn."""
+        return tuple(name.strip() for name in self.recipes.split(","))

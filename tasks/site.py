@@ -11,6 +11,8 @@ frozen_s = 60
 
 [synthesis]                      # optional; every field of tasks.settings.SynthesisSettings
 frames = 8
+[learn]                          # optional; every field of tasks.settings.LearnSettings
+footage = "s3://gopro"
 
 [[camera]]
 id = "pit-north"
@@ -38,7 +40,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks import storage
 from tasks.health import HealthSettings
-from tasks.settings import NightSettings, SynthesisSettings
+from tasks.settings import LearnSettings, NightSettings, SynthesisSettings
 from tasks.types import Camera
 from tasks.wording import LANGUAGES
 
@@ -46,9 +48,9 @@ CAMERA_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
 RATE = re.compile(r"\d{1,9}([./]\d{1,9})?", re.ASCII)
 MOST_SLOTS_A_SECOND = 240
-TABLES = ("settings", "camera", "report", "health", "synthesis")
+TABLES = ("settings", "camera", "report", "health", "synthesis", "learn")
 
-Table = TypeVar("Table", HealthSettings, SynthesisSettings)
+Table = TypeVar("Table", HealthSettings, SynthesisSettings, LearnSettings)
 
 
 class SiteError(ValueError):
@@ -65,6 +67,7 @@ class Site:
     """Of the report's page, one of `tasks.wording.LANGUAGES`."""
     health: HealthSettings = field(default_factory=HealthSettings)
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
+    learn: LearnSettings = field(default_factory=LearnSettings)
 
     def select(self, ids: list[str] | None) -> tuple[Camera, ...]:
         """The named cameras, all of them for None. Raises SiteError for one that is not described."""
@@ -117,6 +120,7 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
         _language(table.get("report", {}), source),
         _numbers(HealthSettings, table.get("health", {}), source, "health"),
         _numbers(SynthesisSettings, table.get("synthesis", {}), source, "synthesis"),
+        _numbers(LearnSettings, table.get("learn", {}), source, "learn"),
     )
 
 
@@ -155,7 +159,10 @@ def _numbers(kind: type[Table], table: Any, source: str, name: str) -> Table:
         if not ((number and 0 <= value < 2**40) or wanted is str is type(value)):
             words = {int: "a whole number, 0 or above", float: "a number, 0 or above", str: "text"}[wanted]
             raise SiteError(f"{source}, {name}: {key} must be {words}, not {_shown(value)}")
-    return kind(**table)
+    try:
+        return kind(**table)
+    except ValueError as error:
+        raise SiteError(f"{source}, {name}: {error}") from None
 
 
 def _camera(entry: Any, where: str) -> Camera:

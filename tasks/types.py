@@ -110,6 +110,7 @@ class WorkItem:
     segments: tuple[Segment, ...]
     """The segments that may hold frames of these shards, in order of time."""
     checkpoint: str
+    """Shipped name, path, or URL of a stored model version."""
     preview_stride: int
     """Every so many slots a pair of pictures is kept for preview and report."""
 

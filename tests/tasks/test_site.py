@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.health import HealthSettings
-from tasks.settings import NightSettings, SynthesisSettings
+from tasks.settings import LearnSettings, NightSettings, SynthesisSettings
 from tasks.site import Site, SiteError, parse_site, read_site
 from tasks.types import Camera
 
@@ -222,6 +222,29 @@ def test_a_checkpoint_that_is_no_text_is_refused() -> None:
 def test_an_unknown_setting_is_refused_and_the_known_ones_are_listed() -> None:
     with pytest.raises(SiteError, match=r"mine/cameras\.toml, settings: unknown field 'shards'; known: checkpoint, .*"):
         site_of(settings={"shards": 5})
+
+
+def test_the_table_of_learning_is_read_and_the_others_keep_their_defaults() -> None:
+    learn = {"footage": "s3://gopro", "steps": 50, "learning_rate": 1}
+    assert site_of(learn=learn).learn == LearnSettings("s3://gopro", steps=50, learning_rate=1)
+
+
+@pytest.mark.parametrize(
+    ("learn", "words"),
+    [
+        ({"steps": 0}, "steps must be above 0"),
+        ({"steps": 1.5}, "steps must be a whole number"),
+        ({"steps": True}, "steps must be a whole number"),
+        ({"footage": ["a"]}, "footage must be text"),
+        ({"film": "a"}, "unknown field 'film'; known: footage"),
+        ({"recipes": "night,noon"}, "no recipe noon; there are paper, night, mine"),
+        ({"held_out_share": 1.0}, "held_out_share and confidence must lie between 0 and 1"),
+        ([], "learn must be a table"),
+    ],
+)
+def test_what_is_wrong_in_the_table_of_learning_is_named(learn: Any, words: str) -> None:
+    with pytest.raises(SiteError, match=words):
+        site_of(learn=learn)
 
 
 def test_settings_that_are_no_table_are_refused() -> None:

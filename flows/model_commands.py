@@ -1,0 +1,163 @@
+"""The commands that make and keep models: `lednet synthesize`, `retrain` and `models`.
+
+The rest of the command line is `flows.cli`, which these are registered with.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from tasks.models import Production
+
+DONE, PARTIAL = 0, 2
+WIDE = 160
+
+SiteFile = Annotated[str, typer.Option("--site", envvar="LEDNET_SITE", help="cameras.toml, as a path or URL.")]
+Store = Annotated[str, typer.Option("--store", envvar="LEDNET_STORE", help="Where models and pairs are: path or URL.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the record.")]
+VersionName = Annotated[str, typer.Argument(help="A version, as `lednet models list` names it.")]
+
+models_app = typer.Typer(help="List, compare, promote and roll back stored models.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `lednet`."""
+    app.command()(synthesize)
+    app.command()(retrain)
+    app.add_typer(models_app, name="models")
+
+
+def synthesize(
+    source: Annotated[str, typer.Argument(help="GoPro footage: folder, file or URL.")],
+    store: Store = "store",
+    dataset: Annotated[str, typer.Option(help="Name of the data set; by default one of its content.")] = "",
+    site: Annotated[str, typer.Option(help="cameras.toml, for its [learn] table.")] = "",
+    as_json: Json = False,
+) -> None:
+    """GoPro footage to pairs; run it again to resume. Exit code 2: files could not be read."""
+    from flows import engine
+
+    with engine.prefect_server():
+        from flows.synthesize import synthesize as run
+
+        made = run(source, store, dataset, site)
+    lines = [f"{made.url}: {made.pairs} pairs of {made.clips} clips", f"contact sheet {made.sheet or 'none'}"]
+    emit(as_json, asdict(made), "\n".join([*lines, *(f"not readable: {p}" for p in made.problems)]))
+    raise typer.Exit(PARTIAL if made.problems else DONE)
+
+
+def retrain(
+    footage: Annotated[list[str] | None, typer.Option(help="Besides that of [learn]; may be given again.")] = None,
+    site: SiteFile = "cameras.toml",
+    store: Store = "store",
+    steps: Annotated[int, typer.Option(min=0, help="Of the training; 0: what [learn] says.")] = 0,
+    promote: Annotated[bool, typer.Option(help="Put the new model into production if it is better.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Train on from production on new footage; promote what is better."""
+    from flows import engine
+
+    with engine.prefect_server():
+        from flows.retrain import retrain as run
+
+        decision = run(footage, site, store, steps or None, promote)
+    words = [f"{decision.new or 'no new version'}: {decision.why}", *(f"  {d}" for d in decision.differences)]
+    emit(as_json, decision.to_dict(), "\n".join(words))
+
+
+@models_app.command("list")
+def list_models(store: Store = "store", as_json: Json = False) -> None:
+    """All versions, which one is in production, and how it came there."""
+    from tasks import models, storage
+
+    url = storage.normalise(store)
+    production = models.read_production(url)
+    versions = [models.read_version(url, name) for name in models.version_names(url)]
+    if as_json:
+        rows = [{"version": v.name, "sha256": v.card.sha256, "decision": v.decision} for v in versions]
+        typer.echo(json.dumps({"production": asdict(production), "versions": rows}))
+        return
+    table = Table("version", "production", "steps", "trained clips", "decision", title=f"Models in {store}")
+    for v in versions:
+        training = v.card.training
+        here = "yes" if v.name == production.version else ""
+        steps, clips = str(training.get("steps_done", "")), str(len(training.get("clips", ())))
+        table.add_row(v.name, here, steps, clips, str((v.decision or {}).get("why", "")))
+    show(table if versions else f"{store}: holds no models")
+    for p in production.history:
+        show(f"{p.when} {p.action} {p.version} in place of {p.previous or 'nothing'}, by {p.who}: {p.why}")
+
+
+@models_app.command()
+def compare(
+    old: VersionName, new: VersionName, site: SiteFile = "cameras.toml", store: Store = "store", as_json: Json = False
+) -> None:
+    """Two versions on the held-out clips of the footage that [learn] names; decides, but promotes nothing."""
+    from tasks import finetune, models, storage
+    from tasks.footage import list_footage
+    from tasks.promotion import decide
+    from tasks.site import read_site
+
+    learn, url = read_site(site).learn, storage.normalise(store)
+    versions = [models.read_version(url, name) for name in (old, new)]
+    footage = finetune.held_out_of(list_footage([learn.footage]), [v.card for v in versions], learn)
+    paths = [Path(models.fetch(v.url)) for v in versions]
+    figures, problems = finetune.compare(paths[0], paths[1], footage, learn)
+    decision = decide(old, new, figures, learn)
+    words = decision.why.replace("promoted:", "would be promoted:").replace("kept:", "would not be promoted:")
+    lines = [f"{new} against {old}: {words}", *(f"  {d}" for d in decision.differences)]
+    emit(as_json, decision.to_dict(), "\n".join([*lines, *(f"not readable: {p.url}: {p.reason}" for p in problems)]))
+
+
+@models_app.command()
+def add(weights: Annotated[Path, typer.Argument(help="A .safetensors file with its card.")], store: Store = "store",
+        as_json: Json = False) -> None:  # fmt: skip
+    """Store a checkpoint as a version; promotes nothing."""
+    from flows.retrain import now
+    from tasks import models, storage
+
+    version = models.add_version(storage.normalise(store), weights, now())
+    emit(as_json, {"version": version.name, "url": version.url}, version.name)
+
+
+@models_app.command()
+def promote(version: VersionName, why: Why, store: Store = "store", as_json: Json = False) -> None:
+    """Put a version into production."""
+    from flows.retrain import now, who
+    from tasks import models, storage
+
+    done(models.promote(storage.normalise(store), version, who(), now(), why), as_json)
+
+
+@models_app.command()
+def rollback(why: Why, store: Store = "store", as_json: Json = False) -> None:
+    """Put the version back that the present one replaced."""
+    from flows.retrain import now, who
+    from tasks import models, storage
+
+    done(models.rollback(storage.normalise(store), who(), now(), why), as_json)
+
+
+def done(production: Production, as_json: bool) -> None:
+    """Tell a promotion."""
+    emit(as_json, asdict(production), f"production is {production.version}")
+
+
+def show(what: Any) -> None:
+    """Print for people; wide where it is no terminal, so that a log keeps whole tables."""
+    (Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=WIDE, soft_wrap=True)).print(what)
+
+
+def emit(as_json: bool, data: dict[str, Any], words: str) -> None:
+    """One result, for a program or a person."""
+    typer.echo(json.dumps(data) if as_json else words)

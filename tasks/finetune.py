@@ -1,0 +1,162 @@
+"""Training a new model on a site's own footage, and comparing it with the one in production.
+
+The run's folder lies in this machine's cache, named by everything that decides the result: an interrupted training goes
+on when the same retraining is started again. Not covered: the training loop (`lednet.trainer`), the comparison's
+statistics (`tasks.promotion`), when all of this happens (`flows.retrain`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lednet import checkpoint
+from lednet.checkpoint import Card
+from lednet.clips import Clip, ClipError
+from lednet.losses import VGG19Features
+from lednet.memory import keep_freed_memory
+from lednet.model import SIZES, LEDNetConfig
+from lednet.restorer import choose_device
+from lednet.trainer import Trainer, TrainSettings
+from tasks import models
+from tasks.decode import VideoError
+from tasks.footage import FootageClip, read_clip, split_footage
+from tasks.promotion import ClipFigures, judge
+from tasks.settings import LearnSettings
+from tasks.types import Problem
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What a retraining learns from and is judged by."""
+
+    training: tuple[FootageClip, ...]
+    held_out: tuple[FootageClip, ...]
+    new_cameras: frozenset[str]
+    """Cameras of which the old model knows no clip."""
+
+
+def divide(clips: Sequence[FootageClip], old: Card, settings: LearnSettings) -> Footage:
+    """Training and held-out footage. A clip that the old model was trained on is never judged by: it knows it by heart.
+
+    Raises:
+        ClipError: if nothing is left to train on.
+    """
+    training, held_out = split_footage(clips, settings.held_out_share)
+    trained, judged = trained_clips(old.training), set(old.validation.get("clips", ()))
+    if not training:
+        raise ClipError(f"{len(clips)} clips, all of them held out: nothing to train on; film more")
+    known = {c.camera for c in clips if c.name in trained | judged}
+    cameras = frozenset(c.camera for c in clips) - known
+    return Footage(tuple(training), tuple(c for c in held_out if c.name not in trained), cameras)
+
+
+def held_out_of(clips: Sequence[FootageClip], cards: Sequence[Card], settings: LearnSettings) -> Footage:
+    """The held-out footage that none of some models was trained on."""
+    _, held_out = split_footage(clips, settings.held_out_share)
+    trained = set().union(*(trained_clips(card.training) for card in cards))
+    return Footage((), tuple(c for c in held_out if c.name not in trained), frozenset())
+
+
+def trained_clips(training: dict[str, Any]) -> set[str]:
+    """Names of all clips that a model, and those that it was made from, were trained on; from its card."""
+    names: set[str] = set()
+    while isinstance(training, dict) and training:
+        names |= set(training.get("clips", ()))
+        training = training.get("from", {})
+    return names
+
+
+def fine_tune(
+    old: Path, footage: Footage, settings: LearnSettings, train_settings: TrainSettings
+) -> tuple[Path, list[Problem]]:
+    """Train on from a checkpoint; returns the new one's path and the clips that could not be read.
+
+    Raises:
+        ClipError: if no clip can be read.
+        FloatingPointError: if the training diverges.
+    """
+    keep_freed_memory()
+    device = choose_device(settings.device)
+    origin = checkpoint.load(old)
+    plan = replace(train_settings, init=origin[1].sha256)
+    out = models.cache_folder("retrain", _run_key(footage, settings, plan))
+    path = out / f"{plan.size}.safetensors"
+    share = settings.all_clips_mb // (len(footage.training) + len(footage.held_out))
+    bounded = replace(settings, clip_mb=min(settings.clip_mb, share))
+    problems: list[Problem] = []
+    clips, held = (
+        [Clip(c.name, c.frames.to(device), c.high_speed) for c in read_all(part, bounded, problems)]
+        for part in (footage.training, footage.held_out)
+    )
+    if not clips:
+        causes = "; ".join(f"{p.url}: {p.reason}" for p in problems)
+        raise ClipError(f"none of {len(footage.training)} clips can be read ({causes}); look at the files")
+    features = None if settings.vgg == "off" else VGG19Features(Path(settings.vgg))
+    trainer = Trainer(plan, clips, held, device, features, out, origin)
+    trainer.resume()
+    trainer.run("lednet retrain")
+    return path, problems
+
+
+def train_settings(settings: LearnSettings, card: Card) -> TrainSettings:
+    """The trainer's settings for going on from a checkpoint: its size, and its tone curve as it is."""
+    plain = TrainSettings()
+    return replace(
+        plain,
+        size=_size_of(card),
+        recipes=settings.recipe_names,
+        light=replace(plain.light, steps=0),
+        steps=settings.steps,
+        seed=settings.seed,
+        learning_rate=settings.learning_rate,
+        batch_scale=settings.batch_scale,
+        loss=replace(plain.loss, perceptual=0.0 if settings.vgg == "off" else plain.loss.perceptual),
+    )
+
+
+def _size_of(card: Card) -> str:
+    """The named size that a checkpoint's config is. Raises CheckpointError if it is none."""
+    for name, config in SIZES.items():
+        if config == LEDNetConfig.from_dict(card.config):
+            return name
+    raise checkpoint.CheckpointError(
+        f"{card.name}: of none of the sizes {', '.join(SIZES)}, so it can't be trained on; promote another version"
+    )
+
+
+def _run_key(footage: Footage, settings: LearnSettings, plan: TrainSettings) -> str:
+    told = [asdict(plan), settings.clip_mb, settings.all_clips_mb, settings.frames_per_clip]
+    told += [settings.high_speed_frames, settings.vgg]
+    keys = [clip.key for clip in (*footage.training, *footage.held_out)]
+    return hashlib.sha256(json.dumps([told, keys], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_all(clips: Sequence[FootageClip], settings: LearnSettings, problems: list[Problem]) -> Iterator[Clip]:
+    """Decode clips, one at a time; those that can't be are appended to `problems`."""
+    for clip in clips:
+        try:
+            yield read_clip(clip, settings)
+        except VideoError as error:
+            log.warning("%s", error)
+            problems.append(Problem(error.url, error.cause))
+
+
+def compare(old: Path, new: Path, footage: Footage, settings: LearnSettings) -> tuple[list[ClipFigures], list[Problem]]:
+    """Figures of two checkpoints on the held-out clips, and the clips that could not be read."""
+    device = choose_device(settings.device)
+    before, after = (checkpoint.load(path)[0].to(device) for path in (old, new))
+    problems: list[Problem] = []
+    cameras = {clip.name: clip.camera for clip in footage.held_out}
+    held = (
+        (clip, cameras[clip.name], cameras[clip.name] in footage.new_cameras)
+        for clip in read_all(footage.held_out, settings, problems)
+    )
+    return judge(before, after, held, settings), problems

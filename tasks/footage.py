@@ -1,0 +1,214 @@
+"""Sharp footage to learn from: GoPro clips in a folder or on object storage, listed, split and decoded.
+
+    <footage>/<camera>/.../GX010119.MP4, GX020119.MP4     chapters of one clip, whose number stands last
+    <footage>/GOPR0119.MP4, GP010119.MP4                  the same, as older cameras name them
+    <footage>/train/GOPR0372_07_00/000047.png             the GoPro data set: 240 frames/s, or with sharp/ and blur/
+
+A clip's camera is the first folder below the footage, or the footage's own name. Not covered: night archives
+(`tasks.archive`), what is made of the clips (`tasks.pairs`, `tasks.finetune`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lednet.clips import HIGH_SPEED_FPS, VIDEO_SUFFIXES, Clip, ClipError, split_clips
+from tasks import storage
+from tasks.decode import VideoError, pixels, probe, read_frames
+from tasks.settings import LearnSettings
+from tasks.storage import Entry
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+HIGH_SPEED_NAME = re.compile(r"(120|240|480)fps", re.IGNORECASE)
+"""High-speed footage is often re-timed to 30 fps for playing, so a name that states the rate wins."""
+NEW_CHAPTER = re.compile(r"(?P<kind>G[HXL])(?P<chapter>\d\d)(?P<clip>\d{4})")
+OLD_CHAPTER = re.compile(r"(?:GOPR|GP(?P<chapter>\d\d))(?P<clip>\d{4})")
+DATA_SET_CLIP = re.compile(r"GOPR\d{4}_\d\d_\d\d")
+"""A folder of the GoPro data set (Nah et al., CVPR 2017): consecutive frames at 240 a second."""
+DATA_SET_SPLITS = ("train", "test")
+BLURRED = ("blur", "blur_gamma")
+SHARP = "sharp"
+UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
+
+
+@dataclass(frozen=True)
+class FootageClip:
+    """One clip: its chapters, or its pictures, in the order in which they were filmed."""
+
+    name: str
+    """Unique in its footage, and the same at every listing: folders and clip number."""
+    camera: str
+    sources: tuple[Entry, ...]
+    pictures: bool = False
+    """Whether the sources are pictures, one a frame."""
+    data_set_split: str = ""
+    """`train` or `test`, where the footage comes with a split of its own."""
+
+    @property
+    def key(self) -> str:
+        """Changes when the content does."""
+        told = [self.name, *(s.etag for s in self.sources)]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+def list_footage(locations: Sequence[str]) -> list[FootageClip]:
+    """Every clip of some folders, files or URLs, by name; what two of them hold is listed once.
+
+    Raises:
+        ClipError: if there is none, or if two of them would bear one name.
+    """
+    clips: dict[str, FootageClip] = {}
+    seen: set[str] = set()
+    # Folders first: a file that is named by itself too keeps the camera that its folder gives it.
+    for root in sorted(map(storage.normalise, filter(None, locations)), key=_is_file):
+        base, entries = _list(root)
+        entries = [e for e in entries if e.url not in seen]
+        seen.update(e.url for e in entries)
+        for clip in group_clips(base, entries):
+            if clip.name in clips:
+                both = f"{clips[clip.name].sources[0].url} and {clip.sources[0].url}"
+                raise ClipError(
+                    f"{both}: two clips of one name, {clip.name}; give each camera a folder of its own name"
+                )
+            clips[clip.name] = clip
+    if not clips:
+        looked = ", ".join(filter(None, locations)) or "no footage named"
+        kinds = f"{', '.join(VIDEO_SUFFIXES)}, or folders of pictures"
+        raise ClipError(f"{looked}: no clips in it ({kinds}); pass a folder or URL of GoPro footage")
+    return [clips[name] for name in sorted(clips)]
+
+
+def _is_file(url: str) -> bool:
+    return PurePosixPath(url).suffix.lower() in (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)
+
+
+def _list(root: str) -> tuple[str, list[Entry]]:
+    if not _is_file(root):
+        return root, list(storage.find(root))
+    folder = root.rpartition("/")[0]
+    return folder, [e for e in storage.find(folder) if e.url == root]
+
+
+def group_clips(root: str, entries: Iterable[Entry]) -> list[FootageClip]:
+    """Files below a root -> clips, by name, each with its chapters or pictures in order."""
+    groups: dict[tuple[tuple[str, ...], str], list[tuple[int, str, Entry]]] = {}
+    for entry in entries:
+        path = PurePosixPath(storage.relative(entry.url, root))
+        folder, suffix = path.parent.parts, path.suffix.lower()
+        if suffix in VIDEO_SUFFIXES:
+            clip, chapter = clip_and_chapter(path.stem)
+            groups.setdefault((folder, clip), []).append((chapter, path.name, entry))
+        elif suffix in PICTURE_SUFFIXES and not set(BLURRED) & set(folder):
+            groups.setdefault((folder, ""), []).append((0, path.name, entry))
+    found = [_clip(root, folder, clip, sorted(files)) for (folder, clip), files in groups.items()]
+    return sorted(found, key=lambda c: c.name)
+
+
+def clip_and_chapter(stem: str) -> tuple[str, int]:
+    """What a GoPro file's name says: (clip, chapter); any other name is a clip of one chapter.
+
+    GX010119 and GX020119 are chapters 1 and 2 of clip GX0119; GOPR0119 and GP010119 chapters 0 and 1 of GOPR0119.
+    """
+    if new := NEW_CHAPTER.fullmatch(stem.upper()):
+        return new["kind"] + new["clip"], int(new["chapter"])
+    if old := OLD_CHAPTER.fullmatch(stem.upper()):
+        return f"GOPR{old['clip']}", int(old["chapter"] or 0)
+    return stem, 0
+
+
+def _clip(root: str, folder: tuple[str, ...], clip: str, files: list[tuple[int, str, Entry]]) -> FootageClip:
+    own = next((part for part in folder if part in DATA_SET_SPLITS), "")
+    parts = [part for part in folder if part not in (*DATA_SET_SPLITS, SHARP)]
+    of_data_set = not clip and parts and DATA_SET_CLIP.fullmatch(parts[-1])
+    folders = parts[:-1] if of_data_set else parts
+    camera = _safe(folders[0] if folders else root.rpartition("/")[2])
+    name = "-".join(_safe(part) for part in (camera, *parts[1 if folders else 0 :], clip) if part)
+    return FootageClip(name, camera, tuple(entry for _, _, entry in files), not clip, own)
+
+
+def _safe(part: str) -> str:
+    return UNSAFE.sub("_", part)
+
+
+def split_footage(clips: Sequence[FootageClip], held_out_share: float) -> tuple[list[FootageClip], list[FootageClip]]:
+    """(training, held out), by clip and within each camera, so that each camera of two clips or more is judged.
+
+    A split that the footage itself comes with is kept: nothing of a data set's `test` is ever trained on.
+    """
+    held = {c.name for c in clips if c.data_set_split == "test"}
+    for camera in {c.camera for c in clips}:
+        own = {f"{c.name}.clip": c.name for c in clips if c.camera == camera and not c.data_set_split}
+        _, out = split_clips([Path(name) for name in own], held_out_share)
+        held |= {own[p.name] for p in out}
+    return [c for c in clips if c.name not in held], [c for c in clips if c.name in held]
+
+
+def read_clip(clip: FootageClip, settings: LearnSettings) -> Clip:
+    """Decode some frames: consecutive ones of high-speed footage, evenly spread ones of any other.
+
+    Fewer are kept where `clip_mb` would not hold them.
+
+    Raises:
+        VideoError: if it can't be decoded.
+    """
+    fast = is_high_speed(clip)
+    frames: list[NDArray[np.uint8]] = []
+    most = settings.high_speed_frames if fast else settings.frames_per_clip
+    shown = _pictures(clip, most, fast) if clip.pictures else _frames(clip, most, fast, settings.most_pixels)
+    for frame in shown:
+        if not frames or frame.shape == frames[0].shape:
+            frames.append(frame)
+        if (len(frames) + 1) * frame.nbytes > settings.clip_mb * 2**20:
+            break
+    if not frames:
+        raise VideoError(clip.sources[0].url, "no frame of it can be decoded")
+    return Clip(clip.name, torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous(), fast)
+
+
+def is_high_speed(clip: FootageClip) -> bool:
+    """Whether consecutive frames are close enough for bursts: by the name, or by the file's header."""
+    url = clip.sources[0].url
+    if HIGH_SPEED_NAME.search(url.rpartition("/")[2]):
+        return True
+    if clip.pictures:
+        return bool(DATA_SET_CLIP.fullmatch(url.split("/")[-2]))
+    return HIGH_SPEED_FPS <= probe(url).fps <= 1000
+
+
+def _frames(clip: FootageClip, most: int, fast: bool, most_pixels: int) -> Iterator[NDArray[np.uint8]]:
+    urls = [s.url for s in clip.sources]
+    lengths = [0.0] if fast else [probe(url).seconds or 0.0 for url in urls]
+    if fast or not all(lengths):
+        read = chain.from_iterable(read_frames(url, 0.0, float("inf"), [], most_pixels) for url in urls)
+        yield from (pixels(frame) for _, frame in islice(read, most))
+        return
+    ends = np.cumsum(lengths)
+    for k in range(most):
+        at = (k + 0.5) / most * float(ends[-1])
+        chapter = int(np.searchsorted(ends, at, side="right"))
+        begin = at - float(ends[chapter]) + lengths[chapter]
+        for _, frame in islice(read_frames(urls[chapter], begin, float("inf"), [], most_pixels), 1):
+            yield pixels(frame)
+
+
+def _pictures(clip: FootageClip, most: int, fast: bool) -> Iterator[NDArray[np.uint8]]:
+    count = len(clip.sources)
+    kept = (
+        range(min(most, count)) if fast else np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+    )
+    for i in kept:
+        data = np.frombuffer(storage.read(clip.sources[int(i)].url), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if picture is None:
+            raise VideoError(clip.sources[int(i)].url, "not a picture that OpenCV reads")
+        yield np.ascontiguousarray(picture[:, :, ::-1], np.uint8)

@@ -1,0 +1,275 @@
+"""The model registry in the store: versions that never change, and which of them is in production.
+
+    <store>/models/<version>/model.safetensors     then card.json, whose existence means that the version is whole
+    <store>/models/<version>/decision.json         what `retrain` decided of it and why, where it did
+    <store>/models/production.json                 the promoted version and the history of promotions, one atomic object
+
+A version is named by its date and the sha256 of its weights, so that storing it again changes nothing. Not covered:
+two people who promote in the same second, of whom the later one wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lednet import checkpoint
+from lednet.checkpoint import Card, CheckpointError
+from tasks import storage
+from tasks.store import canonical_json
+
+PRODUCTION = "production"
+"""The checkpoint's name that stands for whatever is promoted."""
+VERSION = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{12}")
+SHA_DIGITS = 12
+FORMAT = 1
+
+
+class ModelError(ValueError):
+    """The registry can't do what was asked; the message names the version, the cause and the next step."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One stored model."""
+
+    name: str
+    """Date and the first digits of the weights' sha256."""
+    url: str
+    card: Card
+    decision: dict[str, Any] | None = None
+    """What `retrain` decided of it; None for one that was added by hand."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One change of production: what came, what went, and why."""
+
+    version: str
+    previous: str
+    """What was in production before; empty for the first."""
+    action: str
+    """`promote` or `rollback`."""
+    who: str
+    when: str
+    """ISO 8601, UTC."""
+    why: str
+
+
+@dataclass(frozen=True)
+class Production:
+    """What is in production, and how it came there."""
+
+    version: str = ""
+    """Empty: nothing was promoted yet."""
+    history: tuple[Promotion, ...] = field(default_factory=tuple)
+    """Oldest first."""
+
+
+def models_url(store: str) -> str:
+    """Where a store's models stand."""
+    return storage.join(store, "models")
+
+
+def version_url(store: str, version: str) -> str:
+    """Where a version stands. Raises ModelError for a name that can't be one."""
+    if not VERSION.fullmatch(version):
+        raise ModelError(f"{version!r}: no version of a model; `lednet models list` names them")
+    return storage.join(models_url(store), version)
+
+
+def add_version(store: str, weights: Path, when: str) -> Version:
+    """Store a checkpoint as a version; one whose weights are stored already is left as it is and returned.
+
+    Args:
+        weights: a .safetensors file with its card beside it.
+        when: ISO 8601; its date names the version.
+
+    Raises:
+        CheckpointError: if the checkpoint is not whole.
+    """
+    card, data = checkpoint.identify(weights)
+    known = [name for name in version_names(store) if name.endswith(card.sha256[:SHA_DIGITS])]
+    if known:
+        return read_version(store, known[0])
+    name = f"{when[:10]}-{card.sha256[:SHA_DIGITS]}"
+    url = version_url(store, name)
+    card = replace(card, name=name)
+    storage.write(storage.join(url, "model.safetensors"), data)
+    storage.write(storage.join(url, "card.json"), canonical_json(asdict(card)))
+    return Version(name, url, card)
+
+
+def record_decision(version: Version, decision: Mapping[str, Any]) -> Version:
+    """Store next to a version what was decided of it."""
+    storage.write(storage.join(version.url, "decision.json"), canonical_json(dict(decision)))
+    return replace(version, decision=dict(decision))
+
+
+def version_names(store: str) -> list[str]:
+    """The whole versions, oldest first. What a crash left without a card is none."""
+    found = [name for name in storage.names(models_url(store)) if VERSION.fullmatch(name)]
+    return [name for name in found if storage.exists(storage.join(version_url(store, name), "card.json"))]
+
+
+def read_version(store: str, name: str) -> Version:
+    """A stored version. Raises ModelError if there is none, or its card is damaged."""
+    url = version_url(store, name)
+    try:
+        card = _card(storage.read(storage.join(url, "card.json")))
+        if card.sha256[:SHA_DIGITS] != name[-SHA_DIGITS:]:
+            raise ValueError("it is another version's")
+    except FileNotFoundError:
+        known = ", ".join(version_names(store)) or "none"
+        raise ModelError(f"{name}: no such version in {models_url(store)}; stored are {known}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{url}/card.json: not a card ({error}); add the checkpoint again") from error
+    return Version(name, url, card, _decision(url))
+
+
+def _card(data: bytes) -> Card:
+    card = Card(**json.loads(data))
+    if not re.fullmatch(r"[0-9a-f]{64}", card.sha256) or not isinstance(card.config, dict):
+        raise ValueError("its sha256 or its config is none")
+    return card
+
+
+def _decision(url: str) -> dict[str, Any] | None:
+    try:
+        decision = json.loads(storage.read(storage.join(url, "decision.json")))
+    except (FileNotFoundError, ValueError):
+        return None
+    return decision if isinstance(decision, dict) else None
+
+
+def read_production(store: str) -> Production:
+    """What is in production. Raises ModelError if the record is damaged."""
+    url = storage.join(models_url(store), "production.json")
+    try:
+        record = json.loads(storage.read(url))
+        if record["format"] != FORMAT:
+            raise ValueError(f"its format is {record['format']}, not {FORMAT}")
+        history = tuple(Promotion(**entry) for entry in record["history"])
+        if not history or history[-1].version != record["version"]:
+            raise ValueError("its history does not end with its version")
+        return Production(str(record["version"]), history)
+    except FileNotFoundError:
+        return Production()
+    except (ValueError, LookupError, TypeError) as error:
+        raise ModelError(f"{url}: not a record of promotions ({error}); restore it, or remove and promote") from error
+
+
+def promote(store: str, version: str, who: str, when: str, why: str, instead_of: str | None = None) -> Production:
+    """Put a version into production, by one atomic write. Nothing happens if it is there already.
+
+    Args:
+        instead_of: what must be in production for this to be right; None: whatever is.
+
+    Raises:
+        ModelError: if there is no such version, its weights are damaged, or production changed meanwhile.
+    """
+    before = read_production(store)
+    if instead_of is not None and before.version != instead_of:
+        raise ModelError(
+            f"{version}: not promoted, since production became {before.version or 'none'} meanwhile, and it was "
+            f"compared with {instead_of or 'none'}; run it again"
+        )
+    if before.version == version:
+        return before
+    fetch(read_version(store, version).url)  # a night must be able to load what is promoted
+    return _write(store, before, Promotion(version, before.version, "promote", who, when, why))
+
+
+def rollback(store: str, who: str, when: str, why: str) -> Production:
+    """Put the version back that the present one replaced; done again, the one before that.
+
+    Raises:
+        ModelError: if nothing was in production before, or its weights are gone or damaged.
+    """
+    now = read_production(store)
+    came = [p for p in now.history if p.action == "promote" and p.version == now.version]
+    if not came or not came[-1].previous:
+        raise ModelError(f"{models_url(store)}: nothing was in production before {now.version or 'now'}; promote one")
+    back = came[-1].previous
+    fetch(read_version(store, back).url)
+    return _write(store, now, Promotion(back, now.version, "rollback", who, when, why))
+
+
+def rolled_back(production: Production, version: str) -> Promotion | None:
+    """When and why a version was taken out of production, if it was and nobody promoted it since."""
+    last = [p for p in production.history if version in (p.version, p.previous)]
+    return last[-1] if last and last[-1].action == "rollback" and last[-1].previous == version else None
+
+
+def _write(store: str, before: Production, change: Promotion) -> Production:
+    after = Production(change.version, (*before.history, change))
+    storage.write(
+        storage.join(models_url(store), "production.json"),
+        canonical_json({"format": FORMAT, "version": after.version, "history": [asdict(p) for p in after.history]}),
+    )
+    return after
+
+
+def resolve(name: str, store: str) -> str:
+    """A checkpoint's name as every worker understands it: `production` becomes the promoted version's URL.
+
+    Raises:
+        ModelError: if nothing is in production.
+    """
+    if name != PRODUCTION:
+        return name
+    version = read_production(store).version
+    if not version:
+        raise ModelError(
+            f"checkpoint {PRODUCTION}: no model is promoted in {models_url(store)}; promote one (lednet models "
+            'promote), or set checkpoint = "small"'
+        )
+    return version_url(store, version)
+
+
+def fetch(name: str) -> str:
+    """What `lednet.checkpoint` loads: a version's URL becomes a file of this machine's cache, all else stays.
+
+    The cache is LEDNET_CACHE, or ~/.cache/lednet. The weights' sha256 is checked against the card and the version's
+    name; a damaged copy is fetched again.
+
+    Raises:
+        ModelError, CheckpointError: if the version is not there or not whole.
+    """
+    if "://" not in name:
+        return name
+    store, _, version = name.removesuffix("/").rpartition("/models/")
+    found = read_version(store, version)
+    path = cache_folder("models", found.card.sha256) / f"{version}.safetensors"
+    card = checkpoint.card_path(path)
+    try:
+        checkpoint.identify(path)
+    except CheckpointError:
+        try:
+            data = storage.read(storage.join(found.url, "model.safetensors"))
+        except FileNotFoundError:
+            raise ModelError(f"{found.url}: its model.safetensors is gone; promote another version") from None
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != found.card.sha256:
+            raise ModelError(
+                f"{found.url}/model.safetensors: sha256 is {digest[:12]}, its card says {found.card.sha256[:12]}; "
+                "add the checkpoint again, or promote another"
+            ) from None
+        storage.write(str(path), data)
+        storage.write(str(card), canonical_json(asdict(found.card)))
+        checkpoint.identify(path)
+    return str(path)
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder of this machine's cache; made where it is not there."""
+    base = os.environ.get("LEDNET_CACHE") or Path("~/.cache/lednet").expanduser()
+    folder = Path(base).absolute().joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

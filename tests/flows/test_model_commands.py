@@ -1,0 +1,94 @@
+"""The commands of models: what they print, record and refuse; and clips made by real Dask workers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tasks import models, pairs, storage
+from tasks.footage import list_footage
+from tests.tasks.learning import LEARN, filmed, save_model
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("LEDNET_CACHE", str(tmp_path / "cache"))
+    return str(tmp_path / "store")
+
+
+def lednet(*arguments: str) -> Any:
+    """What a command prints as JSON."""
+    result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def added(store: str, tmp_path: Path, seed: int, **options: Any) -> str:
+    path = save_model(tmp_path / f"{seed}.safetensors", seed, **options)
+    return str(lednet("models", "add", str(path), "--store", store)["version"])
+
+
+def test_add_promote_list_and_roll_back(store: str, tmp_path: Path) -> None:
+    a, b = added(store, tmp_path, 1), added(store, tmp_path, 2)
+    assert models.read_production(storage.normalise(store)).version == ""  # adding promotes nothing
+    for version in (a, b):
+        lednet("models", "promote", version, "--why", "tried by hand", "--store", store)
+    listed = lednet("models", "list", "--store", store)
+    assert listed["production"]["version"] == b
+    assert {v["version"] for v in listed["versions"]} == {a, b}
+    assert "@" in listed["production"]["history"][-1]["who"]
+    assert lednet("models", "rollback", "--why", "flicker", "--store", store)["version"] == a
+    words = CliRunner().invoke(app, ["models", "list", "--store", store]).stdout
+    assert f"rollback {a} in place of {b}" in words
+    assert "flicker" in words
+
+
+def test_compare_names_the_better_one_and_promotes_nothing(store: str, tmp_path: Path) -> None:
+    for k, name in enumerate(("pit/GX010119", "pit/GX010120", "silo/GX010119", "silo/GX010120")):
+        filmed(tmp_path / f"gopro/{name}.MP4", seed=k)
+    site = tmp_path / "cameras.toml"
+    site.write_text(
+        f'[learn]\nfootage = "{tmp_path}/gopro"\nframes_per_clip = 4\njudged_pairs = 2\njudged_crop = 32\n'
+        'least_clips = 2\nresamples = 200\ndevice = "cpu"\n'
+        '[[camera]]\nid = "pit"\nname = "Pit"\nscene = "outdoor"\ntimezone = "UTC"\npattern = "%Y%m%d_%H%M%S.mp4"\n'
+        "rate = 5\n"
+    )
+    dark, bright = added(store, tmp_path, 1, gain=0.3), added(store, tmp_path, 2, gain=0.8)
+    options = ("--site", str(site), "--store", store)
+    assert lednet("models", "compare", dark, bright, *options)["promote"]
+    assert not lednet("models", "compare", bright, dark, *options)["promote"]
+    assert models.read_production(storage.normalise(store)).version == ""
+
+
+def test_clips_are_made_by_dask_workers_and_a_failing_one_stops_no_other(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import engine, synthesize
+
+    for k in (1, 2, 3):
+        filmed(tmp_path / f"gopro/pit/GX01000{k}.MP4", seed=k)
+    clips = list_footage([str(tmp_path / "gopro")])
+    plan = pairs.plan_pairs(clips, storage.normalise(store), "d", LEARN)
+    pairs.create(plan, "1")
+    monkeypatch.setattr(engine, "workers", lambda: LocalCluster(1, processes=False, dashboard_address=None))
+    work, broken = pairs.synthesise_clip, clips[1].name
+
+    def sometimes(plan: pairs.PairsPlan, index: int) -> str:
+        if plan.clips[index].name == broken:
+            raise storage.StorageError("the store went away")
+        return work(plan, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pairs, "synthesise_clip", sometimes)
+        [failure] = synthesize.make(plan, [0, 1, 2])
+    assert failure.startswith(broken)
+    assert "went away" in failure
+    assert set(pairs.done_clips(plan)) == {c.name for c in clips} - {broken}
+    assert synthesize.make(plan, [1]) == []
+    assert pairs.finish(plan)[0] == 6

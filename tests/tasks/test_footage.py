@@ -1,0 +1,159 @@
+"""Footage is listed as clips with their chapters in order, split by camera and clip, and decoded in that order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from footage import number_of, numbered, write_clip
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lednet.clips import ClipError
+from tasks.decode import VideoError
+from tasks.footage import FootageClip, clip_and_chapter, group_clips, list_footage, read_clip, split_footage
+from tasks.storage import Entry
+from tests.tasks.learning import LEARN
+
+
+def entry(path: str, etag: str = "1") -> Entry:
+    return Entry(f"s3://gopro/{path}", 9, etag)
+
+
+def grouped(*paths: str) -> list[tuple[str, str, list[str]]]:
+    clips = group_clips("s3://gopro", [entry(p) for p in paths])
+    return [(c.name, c.camera, [s.url.rpartition("/")[2] for s in c.sources]) for c in clips]
+
+
+def put(path: Path, fps: int, first: int, frames: int = 6) -> None:
+    write_clip(path, [k / fps for k in range(frames)], fps=fps, first=first)
+
+
+def shown(clip: FootageClip, **changes: int) -> list[int]:
+    return [number_of(frame.permute(1, 2, 0).numpy()) for frame in read_clip(clip, replace(LEARN, **changes)).frames]
+
+
+def test_chapters_of_a_clip_stand_together_in_order() -> None:
+    assert grouped("pit/GX010119.MP4", "pit/GX010120.MP4", "pit/GX020119.MP4", "pit/GX020119.LRV") == [
+        ("pit-GX0119", "pit", ["GX010119.MP4", "GX020119.MP4"]),
+        ("pit-GX0120", "pit", ["GX010120.MP4"]),
+    ]
+
+
+def test_older_names_put_the_first_chapter_first() -> None:
+    assert grouped("a/GP020119.MP4", "a/GP010119.MP4", "a/GOPR0119.MP4") == [
+        ("a-GOPR0119", "a", ["GOPR0119.MP4", "GP010119.MP4", "GP020119.MP4"])
+    ]
+
+
+@given(st.integers(0, 9999), st.permutations(range(1, 12)))
+def test_chapters_are_ordered_by_their_number_however_they_are_listed(clip: int, order: list[int]) -> None:
+    [(_, _, names)] = grouped(*(f"GX{chapter:02}{clip:04}.MP4" for chapter in order))
+    assert names == [f"GX{chapter:02}{clip:04}.MP4" for chapter in range(1, 12)]
+
+
+def test_a_clip_number_that_comes_again_on_another_day_or_camera_is_another_clip() -> None:
+    names = [name for name, _, _ in grouped("pit/0115/GX010119.MP4", "pit/0116/GX010119.MP4", "silo/GX010119.MP4")]
+    assert names == ["pit-0115-GX0119", "pit-0116-GX0119", "silo-GX0119"]
+
+
+def test_footage_without_folders_belongs_to_one_camera() -> None:
+    assert grouped("GX010119.MP4", "walk 240fps.mov") == [
+        ("gopro-GX0119", "gopro", ["GX010119.MP4"]), ("gopro-walk_240fps", "gopro", ["walk 240fps.mov"])
+    ]  # fmt: skip
+
+
+def test_the_gopro_data_set_keeps_its_own_split_and_its_blurred_frames_are_no_labels() -> None:
+    folders = ("train/GOPR0372_07_00", "test/GOPR0384_11_00")
+    kinds = ("sharp", "blur", "blur_gamma")
+    files = [entry(f"{folder}/{kind}/{k:06}.png") for folder in folders for kind in kinds for k in (48, 47)]
+    clips = group_clips("s3://gopro", files)
+    assert [(c.name, c.camera, c.data_set_split) for c in clips] == [
+        ("gopro-GOPR0372_07_00", "gopro", "train"), ("gopro-GOPR0384_11_00", "gopro", "test")
+    ]  # fmt: skip
+    assert [s.url.rpartition("/")[2] for s in clips[0].sources] == ["000047.png", "000048.png"]
+    training, held_out = split_footage(clips, 0.2)
+    assert [c.name for c in training] == ["gopro-GOPR0372_07_00"]
+    assert [c.name for c in held_out] == ["gopro-GOPR0384_11_00"]
+
+
+def test_every_camera_of_two_clips_has_one_held_out_and_new_footage_moves_none_back() -> None:
+    old = group_clips("s3://gopro", [entry(f"{c}/GX01{k:04}.MP4") for c in ("pit", "silo") for k in range(12)])
+    more = group_clips("s3://gopro", [entry(f"{c}/GX01{k:04}.MP4") for c in ("pit", "silo", "road") for k in range(20)])
+    before, after = ({c.name for c in split_footage(clips, 0.2)[1]} for clips in (old, more))
+    assert before <= after
+    assert {name.partition("-")[0] for name in after} == {"pit", "silo", "road"}
+
+
+def test_footage_that_is_named_twice_is_listed_once_with_its_folders_camera(tmp_path: Path) -> None:
+    put(tmp_path / "gopro/pit/day/GX010119.MP4", 10, 0)
+    [clip] = list_footage([str(tmp_path / "gopro/pit/day/GX010119.MP4"), str(tmp_path / "gopro")])
+    assert (clip.name, clip.camera) == ("pit-day-GX0119", "pit")
+
+
+def test_two_clips_of_one_name_are_told_apart_or_refused(tmp_path: Path) -> None:
+    for card in ("a", "b"):
+        put(tmp_path / card / "gopro/GX010119.MP4", 10, 0)
+    with pytest.raises(ClipError, match=r"two clips of one name, gopro-GX0119; give each camera a folder"):
+        list_footage([str(tmp_path / card / "gopro") for card in ("a", "b")])
+    assert len(list_footage([str(tmp_path)])) == 2
+
+
+def test_no_location_is_not_the_current_folder() -> None:
+    with pytest.raises(ClipError, match="no footage named"):
+        list_footage([""])
+
+
+def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match=r"no clips in it .*\.mp4"):
+        list_footage([str(tmp_path)])
+
+
+def test_the_key_changes_with_the_content() -> None:
+    a, b = (group_clips("s3://gopro", [entry("GX010119.MP4", etag)])[0] for etag in "12")
+    assert a.name == b.name
+    assert a.key != b.key
+
+
+def test_high_speed_frames_run_on_across_chapters(tmp_path: Path) -> None:
+    for name, first in (("GX020119", 6), ("GX010119", 0)):
+        put(tmp_path / f"pit/{name}.MP4", 240, first)
+    [clip] = list_footage([str(tmp_path)])
+    assert shown(clip, high_speed_frames=10) == list(range(10))
+
+
+def test_other_frames_are_spread_over_all_chapters(tmp_path: Path) -> None:
+    for chapter in (1, 2):
+        put(tmp_path / f"pit/GX0{chapter}0119.MP4", 10, 100 * chapter, frames=10)
+    [clip] = list_footage([str(tmp_path)])
+    numbers = shown(clip, frames_per_clip=4)
+    assert numbers == sorted(numbers)
+    assert [n // 100 for n in numbers] == [1, 1, 2, 2]
+
+
+def test_memory_bounds_how_much_is_decoded(tmp_path: Path) -> None:
+    put(tmp_path / "pit/GX010119.MP4", 240, 0, frames=12)
+    [clip] = list_footage([str(tmp_path)])
+    assert len(shown(clip, clip_mb=0)) == 1
+
+
+def test_pictures_are_read_in_order_and_broken_ones_named(tmp_path: Path) -> None:
+    folder = tmp_path / "GOPR0372_07_00"
+    folder.mkdir()
+    for k in range(5):
+        cv2.imwrite(str(folder / f"{k:06}.png"), numbered(k)[:, :, ::-1])
+    [clip] = list_footage([str(tmp_path)])
+    read = read_clip(clip, LEARN)
+    assert read.high_speed
+    assert [number_of(np.asarray(f.permute(1, 2, 0))) for f in read.frames] == list(range(5))
+    (folder / "000003.png").write_bytes(b"")
+    with pytest.raises(VideoError, match=r"000003\.png: not a picture"):
+        read_clip(clip, LEARN)
+
+
+@pytest.mark.parametrize("stem", ["walk", "GX1", "MVI_0119", "GX01011"])
+def test_other_names_are_clips_of_one_chapter(stem: str) -> None:
+    assert clip_and_chapter(stem) == (stem, 0)

@@ -1,0 +1,114 @@
+"""Pairs: the same bytes from any worker at any time, whole shards, split by clip, nothing half done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import zarr
+
+from tasks import pairs, storage
+from tasks.footage import list_footage
+from tasks.pairs import PairsPlan
+from tasks.store import StoreError
+from tests.tasks.learning import LEARN, filmed
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> PairsPlan:
+    """Two cameras, three clips, laid out."""
+    for k, name in enumerate(("pit/GX010119.MP4", "pit/GX010120.MP4", "silo/GX010119.MP4")):
+        filmed(tmp_path / "gopro" / name, seed=k)
+    planned = planned_at(tmp_path)
+    pairs.create(planned, "1")
+    return planned
+
+
+def planned_at(tmp_path: Path, dataset: str = "d") -> PairsPlan:
+    clips = list_footage([str(tmp_path / "gopro")])
+    return pairs.plan_pairs(clips, storage.normalise(str(tmp_path / "store")), dataset, LEARN)
+
+
+def objects(plan: PairsPlan) -> dict[str, bytes]:
+    return {storage.relative(e.url, plan.store): storage.read(e.url) for e in storage.find(plan.store)}
+
+
+def test_any_order_of_work_gives_the_same_bytes(plan: PairsPlan, tmp_path: Path) -> None:
+    for k in (2, 0, 1):
+        pairs.synthesise_clip(plan, k)
+    pairs.finish(plan)
+    first = objects(plan)
+    for k in (0, 1, 2, 2):  # and over what is there
+        pairs.synthesise_clip(plan, k)
+    pairs.finish(plan)
+    assert objects(plan) == first
+
+
+def test_a_finished_data_set_opens_with_labels_beside_degraded_frames(plan: PairsPlan) -> None:
+    for k in range(3):
+        assert pairs.synthesise_clip(plan, k) == ""
+    count, sheet = pairs.finish(plan)
+    group = zarr.open_group(storage.zarr_store(plan.url), mode="r")
+    degraded, label = (np.asarray(group[name][:]) for name in pairs.IMAGES)
+    assert degraded.shape == label.shape == (6, 32, 40, 3)
+    assert count == 6
+    assert np.asarray(group["valid"][:]).all()
+    assert degraded.mean() < label.mean() / 1.5  # a night is dark
+    words = {name: group[name].attrs["flag_meanings"].split() for name in ("camera", "clip", "split", "recipe")}
+    assert words["camera"] == ["pit", "silo"]
+    assert words["clip"] == ["pit-GX0119", "pit-GX0120", "silo-GX0119"]
+    assert [words["camera"][i] for i in group["camera"][:]] == ["pit"] * 4 + ["silo"] * 2
+    assert [words["recipe"][i] for i in group["recipe"][:]] == ["night", "paper"] * 3
+    held = {words["clip"][c] for c, s in zip(group["clip"][:], group["split"][:], strict=True) if s}
+    assert held == plan.held_out
+    assert len(held) == 1
+    assert group.attrs["sources"]["silo-GX0119"][0]["etag"]
+    assert cv2.imdecode(np.frombuffer(storage.read(sheet), np.uint8), cv2.IMREAD_COLOR).shape[1] == 1280
+
+
+def test_a_clip_is_done_only_after_its_shards_are_stored(plan: PairsPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = storage.write
+
+    def dies(url: str, data: bytes) -> None:
+        if "/label/c/" in url:
+            raise storage.StorageError("the store went away")
+        write(url, data)
+
+    monkeypatch.setattr(storage, "write", dies)
+    with pytest.raises(storage.StorageError):
+        pairs.synthesise_clip(plan, 1)
+    assert pairs.done_clips(plan) == {}
+    monkeypatch.undo()
+    pairs.synthesise_clip(plan, 1)
+    assert pairs.done_clips(plan) == {"pit-GX0120": ""}
+
+
+def test_a_clip_that_cannot_be_read_is_named_and_its_rows_are_not_valid(tmp_path: Path) -> None:
+    filmed(tmp_path / "gopro/pit/GX010119.MP4")
+    (tmp_path / "gopro/pit/GX010120.MP4").write_bytes(b"no video")
+    plan = planned_at(tmp_path)
+    pairs.create(plan, "1")
+    assert pairs.synthesise_clip(plan, 0) == ""
+    assert "GX010120.MP4" in pairs.synthesise_clip(plan, 1)
+    assert "GX010120.MP4: not a readable video" in pairs.done_clips(plan)["pit-GX0120"]
+    assert pairs.finish(plan)[0] == 2
+    assert (
+        np.asarray(zarr.open_array(storage.zarr_store(plan.url), path="valid")[:]).tolist() == [True] * 2 + [False] * 2
+    )
+
+
+def test_another_data_set_is_never_written_under_the_same_name(plan: PairsPlan, tmp_path: Path) -> None:
+    filmed(tmp_path / "gopro/pit/GX010121.MP4", seed=7)
+    with pytest.raises(StoreError, match="name another --dataset"):
+        pairs.create(planned_at(tmp_path), "1")
+    assert planned_at(tmp_path, "").dataset != plan.dataset
+    assert planned_at(tmp_path, "").dataset == f"pairs-{planned_at(tmp_path).key}"
+
+
+def test_laying_out_again_leaves_what_is_stored(plan: PairsPlan) -> None:
+    pairs.synthesise_clip(plan, 0)
+    before = objects(plan)
+    pairs.create(plan, "1")
+    assert objects(plan) == before

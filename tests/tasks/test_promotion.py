@@ -1,0 +1,115 @@
+"""A new model is promoted only when it is better beyond doubt, and nowhere clearly worse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.promotion import ClipFigures, Decision, decide, difference
+from tests.tasks.learning import LEARN
+
+JUDGE = replace(LEARN, least_clips=3, tolerance_db=0.1)
+
+
+def figures(gains: dict[str, list[float]], spread: float = 0.3, pairs: int = 8, new: str = "") -> list[ClipFigures]:
+    """A camera's clips with these mean gains in dB, the pairs scattered around them."""
+    generator = np.random.default_rng(3)
+    rows = []
+    for camera, means in gains.items():
+        for k, mean in enumerate(means):
+            old = generator.normal(20, 3, pairs)
+            scatter = generator.normal(0, spread, pairs)
+            gained = old + mean + scatter - scatter.mean()
+            rows.append(ClipFigures(f"{camera}-{k}", camera, camera == new, tuple(old), tuple(gained)))
+    return rows
+
+
+def decided(gains: dict[str, list[float]], **options: float) -> Decision:
+    return decide("old", "new", figures(gains, **options), JUDGE)  # type: ignore[arg-type]
+
+
+def test_better_on_all_clips_is_promoted_and_the_figures_are_said() -> None:
+    decision = decide("old", "new", figures({"pit": [0.5, 0.6], "silo": [0.4, 0.7]}, new="silo"), JUDGE)
+    assert decision.promote
+    assert decision.overall is not None
+    assert decision.overall.mean == pytest.approx(0.55, abs=1e-3)
+    assert "+0.55 dB" in decision.why
+    assert "4 held-out clips of 2 cameras, new cameras among them: silo" in decision.why
+
+
+def test_worse_is_kept_out_and_the_clips_are_named() -> None:
+    decision = decided({"pit": [-0.5, -0.6], "silo": [-0.4, -0.7]})
+    assert not decision.promote
+    assert "clearly worse on pit: -0.55 dB" in decision.why
+
+
+def test_one_camera_clearly_worse_keeps_the_old_however_good_the_rest() -> None:
+    decision = decided({"pit": [2.0, 2.5, 3.0], "silo": [-0.5, -0.6]})
+    assert decision.overall is not None
+    assert decision.overall.mean > 1
+    assert not decision.promote
+    assert "silo" in decision.why
+    assert "pit" not in decision.why
+
+
+def test_one_clip_clearly_worse_keeps_the_old() -> None:
+    decision = decided({"pit": [2.0, 2.5, 2.0, -0.6]})
+    assert not decision.promote
+    assert "pit-3: -0.60 dB" in decision.why
+
+
+def test_a_loss_within_the_tolerance_is_not_clear() -> None:
+    assert decided({"pit": [0.5, 0.6, 0.5, -0.05]}, spread=0.001).promote
+
+
+def test_a_gain_within_chance_is_kept_out() -> None:
+    decision = decided({"pit": [0.6, -0.3], "silo": [0.4, -0.2]}, spread=4)
+    assert not decision.promote
+    assert "not better beyond its 95% interval" in decision.why
+
+
+def test_a_certain_gain_that_nobody_sees_is_kept_out() -> None:
+    decision = decided({"pit": [0.02, 0.03, 0.02]}, spread=0.001)
+    assert not decision.promote
+    assert "better, but by less than 0.05 dB" in decision.why
+
+
+def test_equal_models_are_not_promoted() -> None:
+    assert not decided({"pit": [0.0, 0.0, 0.0]}, spread=0.0).promote
+
+
+@pytest.mark.parametrize("clips", [0, 1, 2])
+def test_too_few_clips_decide_nothing(clips: int) -> None:
+    decision = decided({"pit": [3.0] * clips})
+    assert not decision.promote
+    assert f"kept: {clips} held-out clips, fewer than 3" in decision.why
+
+
+@given(st.lists(st.floats(-3, 3), min_size=3, max_size=6), st.floats(0, 3))
+def test_the_interval_holds_the_mean_and_a_promotion_never_rests_on_a_loss(gains: list[float], spread: float) -> None:
+    rows = figures({"pit": gains}, spread)
+    found = difference("all", rows, JUDGE)
+    assert found.low <= found.mean <= found.high
+    assert found.mean == pytest.approx(np.mean(gains), abs=1e-3)
+    if decide("old", "new", rows, JUDGE).promote:
+        assert found.low > 0
+        assert min(gains) > -JUDGE.tolerance_db or spread > 0
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """Clips drawn around a true gain of 0.2 dB: with ten clips the bootstrap covers it 85 to 100 times in a hundred."""
+    generator, covered = np.random.default_rng(5), 0
+    for _ in range(100):
+        rows = figures({"pit": list(generator.normal(0.2, 0.3, 10))}, 0.3, 4)
+        found = difference("all", rows, JUDGE)
+        covered += found.low <= 0.2 <= found.high
+    assert 85 <= covered <= 100
+
+
+def test_the_same_figures_give_the_same_decision() -> None:
+    rows = figures({"pit": [0.5, 0.1, 0.2]})
+    assert decide("a", "b", rows, JUDGE) == decide("a", "b", rows, JUDGE)
