@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-slow lint types check bench lock clean
+.PHONY: help demo test test-slow lint types check bench stack stack-down lock clean
 
 help:
 	@echo "make demo       install, then the main job on an embedded sample; ends by naming the report"
@@ -10,6 +10,7 @@ help:
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make check      lint and types"
 	@echo "make bench      how fast this machine restores"
+	@echo "make stack      a whole site on this machine; make stack-down ends it"
 	@echo "make lock       renew requirements.lock"
 
 # A stamp holds the lock's content, so that a second run installs nothing.
@@ -24,8 +25,9 @@ help:
 demo: .venv/installed
 	$(BIN)/lednet demo demo
 
+# Two processes, each file in one of them; one thread each, so that they don't fight over the cores.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
@@ -41,6 +43,13 @@ check: lint types
 
 bench: .venv/installed
 	$(BIN)/lednet bench
+
+# A whole site on this machine, its archive and store on an S3-compatible server: see docs/operating.md.
+stack: .venv/installed
+	$(BIN)/python -m infra.local_stack up stack
+
+stack-down: .venv/installed
+	$(BIN)/python -m infra.local_stack down stack
 
 # From the ranges in pyproject.toml to exact versions. The local part of a build (+cpu) is left to each machine.
 lock:

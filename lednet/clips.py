@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,14 +18,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from lednet.degrade import (
-    Night,
     Recipe,
     average_burst,
-    draw_night,
     interpolate,
     linear_to_srgb,
     lose_colour,
     make_blur,
+    make_night,
     srgb_to_linear,
 )
 from lednet.degrade import uniform as draw
@@ -176,14 +174,6 @@ def find_clips(folder: Path) -> list[Path]:
     return paths
 
 
-class Pairs(NamedTuple):
-    """A batch of pairs."""
-
-    night: Night
-    label: Tensor
-    """[n, 3, h, w], sRGB in [0, 1]."""
-
-
 class PairSampler:
     """Draws (degraded, label) batches from clips, degraded on the fly on the clips' device.
 
@@ -244,11 +234,6 @@ class PairSampler:
 
     def sample(self, batch: int, height: int, width: int) -> tuple[Tensor, Tensor]:
         """A batch of pairs: (degraded, label), each float [batch, 3, height, width] sRGB in [0, 1]."""
-        pairs = self.draw(batch, height, width)
-        return pairs.night.image, pairs.label
-
-    def draw(self, batch: int, height: int, width: int) -> Pairs:
-        """`sample`, with the darkness of each pair."""
         recipe = self.recipes[self._integer(len(self.recipes))]
         blurred, labels, still = [], [], []
         for _ in range(batch):
@@ -262,4 +247,4 @@ class PairSampler:
         linear_batch, label_batch = torch.stack(blurred), torch.stack(labels)
         linear_batch = make_blur(linear_batch, recipe, torch.tensor(still), self.generator)
         linear_batch, label_batch = lose_colour(linear_batch, label_batch, recipe, self.generator)
-        return Pairs(draw_night(linear_batch, recipe, self.generator), label_batch)
+        return make_night(linear_batch, recipe, self.generator), label_batch

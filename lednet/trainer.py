@@ -24,9 +24,8 @@ from torch.nn import functional
 
 from lednet import checkpoint
 from lednet.baselines.gamma import fit_gamma, restore_gamma
-from lednet.clips import Clip, Pairs, PairSampler
-from lednet.degrade import RECIPES, Night, darken, find_recipe
-from lednet.light import apply_curve
+from lednet.clips import Clip, PairSampler
+from lednet.degrade import RECIPES, find_recipe
 from lednet.losses import LEDNetLoss, LossWeights, VGG19Features
 from lednet.metrics import psnr, ssim
 from lednet.model import SIZES, LEDNet
@@ -236,10 +235,10 @@ class Trainer:
             FloatingPointError: if the gradients are not finite; the batch is kept beside the state.
         """
         started = time.perf_counter()
-        pairs = self.sampler.draw(*self.batch_shape())
+        degraded, label = self.sampler.sample(*self.batch_shape())
         waited = time.perf_counter() - started
         light = self.step < self.settings.light.steps
-        loss, ratio = (self._light_loss if light else self._full_loss)(pairs)
+        loss, image = (self._light_loss if light else self._full_loss)(degraded, label)
         optimizer, rate = self._schedule(light)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -249,35 +248,27 @@ class Trainer:
         # A loss that is not finite has such gradients too, and either would spoil the weights and their average.
         if not torch.isfinite(norm):
             path = self.out / f"not_finite_{self.step}.pt"
-            torch.save({"degraded": pairs.night.image, "label": pairs.label}, path)
+            torch.save({"degraded": degraded, "label": label}, path)
             raise FloatingPointError(f"the gradients are not finite at step {self.step}; the batch is in {path}")
         optimizer.step()
         update_average(self.average, self.model, self.step, self.settings.ema)
         self.step += 1
         self.seconds += time.perf_counter() - started
-        return loss.item(), ratio.item(), waited
+        return loss.item(), psnr(image.detach().clamp(0, 1), label).mean().item(), waited
 
-    def _light_loss(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """L1 of the frame under its tone curve alone, and its PSNR."""
+    def _light_loss(self, degraded: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """L1 of the frame under its tone curve alone, and that frame."""
         self.model.light.train()
-        exposed, _ = self.model.expose(pairs.night.image)
-        return functional.l1_loss(exposed, pairs.label), mean_psnr(exposed, pairs.label)
+        exposed, _ = self.model.expose(degraded)
+        return functional.l1_loss(exposed, label), exposed
 
-    def _full_loss(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """The paper's loss of everything but the tone curve, which stands still; and the PSNR.
-
-        The label is seen under the curve's own error of exposure. Otherwise the network would learn by heart how bright
-        the few training scenes are, and so spoil the exposure of all others.
-        """
+    def _full_loss(self, degraded: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """The paper's loss of everything but the tone curve, which stands still; and the restored batch."""
         self.model.train()
         self.model.light.eval()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            restoration = self.model.restore(pairs.night.image)
-        with torch.no_grad():
-            gain, power = self.model.light(restoration.pooled[0])
-            label = as_exposed(pairs.label, pairs.night, gain, power)
-        image = restoration.image.float()
-        return self.loss(image, restoration.side.float(), label).total, mean_psnr(image, label)
+            image, side = self.model(degraded)
+        return self.loss(image.float(), side.float(), label).total, image.float()
 
     def _schedule(self, light: bool) -> tuple[torch.optim.Optimizer, float]:
         """The optimiser of this step and its learning rate: for the light, falling linearly to zero."""
@@ -406,19 +397,6 @@ class Interval:
             "images_per_s": self.images / self.seconds,
             "wait_share": self.waited / self.seconds,
         }
-
-
-def as_exposed(label: Tensor, night: Night, gain: Tensor, power: Tensor) -> Tensor:
-    """The label, darkened as its night was and then put under a tone curve: gain * (c * I ** gamma) ** power.
-
-    With the curve that undoes the darkness exactly this is the label itself.
-    """
-    return apply_curve(darken(label, night.gain, night.gamma), gain, power).clamp_max(1)
-
-
-def mean_psnr(image: Tensor, label: Tensor) -> Tensor:
-    """Mean PSNR (dB) of a batch, clamped to [0, 1]."""
-    return psnr(image.detach().clamp(0, 1), label).mean()
 
 
 def names(clips: Sequence[Clip]) -> list[str]:

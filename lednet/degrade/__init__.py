@@ -31,11 +31,9 @@ from lednet.degrade.draw import Range, uniform
 from lednet.degrade.night import darken, darken_locally
 from lednet.degrade.recipe import (
     RECIPES,
-    Night,
     Recipe,
     RecipeError,
     degrade,
-    draw_night,
     find_recipe,
     lose_colour,
     make_blur,
@@ -47,9 +45,9 @@ from lednet.degrade.sensor import add_row_noise, add_sensor_noise, lower_resolut
 from lednet.degrade.subframes import interpolate
 
 __all__ = [
-    "RECIPES", "SATURATED", "Night", "Range", "Recipe", "RecipeError", "Response", "add_dust", "add_fog",
+    "RECIPES", "SATURATED", "Range", "Recipe", "RecipeError", "Response", "add_dust", "add_fog",
     "add_row_noise",
-    "add_sensor_noise", "average_burst", "blur", "darken", "darken_locally", "defocus_kernels", "degrade", "draw_night",
+    "add_sensor_noise", "average_burst", "blur", "darken", "darken_locally", "defocus_kernels", "degrade",
     "find_recipe", "interpolate", "jpeg", "light_dust", "linear_to_srgb", "lose_colour", "lower_resolution",
     "make_blur", "make_night", "read_recipe", "restore_highlights", "shake_kernels", "srgb_to_linear", "to_infrared",
     "transform_coding", "uniform", "vibration_kernels",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -204,36 +204,19 @@ def lose_colour(linear: Tensor, label: Tensor, recipe: Recipe, generator: torch.
     return torch.where(chosen, to_infrared(linear), linear), torch.where(chosen, grey, label)
 
 
-class Night(NamedTuple):
-    """A degraded batch, and the darkness that was drawn for it."""
-
-    image: Tensor
-    """[n, 3, h, w], sRGB in 8-bit levels."""
-    gain: Tensor
-    """c of eq. 2, [n]."""
-    gamma: Tensor
-    """gamma of eq. 2, [n]."""
-
-
 def make_night(linear: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     """Blurred linear light (highlights may exceed 1) -> degraded sRGB in 8-bit levels: all that comes after blur."""
-    return draw_night(linear, recipe, generator).image
-
-
-def draw_night(linear: Tensor, recipe: Recipe, generator: torch.Generator) -> Night:
-    """`make_night`, and the darkness that it drew."""
     n = linear.shape[0]
     linear = _haze(linear, recipe, generator)
     if recipe.low_resolution[1] > 1:
         linear = lower_resolution(linear, float(uniform(recipe.low_resolution, (1,), generator)))
     x = recipe.response.to_stored(linear.clamp(0, 1))
-    gain, gamma = uniform(recipe.gain, (n,), generator), uniform(recipe.gamma, (n,), generator)
-    x = darken(x, gain, gamma)
+    x = darken(x, uniform(recipe.gain, (n,), generator), uniform(recipe.gamma, (n,), generator))
     if recipe.lamp_probability > 0:
         depth = uniform(recipe.lamp_depth, (n,), generator)
         x = darken_locally(x, depth * _chosen(recipe.lamp_probability, n, generator).flatten(), generator)
     x = _compress(_noise(x, recipe, generator), recipe, generator)
-    return Night((x * 255).round() / 255, gain, gamma)
+    return (x * 255).round() / 255
 
 
 def _chosen(probability: float, n: int, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lednet.degrade import RECIPES, RecipeError, Response, degrade, draw_night, find_recipe, read_recipe, srgb_to_linear
+from lednet.degrade import RecipeError, Response, degrade, find_recipe, read_recipe
 
 OWN = """
 gain = [0.5, 0.9]
@@ -72,12 +72,3 @@ def test_no_text_breaks_the_reader(text: str, tmp_path_factory: pytest.TempPathF
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(RecipeError, match=r"paper, night, mine, or a \.toml file"):
         find_recipe("moon")
-
-
-def test_the_darkness_that_was_drawn_is_told() -> None:
-    linear = srgb_to_linear(torch.full((3, 3, 16, 16), 0.8))
-    night = draw_night(linear, RECIPES["paper"], torch.Generator().manual_seed(2))
-    torch.testing.assert_close(night.gain, torch.full((3,), 0.6))
-    torch.testing.assert_close(night.gamma, torch.full((3,), 2.2))
-    expected = torch.full_like(night.image, 0.6 * 0.8**2.2)
-    torch.testing.assert_close(night.image, expected, rtol=0, atol=1 / 255)

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from lednet import checkpoint, train
 from lednet.clips import Clip, split_clips
-from lednet.degrade import Night
 from lednet.losses import LossTerms
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 from lednet.trainer import (
@@ -28,7 +27,6 @@ from lednet.trainer import (
     Stage,
     Trainer,
     TrainSettings,
-    as_exposed,
     learning_rate,
     stage_at,
     update_average,
@@ -358,14 +356,3 @@ def test_other_settings_for_the_same_run_folder_end_the_command_with_1(
     assert train.main(command(footage, out, "--perceptual", "off")) == 0
     assert train.main(command(footage, out, "--perceptual", "off", "--seed", "9")) == 1
     assert "other settings" in caplog.text
-
-
-def test_the_label_under_the_curve_that_undoes_its_darkness_is_the_label() -> None:
-    label = torch.rand(2, 3, 8, 8) * 0.9 + 0.1
-    gain, gamma = torch.tensor([0.6, 0.8]), torch.tensor([2.2, 1.7])
-    night = Night(torch.zeros_like(label), gain, gamma)
-    undo = (
-        (gain ** (-1 / gamma)).reshape(2, 1, 1, 1).expand(2, 3, 1, 1),
-        (1 / gamma).reshape(2, 1, 1, 1).expand(2, 3, 1, 1),
-    )
-    torch.testing.assert_close(as_exposed(label, night, *undo), label, rtol=1e-4, atol=1e-4)
