@@ -22,7 +22,7 @@ from rich.table import Table
 
 from flows import model_commands
 from flows.logs import OneLine
-from tasks.nights import night_date
+from tasks.nights import LAST, night_date
 
 if TYPE_CHECKING:
     from tasks.types import CameraNight
@@ -176,9 +176,8 @@ def enhance(
         os.environ["LEDNET_SCHEDULER"] = scheduler
     if cluster:
         os.environ["LEDNET_CLUSTER"] = cluster
-    described = read_site(site)  # bad input is told before any server starts
-    described.select(camera)
-    night = night_date(night, described.cameras)
+    night = named_night(night, site)  # bad input is told before any server starts
+    read_site(site).select(camera)
     outcomes, report_url = run_night(night, site, archive, store, camera, report=report)
     if as_json:
         typer.echo(json.dumps({"night": night, "cameras": [asdict(o) for o in outcomes], "report": report_url}))
@@ -241,9 +240,8 @@ def show_outcomes(outcomes: Sequence[CameraNight], report_url: str) -> None:
 def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store", as_json: Json = False) -> None:
     """Write a night's report anew from the store."""
     from flows import engine
-    from tasks.site import read_site
 
-    night = night_date(night, read_site(site).cameras)
+    night = named_night(night, site)
     with engine.prefect_server():
         from flows.evaluate import report as draw_report
 
@@ -277,7 +275,9 @@ def evaluate(
     from tasks.site import read_site
 
     nights = arguments[0]
-    night_range(nights, read_site(site).select(camera))  # bad input is told before any server starts
+    # Bad input is told before any server starts.
+    night_range(nights, read_site(site).cameras if LAST in nights else ())
+    read_site(site).select(camera)
     with engine.prefect_server():
         from flows.evaluate import evaluate as evaluate_nights
 
@@ -413,6 +413,13 @@ def bench(context: typer.Context) -> None:
     from lednet.bench import main as bench_main
 
     raise typer.Exit(bench_main(context.args))
+
+
+def named_night(night: str, site: str) -> str:
+    """A night's date. The site is asked for `last` alone, so that a mistyped date is told first."""
+    from tasks.site import read_site
+
+    return night_date(night, read_site(site).cameras if night == LAST else ())
 
 
 def screen() -> Console:

@@ -69,14 +69,14 @@ def test_compare_names_the_better_one_and_promotes_nothing(store: str, tmp_path:
 def test_clips_are_made_by_dask_workers_and_a_failing_one_stops_no_other(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import engine, synthesize
+    from flows import clusters, synthesize
 
     for k in (1, 2, 3):
         filmed(tmp_path / f"gopro/pit/GX01000{k}.MP4", seed=k)
     clips = list_footage([str(tmp_path / "gopro")])
     plan = pairs.plan_pairs(clips, storage.normalise(store), "d", LEARN)
     pairs.create(plan, "1")
-    monkeypatch.setattr(engine, "workers", lambda: LocalCluster(1, processes=False, dashboard_address=None))
+    monkeypatch.setattr(clusters, "workers", lambda: LocalCluster(1, processes=False, dashboard_address=None))
     work, broken = pairs.synthesise_clip, clips[1].name
 
     def sometimes(plan: pairs.PairsPlan, index: int) -> str:

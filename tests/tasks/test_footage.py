@@ -135,9 +135,11 @@ def test_other_frames_are_spread_over_all_chapters(tmp_path: Path) -> None:
 
 
 def test_memory_bounds_how_much_is_decoded(tmp_path: Path) -> None:
-    put(tmp_path / "pit/GX010119.MP4", 240, 0, frames=12)
+    large = [numbered(k, 480, 640) for k in range(3)]  # nearly a megabyte each
+    write_clip(tmp_path / "pit/GX010119.MP4", [0, 1 / 240, 2 / 240], fps=240, pictures=large)
     [clip] = list_footage([str(tmp_path)])
-    assert len(shown(clip, clip_mb=0)) == 1
+    assert len(shown(clip, clip_mb=1)) == 1
+    assert len(shown(clip, clip_mb=9)) == 3
 
 
 def test_pictures_are_read_in_order_and_broken_ones_named(tmp_path: Path) -> None:
