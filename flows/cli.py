@@ -142,10 +142,12 @@ def plan(
 
     Hours are at the rate measured on one frame of each camera on this machine. Writes nothing.
     """
-    from flows.planning import plan_site, show
     from tasks.site import read_site
 
-    planned = plan_site(read_site(site), night, archive, store, camera, deadline, workers, rate, sizing)
+    described = read_site(site)  # what is wrong with it is told before anything slow is imported
+    from flows.planning import plan_site, show
+
+    planned = plan_site(described, night, archive, store, camera, deadline, workers, rate, sizing)
     if as_json:
         typer.echo(json.dumps(asdict(planned)))
     else:
@@ -251,9 +253,10 @@ def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store"
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def evaluate(
+    context: typer.Context,
     arguments: Annotated[
-        list[str], typer.Argument(metavar="NIGHT", help="A night, or the first and last of many: FIRST..LAST.")
-    ],
+        list[str] | None, typer.Argument(metavar="NIGHT", help="A night, or the first and last of many: FIRST..LAST.")
+    ] = None,
     site: SiteFile = "cameras.toml",
     store: Store = "store",
     camera: CameraIds = None,
@@ -267,7 +270,9 @@ def evaluate(
     if table:
         from flows.table import main as table_main
 
-        raise typer.Exit(table_main(arguments, screen()))
+        raise typer.Exit(table_main(arguments or [], screen()))
+    if not arguments:
+        context.fail("Missing argument 'NIGHT': write YYYY-MM-DD, last or FIRST..LAST; or --table to compare methods")
     if len(arguments) != 1:
         raise ValueError(f"evaluate: {' '.join(arguments)} is not one night; write YYYY-MM-DD, last or FIRST..LAST")
     from flows import engine

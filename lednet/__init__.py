@@ -20,8 +20,24 @@ Where do I go to ...?
 Imports torch, numpy and OpenCV; never orchestration, storage or video-container libraries.
 """
 
-from lednet.model import LEDNet
-from lednet.restorer import Restorer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lednet.model import LEDNet
+    from lednet.restorer import Restorer
 
 __all__ = ["LEDNet", "Restorer"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: torch takes seconds, and much of what imports this package needs none of it.
+    if name == "LEDNet":
+        from lednet.model import LEDNet
+
+        return LEDNet
+    if name == "Restorer":
+        from lednet.restorer import Restorer
+
+        return Restorer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

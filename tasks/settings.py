@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lednet.degrade import RECIPES
+DEFAULT_RECIPES = "night,night,night,paper"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class LearnSettings:
 
     footage: str = ""
     """Folder or URL of the GoPro footage of all cameras, listed anew every time."""
-    recipes: str = "night,night,night,paper"
+    recipes: str = DEFAULT_RECIPES
     """Names from `lednet.degrade.RECIPES`; one that stands here more often is drawn more often."""
     held_out_share: float = 0.2
     """Share of each camera's clips that no training sees."""
@@ -134,9 +134,8 @@ class LearnSettings:
     """A clip or camera is clearly worse where it loses more than this, and its whole interval lies below zero."""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.recipe_names if name not in RECIPES]
-        if unknown:
-            raise ValueError(f"no recipe {', '.join(unknown)}; there are {', '.join(RECIPES)}")
+        if self.recipes != DEFAULT_RECIPES:
+            _refuse_unknown(self.recipe_names)
         nothing = [k for k, v in asdict(self).items() if not isinstance(v, str) and v <= 0]
         if nothing:
             raise ValueError(f"{nothing[0]} must be above 0")
@@ -147,3 +146,11 @@ class LearnSettings:
     def recipe_names(self) -> tuple[str, ...]:
         """The recipes, as often as they are to be drawn."""
         return tuple(name.strip() for name in self.recipes.split(","))
+
+
+def _refuse_unknown(names: tuple[str, ...]) -> None:
+    from lednet.degrade import RECIPES  # only here, for its torch takes seconds to import
+
+    unknown = [name for name in names if name not in RECIPES]
+    if unknown:
+        raise ValueError(f"no recipe {', '.join(unknown)}; there are {', '.join(RECIPES)}")

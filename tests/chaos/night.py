@@ -58,6 +58,12 @@ def stored() -> dict[str, bytes]:
     return {name: keys[name].value for name in sorted(keys) if name.startswith("store/")}
 
 
+def differing(expected: dict[str, bytes]) -> list[str]:
+    """Names of the objects of the store that are missing, too many, or other than expected."""
+    found = stored()
+    return sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+
+
 def empty_store() -> None:
     """Forget what was done."""
     for name in stored():

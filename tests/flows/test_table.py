@@ -6,7 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from typer.testing import CliRunner
 
+from flows.cli import app
 from tests.flows.conftest import Run
 
 
@@ -28,3 +30,9 @@ def test_a_table_of_nothing_says_what_to_name(lednet: Run) -> None:
     assert result.returncode == 1
     assert "--data" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_evaluating_no_night_says_what_a_night_is() -> None:
+    result = CliRunner().invoke(app, ["evaluate"])
+    assert result.exit_code == 2
+    assert all(words in result.stderr for words in ("Usage:", "Missing argument 'NIGHT'", "FIRST..LAST", "--table"))

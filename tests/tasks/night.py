@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import av
 import boto3
+import httpx
 import numpy as np
 import pytest
 import s3fs
@@ -203,10 +204,11 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def s3_bucket() -> Iterator[str]:
-    """URL of a bucket on an S3 server of our own, which the environment names."""
+    """URL of an empty bucket on an S3 server of our own, which the environment names."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    httpx.post(f"http://{host}:{port}/moto-api/reset").raise_for_status()  # all servers of a process share one memory
     with pytest.MonkeyPatch.context() as environment:
         for name in [n for n in os.environ if n.startswith("AWS_")]:
             environment.delenv(name)
