@@ -1,7 +1,9 @@
-"""What the tests of the flows share: the installed `lednet` as a user would call it, and one Prefect server."""
+"""What the tests of the flows share: `lednet` as a user would call it, in a process of its own or, for what that adds
+nothing to, in this one, which has imported everything already; and one Prefect server."""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import engine
+from flows import cli, engine
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -30,6 +32,29 @@ def lednet() -> Run:
         return subprocess.run(
             command(*arguments), env=ENVIRONMENT | environment, capture_output=True, text=True, timeout=280, check=False
         )
+
+    return run
+
+
+@pytest.fixture
+def lednet_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `lednet ARGUMENTS` through its entry point in this process; logging is afterwards as it was."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        loggers = [logging.getLogger(name) for name in (None, "lednet", "tasks")]
+        levels = [logger.level for logger in loggers]
+        with monkeypatch.context() as patch:
+            patch.setattr(logging.getLogger(), "handlers", [])  # with pytest's own the command would set up none
+            patch.setattr(sys, "argv", ["lednet", *arguments])
+            for name in set(os.environ) - set(ENVIRONMENT):
+                patch.delenv(name)
+            for name, value in ({"PREFECT_LOGGING_LEVEL": "WARNING"} | environment).items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        return subprocess.CompletedProcess(arguments, int(end.value.code or 0), *capsys.readouterr())
 
     return run
 

@@ -70,37 +70,37 @@ def test_help_names_every_command(lednet: Run) -> None:
     ],
 )
 def test_bad_input_ends_with_1_and_says_what_is_wrong_without_a_traceback(
-    lednet: Run, arguments: tuple[str, ...], words: str
+    lednet_here: Run, arguments: tuple[str, ...], words: str
 ) -> None:
-    result = lednet(*arguments)
+    result = lednet_here(*arguments)
     assert result.returncode == 1
     assert words in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_an_unknown_camera_is_told_before_anything_starts(lednet: Run, site: Path) -> None:
-    result = lednet("enhance", "2026-01-15", *where(site), "--camera", "moon")
+def test_an_unknown_camera_is_told_before_anything_starts(lednet_here: Run, site: Path) -> None:
+    result = lednet_here("enhance", "2026-01-15", *where(site), "--camera", "moon")
     assert result.returncode == 1
     assert "no camera moon" in result.stderr
     assert "Prefect" not in result.stderr
 
 
-def test_a_prefect_server_that_does_not_answer_is_named(lednet: Run, site: Path) -> None:
-    result = lednet("enhance", "2026-01-15", *where(site), PREFECT_API_URL="http://127.0.0.1:9/api")
+def test_a_prefect_server_that_does_not_answer_is_named(lednet_here: Run, site: Path) -> None:
+    result = lednet_here("enhance", "2026-01-15", *where(site), PREFECT_API_URL="http://127.0.0.1:9/api")
     assert result.returncode == 1
     assert "no Prefect server answers" in result.stderr
 
 
-def test_a_plan_says_what_would_run_and_writes_nothing(lednet: Run, site: Path) -> None:
-    result = lednet("plan", "2026-01-15", *where(site), "--json")
+def test_a_plan_says_what_would_run_and_writes_nothing(lednet_here: Run, site: Path) -> None:
+    result = lednet_here("plan", "2026-01-15", *where(site), "--json")
     (camera,) = json.loads(result.stdout)["cameras"]
     assert (camera["segments"], camera["slots"], camera["footage_slots"], camera["gaps"]) == (1, 300, 10, 2)
     assert camera["frames_per_s"] > 0
     assert not (site.parent / "store").exists()
 
 
-def test_a_deadline_that_can_not_be_met_is_partial_and_says_what_would(lednet: Run, site: Path) -> None:
-    result = lednet("plan", "2026-01-15", *where(site), "--rate", "0.00001", "--deadline", "06:00", "--json")
+def test_a_deadline_that_can_not_be_met_is_partial_and_says_what_would(lednet_here: Run, site: Path) -> None:
+    result = lednet_here("plan", "2026-01-15", *where(site), "--rate", "0.00001", "--deadline", "06:00", "--json")
     told = json.loads(result.stdout)["deadline"]
     assert result.returncode == 2
     assert not told["met"]
@@ -108,14 +108,14 @@ def test_a_deadline_that_can_not_be_met_is_partial_and_says_what_would(lednet: R
     assert told["deadline"].endswith("06:00+08:00")
 
 
-def test_a_plan_of_a_night_without_footage_is_partial(lednet: Run, site: Path) -> None:
-    result = lednet("plan", "2026-03-01", *where(site), "--json")
+def test_a_plan_of_a_night_without_footage_is_partial(lednet_here: Run, site: Path) -> None:
+    result = lednet_here("plan", "2026-03-01", *where(site), "--json")
     assert result.returncode == 2
     assert json.loads(result.stdout)["without_footage"] == {"pit": "no file of it in the archive"}
 
 
-def test_the_status_of_an_empty_store_is_empty(lednet: Run, tmp_path: Path) -> None:
-    result = lednet("status", "--store", str(tmp_path / "none"), "--json")
+def test_the_status_of_an_empty_store_is_empty(lednet_here: Run, tmp_path: Path) -> None:
+    result = lednet_here("status", "--store", str(tmp_path / "none"), "--json")
     assert json.loads(result.stdout) == []
 
 
@@ -128,10 +128,10 @@ def test_a_clip_is_restored(lednet: Run, tmp_path: Path) -> None:
         assert (stream.width, stream.height, stream.average_rate) == (64, 48, 10)
 
 
-def test_a_clip_is_never_written_over_its_source(lednet: Run, tmp_path: Path) -> None:
+def test_a_clip_is_never_written_over_its_source(lednet_here: Run, tmp_path: Path) -> None:
     write_clip(tmp_path / "in.mp4")
     before = (tmp_path / "in.mp4").read_bytes()
-    assert lednet("clip", str(tmp_path / "in.mp4"), str(tmp_path / "in.mp4")).returncode == 1
+    assert lednet_here("clip", str(tmp_path / "in.mp4"), str(tmp_path / "in.mp4")).returncode == 1
     assert (tmp_path / "in.mp4").read_bytes() == before
 
 
