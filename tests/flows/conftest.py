@@ -14,6 +14,9 @@ import pytest
 
 from flows import cli, engine
 
+LIMIT_S = 800
+"""A command that has not ended by then hangs; a busy machine takes minutes for what a quiet one does in 20 s."""
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "LEDNET_"))}
@@ -30,7 +33,12 @@ def lednet() -> Run:
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command(*arguments), env=ENVIRONMENT | environment, capture_output=True, text=True, timeout=280, check=False
+            command(*arguments),
+            env=ENVIRONMENT | environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
         )
 
     return run

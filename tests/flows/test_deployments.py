@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from flows import engine
-from tests.flows.conftest import ENVIRONMENT, Run, command
+from tests.flows.conftest import ENVIRONMENT, LIMIT_S, Run, command
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = {d["name"]: d for d in yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]}
-SCHEDULING_S = 60
+SCHEDULING_S = 240
 """Longest wait for the server to plan the runs of a new deployment; it takes some 5 s."""
 
 
@@ -30,21 +30,21 @@ def deployments(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     environment = ENVIRONMENT | engine.QUIET | {"PREFECT_API_URL": server, "PREFECT_HOME": str(folder / "home")}
     done = subprocess.run(
         command("deploy", str(ROOT / "prefect.yaml")),
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    found = httpx.post(f"{server}/deployments/filter", json={}, timeout=30).json()
+    found = httpx.post(f"{server}/deployments/filter", json={}, timeout=120).json()
     return {d["name"]: d for d in found if d["name"] in WRITTEN}
 
 
 @pytest.fixture(scope="module")
 def planned(server: str, deployments: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runs of them that the server has planned."""
-    wanted = {deployment["id"] for deployment in deployments.values()}
+    """The runs that the server has planned of those with a schedule."""
+    wanted = {deployment["id"] for deployment in deployments.values() if deployment["schedules"]}
     of_them = {"deployments": {"id": {"any_": sorted(wanted)}}}
     deadline = time.monotonic() + SCHEDULING_S
     while True:
-        runs: list[dict[str, Any]] = httpx.post(f"{server}/flow_runs/filter", json=of_them, timeout=30).json()
+        runs: list[dict[str, Any]] = httpx.post(f"{server}/flow_runs/filter", json=of_them, timeout=120).json()
         if {run["deployment_id"] for run in runs} == wanted or time.monotonic() > deadline:
             return runs
         time.sleep(0.5)
@@ -126,7 +126,7 @@ def test_locations_are_urls_since_a_run_starts_in_an_empty_folder(deployments: d
 
 def test_a_run_with_a_parameter_of_a_wrong_type_is_refused(server: str, deployments: dict[str, dict[str, Any]]) -> None:
     url = f"{server}/deployments/{deployments['evaluate']['id']}/create_flow_run"
-    answer = httpx.post(url, json={"parameters": {"night": 20260115}}, timeout=30)
+    answer = httpx.post(url, json={"parameters": {"night": 20260115}}, timeout=120)
     assert answer.status_code == 409, answer.text
     assert "night" in answer.text
 
@@ -136,7 +136,7 @@ def test_a_run_with_a_misspelt_parameter_is_refused(
     name: str, server: str, deployments: dict[str, dict[str, Any]]
 ) -> None:
     url = f"{server}/deployments/{deployments[name]['id']}/create_flow_run"
-    answer = httpx.post(url, json={"parameters": {"stor_url": "file:///srv/other"}}, timeout=30)
+    answer = httpx.post(url, json={"parameters": {"stor_url": "file:///srv/other"}}, timeout=120)
     assert answer.status_code == 409, answer.text
     assert "stor_url" in answer.text
 

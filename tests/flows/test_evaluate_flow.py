@@ -71,7 +71,7 @@ class Evaluated(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory, lednet: Run) -> Evaluated:
+def evaluated(tmp_path_factory: pytest.TempPathFactory, server: str, lednet: Run) -> Evaluated:
     """Three cameras: one published, with daylight and earlier nights; one damaged; one that never recorded."""
     root = tmp_path_factory.mktemp("evaluate")
     site = make_site(root)
@@ -87,7 +87,8 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, lednet: Run) -> Evaluate
         night = (pd.Timestamp(NIGHT) - pd.Timedelta(days=k)).strftime("%Y-%m-%d")
         write_facts(site.store, made_row("pit", night=night))
     nights = f"{night}..{NIGHT}"
-    result = lednet("evaluate", nights, "--site", str(root / "cameras.toml"), "--store", str(root / "store"), "--json")
+    places = ("--site", str(root / "cameras.toml"), "--store", str(root / "store"))
+    result = lednet("evaluate", nights, *places, "--json", PREFECT_API_URL=server, LEDNET_WORKERS="1")
     return Evaluated(result, root, storage.normalise(str(root / "store")))
 
 
@@ -123,8 +124,8 @@ def test_groups_are_written_beside_the_report(evaluated: Evaluated) -> None:
     assert set(groups["level"]) == {"camera", "scene", "model_sha", "night"}
 
 
-def test_nights_that_are_no_nights_are_refused_before_anything_starts(lednet: Run, tmp_path: Path) -> None:
-    result = lednet("evaluate", "2026-02-01..2026-01-01", "--site", str(tmp_path / "none.toml"))
+def test_nights_that_are_no_nights_are_refused_before_anything_starts(lednet_here: Run, tmp_path: Path) -> None:
+    result = lednet_here("evaluate", "2026-02-01..2026-01-01", "--site", str(tmp_path / "none.toml"))
     assert result.returncode == 1
     assert "must not come after" in result.stderr
     assert "Traceback" not in result.stderr

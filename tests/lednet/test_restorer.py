@@ -8,7 +8,7 @@ import torch
 
 from lednet import LEDNet, Restorer
 from lednet import checkpoint as checkpoints
-from lednet.restorer import TILE_GRID, TILE_OVERLAP, _core, choose_device, tile_spans
+from lednet.restorer import LEAST_TILE, TILE_GRID, TILE_OVERLAP, _core, choose_device, tile_spans
 
 SHIPPED = checkpoints.SHIPPED / "small.safetensors"
 
@@ -77,21 +77,21 @@ def test_anything_but_uint8_rgb_frames_is_refused(model: LEDNet, frames: np.ndar
 
 
 def test_a_tiled_frame_agrees_with_the_whole_one() -> None:
-    frames = night(1, 400, 720)
+    frames = night(1, 320, 448)  # two rows of tiles, and three columns, so that one has neighbours on both sides
     whole, tiled = Restorer("small", device="cpu"), Restorer("small", device="cpu")
-    tiled.pixels_at_once = 320 * 320
+    tiled.pixels_at_once = LEAST_TILE**2
     difference = np.abs(whole.restore(frames).astype(int) - tiled.restore(frames).astype(int))
     assert difference.mean() < 1
     assert difference.max() <= 6
 
 
 def test_tiles_know_the_light_of_the_whole_frame() -> None:
-    frames = np.concatenate([night(1, 384, 384), night(1, 384, 384) // 8], axis=2)
+    frames = np.concatenate([night(1, LEAST_TILE, LEAST_TILE), night(1, LEAST_TILE, LEAST_TILE) // 8], axis=2)
     whole, tiled = Restorer("small", device="cpu"), Restorer("small", device="cpu")
-    tiled.pixels_at_once = 384 * 384
+    tiled.pixels_at_once = LEAST_TILE**2
     difference = whole.restore(frames).astype(int) - tiled.restore(frames).astype(int)
-    assert np.abs(difference[:, :, :192]).mean() < 1
-    assert np.abs(difference[:, :, -192:]).mean() < 1
+    assert np.abs(difference[:, :, : LEAST_TILE // 2]).mean() < 1
+    assert np.abs(difference[:, :, -LEAST_TILE // 2 :]).mean() < 1
 
 
 @pytest.mark.parametrize("length", [100, 256, 257, 700, 1080, 3840])

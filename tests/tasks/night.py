@@ -198,8 +198,10 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let retries come at once."""
+    """Let retries come at once, in this process and in the decoding helpers that it starts."""
     monkeypatch.setattr("time.sleep", lambda _: None)
+    here = os.environ.get("PYTHONPATH", os.getcwd())
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent / "no_pauses"), here]))
 
 
 @contextmanager

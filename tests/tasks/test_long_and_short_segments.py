@@ -14,7 +14,7 @@ from tasks.types import Camera
 from tests.tasks.footage import write_clip
 from tests.tasks.night import plan, run_night, save_checkpoint, small_settings
 
-DATED = Camera("pit", "Pit", "outdoor", "UTC", "pit/%Y%m%d_%H%M%S.mp4", Fraction(1, 10), "22:00", "23:00")
+DATED = Camera("pit", "Pit", "outdoor", "UTC", "pit/%Y%m%d_%H%M%S.mp4", Fraction(1, 30), "22:00", "23:00")
 
 
 def frames_of(folder: Path, camera: Camera) -> tuple[np.ndarray, dict[str, object]]:
@@ -25,11 +25,11 @@ def frames_of(folder: Path, camera: Camera) -> tuple[np.ndarray, dict[str, objec
 
 def test_one_hour_long_segment_is_split_into_several_work_items_and_wholly_restored(tmp_path: Path) -> None:
     write_clip(tmp_path / "archive/pit/20260115_220000.mp4", range(3600), fps=1, gop=60)
-    settings = replace(small_settings(save_checkpoint(tmp_path)), item_slots=100, shard_least=20, shard_most=20)
+    settings = replace(small_settings(save_checkpoint(tmp_path)), item_slots=30, shard_least=10, shard_most=10)
     archive, target = (storage.normalise(str(tmp_path / name)) for name in ("archive", "store"))
     assert len(plan(archive, target, settings, DATED).items) == 4
     outcome = run_night(archive, target, settings, DATED)
-    assert (outcome.status, outcome.frames, outcome.coverage) == ("published", 360, 1.0)
+    assert (outcome.status, outcome.frames, outcome.coverage) == ("published", 120, 1.0)
 
 
 def test_ten_ten_second_segments_are_grouped_and_give_what_one_long_segment_gives(tmp_path: Path) -> None:
