@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lednet.degrade import RECIPES
 from tasks.health import HealthSettings
 from tasks.settings import LearnSettings, NightSettings, SynthesisSettings
 from tasks.site import Site, SiteError, parse_site, read_site
@@ -245,6 +246,10 @@ def test_the_table_of_learning_is_read_and_the_others_keep_their_defaults() -> N
 def test_what_is_wrong_in_the_table_of_learning_is_named(learn: Any, words: str) -> None:
     with pytest.raises(SiteError, match=words):
         site_of(learn=learn)
+
+
+def test_the_recipes_of_the_default_exist() -> None:
+    assert set(LearnSettings().recipe_names) <= set(RECIPES)
 
 
 def test_settings_that_are_no_table_are_refused() -> None:
