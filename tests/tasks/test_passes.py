@@ -1,9 +1,9 @@
-"""The passes of a night with a deadline: their order, the choice of the next one, and that each is a night of its own."""
+"""The passes of a night with a deadline: their order, the choice of the next one, and that each is its own night."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ def test_cameras_of_higher_priority_come_first_and_equal_ones_as_they_stand(prio
     cameras = [replace(CAMERA, id=f"c{n}", priority=p) for n, p in enumerate(priorities)]
     ordered = by_priority(cameras)
     assert sorted(c.id for c in ordered) == sorted(c.id for c in cameras)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         assert (-before.priority, cameras.index(before)) < (-after.priority, cameras.index(after))
 
 
@@ -36,7 +36,7 @@ def test_cameras_of_higher_priority_come_first_and_equal_ones_as_they_stand(prio
 def test_passes_go_from_the_coarsest_to_every_slot_and_each_is_at_least_twice_as_fine(coarsest: int) -> None:
     found = levels(coarsest)
     assert (found[0], found[-1]) == (coarsest, 1)
-    assert all(coarse >= 2 * fine for coarse, fine in zip(found, found[1:], strict=False))
+    assert all(coarse >= 2 * fine for coarse, fine in pairwise(found))
 
 
 @given(WORK, st.floats(1e-3, 1e4), st.floats(0.1, 1e6))
@@ -72,8 +72,8 @@ def test_where_nothing_tells_the_rate_the_next_coarser_pass_tells_it() -> None:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    yield night.make_site(tmp_path)
+def site(tmp_path: Path) -> Site:
+    return night.make_site(tmp_path)
 
 
 @pytest.mark.parametrize("every", [2, 3, 5])
