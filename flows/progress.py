@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from typing import cast
 from uuid import UUID
 
 from rich.console import Console
@@ -53,16 +54,26 @@ def shown_in_prefect(night: str) -> Iterator[NightProgress]:
 
     A server that can't be told is logged, and costs the night nothing.
     """
-    # Not above: the command line imports this file before Prefect may read its settings.
-    from prefect.artifacts import create_progress_artifact
-
     progress, done = NightProgress(), threading.Event()
-    artifact = create_progress_artifact(0.0, key="night-progress", description=f"Night of {night}: being planned")
-    assert isinstance(artifact, UUID)
+    artifact: UUID | None = None
+
+    def tell() -> None:
+        nonlocal artifact
+        # Not above: the command line imports this file before Prefect may read its settings.
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+        try:
+            if artifact is None:
+                artifact = cast(UUID, create_progress_artifact(0.0, "night-progress", f"Night of {night}: begun"))
+            percent, words = progress.percent()
+            update_progress_artifact(artifact, percent, f"Night of {night}: {words}")
+        except Exception as error:  # whatever it is: the night itself goes on
+            log.warning("Prefect's page was not told the progress of the night of %s: %s", night, error)
 
     def follow() -> None:
+        tell()
         while not done.wait(ARTIFACT_EVERY_S):
-            _tell(artifact, night, progress)
+            tell()
 
     thread = threading.Thread(target=copy_context().run, args=(follow,), name="progress", daemon=True)
     thread.start()
@@ -71,31 +82,7 @@ def shown_in_prefect(night: str) -> Iterator[NightProgress]:
     finally:
         done.set()
         thread.join()
-        _tell(artifact, night, progress)
-
-
-def _tell(artifact: UUID, night: str, progress: NightProgress) -> None:
-    from prefect.artifacts import update_progress_artifact
-
-    try:
-        percent, words = progress.percent()
-        update_progress_artifact(artifact, percent, f"Night of {night}: {words}")
-    except Exception as error:  # whatever it is: the night itself goes on
-        log.warning("Prefect's page was not told the progress of the night of %s: %s", night, error)
-
-
-@contextmanager
-def night_progress(store_url: str, night: str, cameras: list[str] | None, console: Console) -> Iterator[None]:
-    """Show how many shards of a night are stored, until the context is left."""
-    done = threading.Event()
-    follow = _follow_bar if console.is_terminal else _follow_lines
-    thread = threading.Thread(target=follow, args=(store_url, night, cameras, console, done), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+        tell()
 
 
 def _count(store_url: str, night: str, cameras: list[str] | None) -> tuple[int, int]:
