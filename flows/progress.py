@@ -85,6 +85,20 @@ def shown_in_prefect(night: str) -> Iterator[NightProgress]:
         tell()
 
 
+@contextmanager
+def night_progress(store_url: str, night: str, cameras: list[str] | None, console: Console) -> Iterator[None]:
+    """Show how many shards of a night are stored, until the context is left."""
+    done = threading.Event()
+    follow = _follow_bar if console.is_terminal else _follow_lines
+    thread = threading.Thread(target=follow, args=(store_url, night, cameras, console, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def _count(store_url: str, night: str, cameras: list[str] | None) -> tuple[int, int]:
     """Shards stored and wanted; (0, 0) when the store can't be asked just now."""
     try:

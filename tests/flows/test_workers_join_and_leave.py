@@ -112,6 +112,7 @@ def test_late_workers_take_over_and_those_of_other_software_are_sent_away(tmp_pa
     places = ["--site", str(site), "--archive", str(tmp_path / "archive"), "--store", str(tmp_path / "store")]
     flow = start("flow", "enhance", NIGHT, *places, "--scheduler", address, "--no-report", "--json")
     wait_until(lambda: receipts() > 0 or flow.poll() is not None, "no shard was stored")
+    assert flow.poll() is None, (tmp_path / "flow.log").read_text()
     os.killpg(first.pid, signal.SIGSTOP)  # so that work is left, however slowly the others start
     other = worker("other", PYTHONPATH=f"{old}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     late = worker("late")
