@@ -143,8 +143,9 @@ class NightJob:
     def _wait_for_pass(self) -> None:
         for work, plan, futures in self.running:
             failure = wait(futures)
-            self._settle(work, finish(plan, self.store_url, self.settings, failure), failure)
-            log.info("%s: one slot in %d, %s", plan.camera.id, self.every, work.outcome.status if work.outcome else "")
+            outcome = finish(plan, self.store_url, self.settings, failure)
+            self._settle(work, outcome, failure)
+            log.info("%s: %s, %d frames", plan.camera.id, outcome.status, outcome.frames)
 
     def _next(self) -> int:
         """The pass after this one by the rate that this one reached, 0 for none."""
