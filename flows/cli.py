@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -165,6 +166,7 @@ def enhance(
     camera: CameraIds = None,
     scheduler: Annotated[str, typer.Option(help="Existing Dask scheduler, tcp://host:port.")] = "",
     cluster: Annotated[str, typer.Option(help="Workers to start: local, cuda, kubernetes or slurm.")] = "",
+    deadline: Annotated[str, typer.Option(help="HH:MM at the site: coarse slots first, and stop then.")] = "",
     report: Annotated[bool, typer.Option(help="Write the night's report as well.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -172,6 +174,7 @@ def enhance(
 
     Exit code 0: every camera's night is published. 2: some are not, or files were quarantined. 1: none is.
     """
+    from tasks.deadline import next_time
     from tasks.site import read_site
 
     if scheduler:
@@ -179,8 +182,10 @@ def enhance(
     if cluster:
         os.environ["LEDNET_CLUSTER"] = cluster
     night = named_night(night, site)  # bad input is told before any server starts
-    read_site(site).select(camera)
-    outcomes, report_url = run_night(night, site, archive, store, camera, report=report)
+    zone = read_site(site).select(camera)[0].timezone
+    if deadline:
+        next_time(deadline, zone, datetime.now(UTC))
+    outcomes, report_url = run_night(night, site, archive, store, camera, report=report, deadline=deadline)
     if as_json:
         typer.echo(json.dumps({"night": night, "cameras": [asdict(o) for o in outcomes], "report": report_url}))
     else:
@@ -196,6 +201,7 @@ def run_night(
     cameras: list[str] | None,
     *,
     report: bool,
+    deadline: str = "",
     truths: dict[str, str] | None = None,
 ) -> tuple[list[CameraNight], str]:
     """Run the flows of one night on a Prefect server and workers; returns the outcomes and the report's URL."""
@@ -209,7 +215,7 @@ def run_night(
 
         with night_progress(store, night, cameras, console):
             try:
-                outcomes = enhance_night(night, site, archive, store, cameras)
+                outcomes = enhance_night(night, site, archive, store, cameras, deadline)
             except NightIncompleteError as error:
                 outcomes = error.outcomes
         return outcomes, evaluate(night, site, store, outcomes, truths) if report else ""

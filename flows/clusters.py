@@ -1,4 +1,4 @@
-"""The Dask workers that a night runs on: which kind, started or only named, and whether they run the same software.
+"""The Dask workers that a night runs on: which kind, and whether they are started or only named.
 
     LEDNET_SCHEDULER    an existing Dask scheduler, tcp://host:port; it wins over the rest
     LEDNET_CLUSTER      what is started otherwise, for as long as the night takes:
@@ -10,7 +10,8 @@
 
 Image, queue, account, memory and the like of Kubernetes and SLURM stand in the site's own Dask configuration, sections
 `kubernetes` and `jobqueue.slurm`, as those packages document it; `worker-extra-args: ["--resources", "GPU=1"]` there
-says that a job has a GPU. Not covered: the Prefect server (`flows.engine`).
+says that a job has a GPU. Not covered: the Prefect server (`flows.engine`), and whether the workers run the same
+software (`flows.versions`).
 """
 
 from __future__ import annotations
@@ -30,15 +31,8 @@ log = logging.getLogger("lednet")
 Cluster = AbstractContextManager[Any]
 
 MOST_LOCAL_WORKERS = 4
-FIRST_WORKER_S = 600
-"""Longest wait for a first worker: a job in a queue, a node that a cluster has to boot."""
 SCHEMES = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-SAME_EVERYWHERE: tuple[str, ...] = ("dask", "distributed", "cloudpickle", "msgpack")
-"""Packages in which client, scheduler and workers talk to each other."""
-SAME_ON_WORKERS: tuple[str, ...] = ("lednet", "prefect", "torch", "zarr")
-"""Packages that decide what is stored; a scheduler needs none of them."""
 
 
 def workers() -> Cluster:
@@ -151,49 +145,3 @@ def worker_resources(client: Any) -> dict[str, int]:
     """What a work item must ask for on this cluster: a GPU where any worker offers one."""
     offered = [w.get("resources", {}) for w in client.scheduler_info(n_workers=-1)["workers"].values()]
     return {"GPU": 1} if any("GPU" in r for r in offered) else {}
-
-
-def check(client: Any, patience_s: float = FIRST_WORKER_S) -> None:
-    """Wait for a first worker, and see that scheduler and workers run what this process runs.
-
-    Workers that join later are not looked at; Dask warns of its own packages' versions then.
-
-    Raises:
-        EngineError: naming every place and package that differs, or that no worker came.
-    """
-    try:
-        client.wait_for_workers(1, timeout=patience_s)
-    except TimeoutError as error:
-        raise EngineError(
-            f"{client.scheduler.address}: no worker within {patience_s:.0f} s; start one, or look at the queue"
-        ) from error
-    found = client.get_versions(packages=[*SAME_EVERYWHERE, *SAME_ON_WORKERS])
-    differing = mismatches(found)
-    if differing:
-        raise EngineError(
-            f"{client.scheduler.address}: other software than here. {'; '.join(differing)}. "
-            "Install the same versions (requirements.lock) everywhere"
-        )
-
-
-def mismatches(found: dict[str, Any]) -> list[str]:
-    """What differs from the client, as "place: package theirs, here ours"; `found` as `Client.get_versions` gives it.
-
-    Python is compared without its patch release, torch without its build: a CPU client may have GPU workers.
-    """
-    here = found["client"]["packages"]
-    places = [("the scheduler", found["scheduler"], SAME_EVERYWHERE)]
-    places += [(f"worker {a}", told, SAME_EVERYWHERE + SAME_ON_WORKERS) for a, told in sorted(found["workers"].items())]
-    return [
-        f"{place}: {name} {_comparable(name, told['packages'])}, here {_comparable(name, here)}"
-        for place, told, names in places
-        for name in ("python", *names)
-        if _comparable(name, told["packages"]) != _comparable(name, here)
-    ]
-
-
-def _comparable(name: str, packages: dict[str, str | None]) -> str:
-    version = packages.get(name) or "missing"
-    if name == "python":
-        return ".".join(version.split(".")[:2])
-    return version.partition("+")[0] if name == "torch" else version

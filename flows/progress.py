@@ -1,6 +1,6 @@
 """Progress of a running night, read from the store's receipts: right for any cluster and after any crash.
 
-A bar on a terminal, a log line elsewhere.
+On Prefect's page as an artifact beside the plan and the result; on a terminal as a bar, elsewhere as a log line.
 """
 
 from __future__ import annotations
@@ -9,16 +9,80 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import cast
+from uuid import UUID
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tasks import store
 from tasks.status import list_nights
+from tasks.types import NightPlan
 
 log = logging.getLogger("lednet")
 
 EVERY_S = 5.0
 LOG_EVERY_S = 30.0
+ARTIFACT_EVERY_S = 10.0
+"""How often Prefect's page is brought up to date."""
+
+
+@dataclass
+class NightProgress:
+    """What is followed; the flow puts the plans in as it hands them out."""
+
+    plans: list[NightPlan] = field(default_factory=list)
+
+    def percent(self) -> tuple[float, str]:
+        """Share of the plans' shards that are stored, 0 to 100, and the same in words.
+
+        Raises:
+            OSError: if the store can't be asked.
+        """
+        plans = list(self.plans)
+        done, wanted = sum(len(store.done_shards(p.run_url)) for p in plans), sum(p.shards for p in plans)
+        words = f"{done} of {wanted} shards stored, {len(plans)} cameras"
+        rates = ", ".join(sorted({str(p.camera.rate) for p in plans}))
+        return 100 * done / max(1, wanted), f"{words}, slots a second: {rates or 'none'}"
+
+
+@contextmanager
+def shown_in_prefect(night: str) -> Iterator[NightProgress]:
+    """A progress artifact of the flow run, `night-progress`, brought up to date until the context is left.
+
+    A server that can't be told is logged, and costs the night nothing.
+    """
+    progress, done = NightProgress(), threading.Event()
+    artifact: UUID | None = None
+
+    def tell() -> None:
+        nonlocal artifact
+        # Not above: the command line imports this file before Prefect may read its settings.
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+        try:
+            if artifact is None:
+                artifact = cast(UUID, create_progress_artifact(0.0, "night-progress", f"Night of {night}: begun"))
+            percent, words = progress.percent()
+            update_progress_artifact(artifact, percent, f"Night of {night}: {words}")
+        except Exception as error:  # whatever it is: the night itself goes on
+            log.warning("Prefect's page was not told the progress of the night of %s: %s", night, error)
+
+    def follow() -> None:
+        tell()
+        while not done.wait(ARTIFACT_EVERY_S):
+            tell()
+
+    thread = threading.Thread(target=copy_context().run, args=(follow,), name="progress", daemon=True)
+    thread.start()
+    try:
+        yield progress
+    finally:
+        done.set()
+        thread.join()
+        tell()
 
 
 @contextmanager

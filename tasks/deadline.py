@@ -2,7 +2,7 @@
 what a larger site would take.
 
 Arithmetic on estimates (`tasks.estimate`) alone; nothing is measured or read here. Not covered: keeping a deadline
-while a night runs. A night that is late goes on, and is finished late.
+while a night runs, which is `tasks.passes`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ item may run any number of times, on any worker. Not covered: which items there 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -40,24 +41,33 @@ def load_restorer(checkpoint: str, memory_mb: int) -> Restorer:
     return Restorer(models.fetch(checkpoint), memory_mb=memory_mb)
 
 
-def enhance_item(item: WorkItem, settings: NightSettings) -> ItemResult:
+def enhance_item(item: WorkItem, settings: NightSettings, until_s: float = math.inf) -> ItemResult:
     """Restore a work item's missing shards and store each with its receipt.
+
+    Args:
+        until_s: a deadline, in seconds since the Unix epoch by this machine's clock. The shard that is not whole by
+            then, and those after it, are left for another run.
 
     Raises:
         StoreError, StorageError: if the store can't be written or the archive read; shards finished so far stay.
         CheckpointError: if the weights can't be loaded.
     """
     started = time.monotonic()
+    if time.time() >= until_s:
+        return ItemResult(item.camera, 0, 0, 0, 0.0)
     done = store.done_shards(item.run_url)
     missing = [s for s in item.shards if s.index not in done]
-    frames = 0
+    frames, stored = 0, 0
     if missing:
         restorer = load_restorer(item.checkpoint, settings.tile_mb)
         for stretch in consecutive(missing):
-            frames += _enhance_stretch(item, stretch, settings, restorer)
+            counts = _enhance_stretch(item, stretch, settings, restorer, until_s)
+            frames, stored = frames + counts[0], stored + counts[1]
     seconds = time.monotonic() - started
-    item_log(log, item).info("%d shards, %d frames in %.1f s", len(missing), frames, seconds)
-    return ItemResult(item.camera, len(missing), len(item.shards) - len(missing), frames, seconds)
+    item_log(log, item).info("%d shards, %d frames in %.1f s", stored, frames, seconds)
+    if stored < len(missing):
+        item_log(log, item).warning("the deadline came before %d of its shards", len(missing) - stored)
+    return ItemResult(item.camera, stored, len(item.shards) - len(missing), frames, seconds)
 
 
 def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
@@ -66,7 +76,10 @@ def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
     return [[shard for _, shard in group] for _, group in numbered]
 
 
-def _enhance_stretch(item: WorkItem, shards: list[Shard], settings: NightSettings, restorer: Restorer) -> int:
+def _enhance_stretch(
+    item: WorkItem, shards: list[Shard], settings: NightSettings, restorer: Restorer, until_s: float
+) -> tuple[int, int]:
+    """Restore consecutive shards; returns how many frames were restored, and how many shards stored."""
     first, last = shards[0].first, shards[-1].first + shards[-1].count
     decoded = decode_process.fill_slots(item.grid, first, last, item.segments, settings)
     count, ahead = 0, settings.queue_batches * settings.batch
@@ -76,6 +89,8 @@ def _enhance_stretch(item: WorkItem, shards: list[Shard], settings: NightSetting
     ):
         builder = _ShardBuilder(item, shards, settings)
         for batch, damage in batches(events, settings.batch):
+            if time.time() >= until_s:
+                break  # the shard at hand is not whole: it is dropped
             before = np.stack([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
             with meters.stage("restore"):
                 after = restorer.restore(before) if before is not None else None
@@ -83,8 +98,9 @@ def _enhance_stretch(item: WorkItem, shards: list[Shard], settings: NightSetting
             count += len(batch)
             background.submit(lambda b=batch, d=damage, x=before, y=after: builder.add(b, d, x, y))  # type: ignore[misc]
             meters.QUEUED.labels("restored").set(background.waiting())
-        background.submit(builder.finish)
-    return count
+        else:
+            background.submit(builder.finish)
+    return count, builder.stored
 
 
 def batches(events: Iterator[SlotFrame | Damage], size: int) -> Iterator[tuple[list[SlotFrame], list[Damage]]]:
@@ -127,6 +143,7 @@ class _ShardBuilder:
     def __init__(self, item: WorkItem, shards: list[Shard], settings: NightSettings) -> None:
         self.item, self.settings = item, settings
         self.waiting = list(shards)
+        self.stored = 0
         self.open = self._next()
 
     def _next(self) -> _Open:
@@ -199,6 +216,7 @@ class _ShardBuilder:
             tuple(Problem(url, cause) for url, cause in sorted(self.open.damage)),
         )
         store.write_receipt(self.item.run_url, receipt, pd.DataFrame(rows, columns=row_columns()))
+        self.stored += 1
         item_log(log, self.item).info("shard %d: %d frames", shard.index, receipt.frames)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from lednet import checkpoint
 from tasks import models, storage
@@ -52,8 +52,43 @@ def plan_night(
     height, width, found = _frame_size(found, probe)
     weights = models.resolve(settings.checkpoint, store)
     card, _ = checkpoint.identify(models.fetch(weights))
+    model = {"name": card.name, "sha256": card.sha256}
+    return _lay_out(camera, night, grid, found, (height, width), weights, model, archive, store, settings)
+
+
+def coarser(plan: NightPlan, every: int, archive: str, store: str, settings: NightSettings) -> NightPlan:
+    """A planned night at one slot in `every`: what `plan_night` says of the camera at that fraction of its rate.
+
+    It is a night of its own, with its own run key. Nothing is read: the footage is that of `plan`.
+
+    Raises:
+        NothingToDoError: if its footage reaches none of the fewer slots.
+    """
+    if every == 1:
+        return plan
+    camera = replace(plan.camera, rate=plan.camera.rate / every)
+    found = Found(plan.segments, plan.problems)
+    size, weights = (plan.height, plan.width), plan.items[0].checkpoint
+    grid = night_grid(camera, plan.night)
+    return _lay_out(camera, plan.night, grid, found, size, weights, plan.model, archive, store, settings)
+
+
+def _lay_out(
+    camera: Camera,
+    night: str,
+    grid: Grid,
+    found: Found,
+    size: tuple[int, int],
+    weights: str,
+    model: dict[str, str],
+    archive: str,
+    store: str,
+    settings: NightSettings,
+) -> NightPlan:
+    """The plan of a night whose footage is known."""
+    height, width = size
     per_shard = shard_length(height, width, settings)
-    run = run_key(card.sha256, settings, grid, (height, width), found.segments, archive)
+    run = run_key(model["sha256"], settings, grid, size, found.segments, archive)
     run_url = storage.join(store, "enhanced", camera.id, night, run)
     shards = shards_with_footage(grid, per_shard, found.segments)
     if not shards:
@@ -90,7 +125,7 @@ def plan_night(
         found.problems,
         gaps,
         items,
-        {"name": card.name, "sha256": card.sha256},
+        model,
     )
 
 

@@ -40,6 +40,8 @@ class NightSettings:
     """Larger frames are refused as hostile or broken."""
     alarm_coverage: int = 90
     """Percent of a night's slots; a camera below it is told to Prefect as low coverage."""
+    deadline_coarsest: int = 16
+    """The first pass of a night with a deadline restores one slot in so many; see `tasks.passes`."""
     decode_memory_mb: int = 8192
     """Address space of the process that decodes; a file that needs more is left out."""
     decode_stall_s: int = 900

@@ -24,6 +24,7 @@ rate = 5                         # slots a second; "30000/1001" is fine
 daylight = "day/north/*.jpg"     # optional: its own daylight, a path beside cameras.toml or a URL
 start = "18:00"                  # the rest has defaults, see tasks.types.Camera
 end = "06:00"
+priority = 0                     # the higher, the earlier its work is done
 """
 
 from __future__ import annotations
@@ -182,6 +183,9 @@ def _camera(entry: Any, where: str) -> Camera:
     for name in ("clock_offset_s", "segment_s"):
         if not isinstance(entry.get(name, 0), (int, float)) or isinstance(entry.get(name), bool):
             raise SiteError(f"{where}: {name} must be a number of seconds, not {_shown(entry[name])}")
+    priority = entry.get("priority", 0)
+    if type(priority) is not int or abs(priority) >= 2**31:
+        raise SiteError(f"{where}: priority must be a whole number, not {_shown(priority)}; the higher, the earlier")
     camera = Camera(**{**entry, "rate": _rate(entry["rate"], where)})
     _check(camera, where)
     return camera

@@ -37,6 +37,8 @@ class Camera:
     """Seconds to add to the recorder's clock to get the true time."""
     segment_s: float | None = None
     """Length of a file in seconds, where the recorder's is fixed; None: each file's header is asked."""
+    priority: int = 0
+    """The higher, the earlier its work is done; equal ones in the order of cameras.toml."""
     daylight: str = ""
     """Its own sharp daylight pictures or videos, or GoPro clips that stand in for them: a folder, file or pattern with
     `*`, as a URL or a path. Figures of the synthesised night are made of them; see `tasks.synthesised`."""

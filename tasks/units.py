@@ -24,10 +24,10 @@ from tasks.types import ItemResult, WorkItem
     retries=1,
     persist_result=False,
 )
-def enhance(item: WorkItem, settings: NightSettings) -> ItemResult:
+def enhance(item: WorkItem, settings: NightSettings, until_s: float) -> ItemResult:
     """`tasks.enhance.enhance_item` on a Dask worker."""
     show_in_prefect()
-    return enhance_item(item, settings)
+    return enhance_item(item, settings, until_s)
 
 
 # One task for all cameras, and a plain future each: a Prefect task costs some tenths of a second, a future ten

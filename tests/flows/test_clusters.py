@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from distributed import Client, LocalCluster
 
-from flows import clusters
+from flows import clusters, versions
 from flows.engine import EngineError
 
 VERSIONS = {
@@ -105,7 +105,7 @@ def cluster() -> Iterator[LocalCluster]:
 
 def test_the_same_software_everywhere_passes(cluster: LocalCluster) -> None:
     with Client(cluster) as client:  # type: ignore[no-untyped-call]
-        clusters.check(client)
+        versions.check(client)
         assert clusters.worker_resources(client) == {"GPU": 1}
 
 
@@ -113,12 +113,12 @@ def test_one_package_that_differs_on_one_worker_stops_the_night(
     cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Client(cluster) as client:  # type: ignore[no-untyped-call]
-        versions = client.get_versions(packages=[*clusters.SAME_EVERYWHERE, *clusters.SAME_ON_WORKERS])
-        [worker] = versions["workers"].values()
+        told = client.get_versions(packages=[*versions.SAME_EVERYWHERE, *versions.SAME_ON_WORKERS])
+        [worker] = told["workers"].values()
         worker["packages"]["zarr"] = "2.18.0"
-        monkeypatch.setattr(client, "get_versions", lambda packages: versions)
+        monkeypatch.setattr(client, "get_versions", lambda packages: told)
         with pytest.raises(EngineError, match=r"worker .*: zarr 2\.18\.0, here \d"):
-            clusters.check(client)
+            versions.check(client)
 
 
 def test_a_scheduler_without_workers_is_told_after_a_while() -> None:
@@ -127,23 +127,23 @@ def test_a_scheduler_without_workers_is_told_after_a_while() -> None:
         Client(empty) as client,  # type: ignore[no-untyped-call]
         pytest.raises(EngineError, match="no worker within"),
     ):
-        clusters.check(client, patience_s=0.2)
+        versions.check(client, patience_s=0.2)
 
 
-@pytest.mark.parametrize("name", ["python", *clusters.SAME_EVERYWHERE])
+@pytest.mark.parametrize("name", ["python", *versions.SAME_EVERYWHERE])
 def test_a_scheduler_that_differs_is_named(name: str) -> None:
-    assert clusters.mismatches(found(told(**{name: "0.9.0"}), told())) != []
+    assert versions.mismatches(found(told(**{name: "0.9.0"}), told())) != []
 
 
-@pytest.mark.parametrize("name", ["python", *clusters.SAME_EVERYWHERE, *clusters.SAME_ON_WORKERS])
+@pytest.mark.parametrize("name", ["python", *versions.SAME_EVERYWHERE, *versions.SAME_ON_WORKERS])
 def test_each_worker_that_differs_is_named_with_both_versions(name: str) -> None:
-    [words] = clusters.mismatches(found(told(), told(), told(**{name: None})))
+    [words] = versions.mismatches(found(told(), told(), told(**{name: None})))
     assert words.startswith(f"worker tcp://10.0.0.2:40000: {name} missing, here ")
 
 
 def test_a_scheduler_needs_neither_torch_nor_zarr_and_builds_of_torch_may_differ() -> None:
     scheduler = told(torch=None, zarr=None, lednet=None, python="3.11.14.final.0")
-    assert clusters.mismatches(found(scheduler, told(torch="2.13.0+cu130"))) == []
+    assert versions.mismatches(found(scheduler, told(torch="2.13.0+cu130"))) == []
 
 
 SBATCH = """#!/bin/sh
@@ -168,5 +168,5 @@ def test_a_slurm_job_becomes_a_worker_of_the_cluster(tmp_path: Path, monkeypatch
         "jobqueue.slurm.interface": "lo", "jobqueue.slurm.local-directory": str(tmp_path),
     }  # fmt: skip
     with dask.config.set(site), clusters.workers() as jobs, Client(jobs) as client:  # type: ignore[no-untyped-call]
-        clusters.check(client, patience_s=120)
+        versions.check(client, patience_s=120)
         assert clusters.worker_resources(client) == {"GPU": 1}

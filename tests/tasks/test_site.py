@@ -143,6 +143,13 @@ def test_seconds_that_are_no_number_are_refused(name: str, value: Any) -> None:
         site_of({name: value})
 
 
+@pytest.mark.parametrize("value", ["1", True, 1.5, None, HUGE])
+def test_a_priority_that_is_no_whole_number_is_refused(value: Any) -> None:
+    with pytest.raises(SiteError, match=r"mine/cameras\.toml, camera 1: priority must be a whole number"):
+        site_of({"priority": value})
+    assert [site_of({"priority": p}).cameras[0].priority for p in (-1, 7)] == [-1, 7]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -1,0 +1,156 @@
+"""A night with a deadline, work items and store real, workers and clock stood in for: wherever the deadline falls, what
+is published is even over cameras and night, and the next run finishes the rest without doing it again."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from flows import night_job
+from flows.night_job import NightJob
+from flows.progress import NightProgress
+from tasks import enhance, store
+from tasks.settings import NightSettings
+from tasks.types import CameraNight, ItemResult, NightPlan
+from tests.tasks import night
+from tests.tasks.night import CAMERA, NIGHT, Site
+
+CAMERAS = [replace(CAMERA, id=name) for name in ("first", "second", "third")]
+"""In order of priority."""
+BEGIN = datetime(2026, 1, 16, 6, tzinfo=UTC)
+
+
+class Clock:
+    """A second passes for every frame that is restored."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN.timestamp()
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+
+class Done:
+    """A future of a work item that was done at once."""
+
+    def __init__(self, result: ItemResult) -> None:
+        self.result = result
+        self.state = self
+
+    def wait(self) -> None:
+        pass
+
+    def is_completed(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Footage that all three cameras share, and workers that do what they are handed at once."""
+    clock, loaded = Clock(), enhance.load_restorer
+
+    def ticking(weights: str, memory_mb: int) -> object:
+        class Restorer:
+            def restore(self, frames: night.Frames) -> night.Frames:
+                clock.now += len(frames)
+                restored: night.Frames = loaded(weights, memory_mb).restore(frames)
+                return restored
+
+        return Restorer()
+
+    def at_once(plan: NightPlan, settings: NightSettings, until_s: float) -> list[Done]:
+        return [Done(enhance.enhance_item(item, settings, until_s)) for item in plan.items]
+
+    monkeypatch.setattr(enhance, "time", clock)
+    monkeypatch.setattr(night_job, "time", clock)
+    monkeypatch.setattr(enhance, "load_restorer", ticking)
+    monkeypatch.setattr(night_job, "submit", at_once)
+    made = night.make_site(tmp_path)
+    return made._replace(settings=replace(made.settings, deadline_coarsest=4))
+
+
+def run(site: Site, seconds: float | None) -> dict[str, CameraNight]:
+    until = datetime.fromtimestamp(enhance.time.time(), UTC) + timedelta(seconds=seconds) if seconds else None
+    with ExitStack() as held:
+        job = NightJob(NIGHT, site.archive, site.store, site.settings, until, NightProgress())
+        for camera in CAMERAS:
+            job.begin(camera, held)
+        return {outcome.camera: outcome for outcome in job.finish()}
+
+
+def steps(site: Site) -> list[int]:
+    """How coarse each camera is published, 0 for one that is not; each published run has all its shards."""
+    found = []
+    for camera in CAMERAS:
+        manifest = store.read_manifest(site.store, camera.id, NIGHT)
+        found.append(0 if manifest is None else 35 // manifest["slots"])
+        if manifest is not None:
+            run_url = f"{site.store}/enhanced/{camera.id}/{NIGHT}/{manifest['run']}"
+            assert set(manifest["shards"]) == store.done_shards(run_url)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "published"),
+    [(15, [4, 4, 0]), (80, [1, 2, 2])],  # the passes take 18, 36 and 72 s
+)
+def test_wherever_the_deadline_falls_what_is_published_is_even_and_the_rest_is_done_once(
+    site: Site, seconds: int, published: list[int]
+) -> None:
+    outcomes = run(site, seconds)
+    assert steps(site) == published
+    for camera, step in zip(CAMERAS, published, strict=True):
+        outcome = outcomes[camera.id]
+        assert outcome.status == ("published" if step else "partial")
+        assert (f"one slot in {step}," in outcome.reason) == (step > 1)
+        assert step or "the deadline" in outcome.reason
+    full = {c.id: night.plan(site.archive, site.store, site.settings, c) for c in CAMERAS}
+    kept = {c: store.done_shards(p.run_url) for c, p in full.items()}
+    objects = {c: night.files(site.folder / "enhanced" / c / NIGHT / p.run / "receipts") for c, p in full.items()}
+    later = run(site, None)
+    assert steps(site) == [1, 1, 1]
+    assert {o.reason for o in later.values()} == {""}
+    for camera, planned in full.items():
+        assert kept[camera] <= store.done_shards(planned.run_url)
+        after = night.files(site.folder / "enhanced" / camera / NIGHT / planned.run / "receipts")
+        assert {name: after[name] for name in objects[camera]} == objects[camera]
+
+
+def test_a_night_that_was_published_in_full_is_never_made_coarser(site: Site) -> None:
+    run(site, None)
+    before = night.files(site.folder)
+    assert {o.status for o in run(site, 10).values()} == {"already published"}
+    assert night.files(site.folder) == before
+
+
+def test_a_second_run_before_the_deadline_goes_on_from_the_pass_that_is_published(site: Site) -> None:
+    run(site, 25)
+    assert steps(site) == [4, 4, 4]
+    outcomes = run(site, 90)
+    assert steps(site) == [1, 1, 2]  # 36 s for one slot in 2, then 24 s a camera
+    assert [o.reason.partition(",")[0] for o in outcomes.values()] == ["", "", "one slot in 2"]
+
+
+def test_a_finer_pass_that_fails_leaves_the_coarse_one_published_and_says_so(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = night_job.publish
+
+    def failing(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraNight:
+        if plan.camera.id == "second" and plan.camera.rate == CAMERA.rate:
+            raise OSError("the store is full")
+        return published(plan, store_url, settings)
+
+    monkeypatch.setattr(night_job, "publish", failing)
+    outcomes = run(site, 250)
+    assert steps(site)[0] == steps(site)[2] == 1
+    assert steps(site)[1] > 1
+    assert outcomes["second"].status == "partial"
+    assert "the store is full" in outcomes["second"].reason
+    assert outcomes["second"].manifest_url
