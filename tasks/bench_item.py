@@ -1,8 +1,8 @@
 """How fast a work item runs on this machine, and where its time goes: the pipeline beside what bounds it.
 
-Three ways to restore the same frames, interleaved in one run, so that the ratios hold on a busy machine: the bare model
-loop on decoded frames, the shortest script that a user would write (OpenCV, model, Zarr), and `tasks.enhance` as a
-worker runs it. Not covered: the model alone per size (`lednet.bench`), Prefect and Dask (tests/bench/bench_overhead.py).
+Three ways to restore the same frames, interleaved in one run, so that the ratios hold on a busy machine: the bare
+model loop on decoded frames, the shortest script that a user would write (OpenCV, model, Zarr), and `tasks.enhance` as
+a worker runs it. Not covered: the model alone per size (`lednet.bench`), Prefect and Dask.
 """
 
 from __future__ import annotations
@@ -188,7 +188,14 @@ def _prepared(folder: Path, clip: Path, count: int, settings: NightSettings) -> 
 def _plan(folder: Path, clip: Path, count: int, settings: NightSettings) -> NightPlan:
     seconds = -(-count // FPS)
     camera = Camera(
-        "bench", "Bench", "outdoor", "UTC", "bench/%Y-%m-%d_%H-%M-%S.mp4", Fraction(FPS), "22:00", f"22:{seconds // 60:02d}:{seconds % 60:02d}"
+        "bench",
+        "Bench",
+        "outdoor",
+        "UTC",
+        "bench/%Y-%m-%d_%H-%M-%S.mp4",
+        Fraction(FPS),
+        "22:00",
+        f"22:{seconds // 60:02d}:{seconds % 60:02d}",
     )
     archive = storage.normalise(str(clip.parent.parent))
     return plan_night(camera, NIGHT, archive, storage.normalise(str(folder)), settings)

@@ -1,8 +1,8 @@
 """Restoring one work item: what runs on a worker, from archive to stored shards.
 
-Decoding, restoring, measuring and writing overlap through bounded queues: while a shard is written, the next is filled. Shards that have a receipt are left alone, so a work
-item may run any number of times, on any worker. Not covered: which items there are (`tasks.plan`), publishing
-(`tasks.publish`).
+Decoding, restoring, measuring and writing overlap through bounded queues; while a shard is written, the next is filled.
+Shards that have a receipt are left alone, so a work item may run any number of times, on any worker. Not covered: which
+items there are (`tasks.plan`), publishing (`tasks.publish`).
 """
 
 from __future__ import annotations

@@ -113,7 +113,9 @@ def main() -> int:
         frames = restored_frames(clip, options.frames)
         height, width = frames[0].shape[:2]
         for codec in codecs(frames[0].shape):
-            rows.append({"clip": clip.stem, "frame": f"{width}x{height}", "codec": codec.name, **measure(frames, codec)})
+            rows.append(
+                {"clip": clip.stem, "frame": f"{width}x{height}", "codec": codec.name, **measure(frames, codec)}
+            )
     if options.json:
         print(json.dumps(rows))
         return 0
