@@ -1,8 +1,8 @@
 """How fast this machine restores frames: `python -m lednet.bench`, with torch, numpy and OpenCV alone.
 
 Covers the model from uint8 frames to uint8 frames, per size and resolution, interleaved in one run so that the ratios
-hold on a busy machine: frames/s, shares of the measured roofline (`lednet.roofline`), peak memory. Not covered: decoding
-and storing (`tasks.bench_item`; `lednet bench --item` prints both).
+hold on a busy machine: frames/s, shares of the measured roofline (`lednet.roofline`), peak memory. Not covered:
+decoding and storing (`tasks.bench_item`; `lednet bench --item` prints both).
 """
 
 from __future__ import annotations
@@ -95,9 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{'size':6} {'frame':8} {'ms':>9} {'frames/s':>9} {'compute':>8} {'memory':>8} {'peak MB':>8}")
     for r in rows:
         shares = f"{r['compute_share']:8.0%} {r['memory_share']:8.0%} {r['peak_mb']:8}"
-        print(
-            f"{r['size']:6} {r['resolution']:8} {r['ms']:9.1f} {r['fps']:9.2f} {shares}{'  tiled' if r['tiled'] else ''}"
-        )
+        tiled = "  tiled" if r["tiled"] else ""
+        print(f"{r['size']:6} {r['resolution']:8} {r['ms']:9.1f} {r['fps']:9.2f} {shares}{tiled}")
     return 0
 
 

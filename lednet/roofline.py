@@ -37,11 +37,11 @@ class Ceilings(NamedTuple):
     """Read and written, in a copy of a tensor as large as the one that was asked about."""
 
 
-class Work(TorchDispatchMode):
+class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts, while it is entered, the operators' floating-point operations and the bytes that they read and write."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
         self.bytes = 0
 
@@ -75,7 +75,7 @@ def ceilings(device: torch.device, dtype: torch.dtype, copied_bytes: int) -> Cei
     """Measure a device, with the threads that this process has.
 
     Args:
-        copied_bytes: size of the copy; that of the pass's largest features says what those can reach, in a cache or not.
+        copied_bytes: of the copy; as many as the pass's largest features have, so that a cache helps both alike.
     """
     side = MATRIX[device.type]
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))

@@ -119,7 +119,8 @@ def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str], camera: 
     raw = "{}-{}-{} {}:{}:{}.".format(*parts) + (groups.get("f") or "0").ljust(6, "0")
     try:
         fraction = (groups.get("f") or "0").ljust(6, "0")
-        wall = datetime(*(int(part) for part in parts), int(fraction))  # type: ignore[arg-type]
+        year, month, day, hour, minute, second = (int(part) for part in parts)
+        wall = datetime(year, month, day, hour, minute, second, int(fraction))
     except ValueError:
         wall = datetime.min
     if wall.year not in POSSIBLE_YEARS:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import av
 import cv2
@@ -114,9 +113,17 @@ def measure_item(
     )  # fmt: skip
 
 
-def as_dict(speed: ItemSpeed) -> dict[str, Any]:
-    """For JSON."""
-    return asdict(speed)
+def words(speed: ItemSpeed) -> str:
+    """For people."""
+    stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in speed.stages_s.items())
+    return (
+        f"a work item of {speed.frames} frames of {speed.width}x{speed.height}, from file to store, in frames/s\n"
+        f"bare model loop {speed.loop_fps:.2f}, "
+        f"work item {speed.item_fps:.2f} ({speed.share_of_loop:.0%} of the loop), "
+        f"shortest script {speed.script_fps:.2f} (the item is {speed.share_of_script:.2f} times it)\n"
+        f"CPU seconds: loop {speed.cpu_loop_s:.2f}, item {speed.cpu_item_s:.2f}; seconds by stage: {stages}\n"
+        f"quality rows cost {speed.quality_share:.1%} of restoring"
+    )
 
 
 def _once(

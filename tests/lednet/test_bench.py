@@ -66,6 +66,6 @@ def test_a_row_for_every_size_and_resolution(
     assert bench.main(["--size", "small", "--device", "cpu", "--repeats", "1", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [(r["size"], r["resolution"]) for r in told["rows"]] == [("small", "640x360"), ("small", "720p")]
-    assert all(r["fps"] > 0 and r["gflop"] > 0 and 0 < r["compute_share"] for r in told["rows"])
+    assert all(r["fps"] > 0 and r["gflop"] > 0 and r["compute_share"] > 0 for r in told["rows"])
     assert bench.main(["--size", "small", "--resolution", "720p", "--device", "cpu", "--repeats", "1"]) == 0
     assert "frames/s" in capsys.readouterr().out
