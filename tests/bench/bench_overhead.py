@@ -1,8 +1,8 @@
 """What a work item costs Dask and Prefect: `python -m tests.bench.bench_overhead [ITEMS]`.
 
 Sends work items that do nothing to one Dask worker, as plain Dask futures and as Prefect tasks, in one run, and prints
-wall and driver CPU milliseconds an item. The items are as large as a night's real ones: 71 shards, 8 segments. A Prefect
-server is started and ended.
+wall and driver CPU milliseconds an item. The items are as large as a night's real ones: 71 shards, 8 segments. A
+Prefect server is started and ended.
 """
 
 from __future__ import annotations
@@ -38,32 +38,35 @@ def nothing(work: WorkItem, settings: NightSettings) -> int:
 def main() -> int:
     count = int((sys.argv[1:] or ["50"])[0])
     items, settings = [item(k) for k in range(count)], NightSettings()
-    with prefect_server(), LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
-        with Client(cluster) as client:
+    with (
+        prefect_server(),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
 
-            def plain() -> None:
-                client.gather([client.submit(nothing, i, settings, pure=False) for i in items])
+        def plain() -> None:
+            client.gather([client.submit(nothing, i, settings, pure=False) for i in items])
 
-            @flow(task_runner=DaskTaskRunner(address=cluster.scheduler_address))
-            def prefect_items() -> None:
-                unit = task(nothing, name="nothing", persist_result=False)
-                unit.submit(items[0], settings).wait()  # the worker reads its settings once
-                started, cpu = time.perf_counter(), time.process_time()
-                submitted = [unit.submit(i, settings) for i in items]
-                sent, sent_cpu = time.perf_counter() - started, time.process_time() - cpu
-                for future in submitted:
-                    future.wait()
-                show("Prefect tasks, submitting", sent, sent_cpu)
-                show("Prefect tasks, until done", time.perf_counter() - started, time.process_time() - cpu)
-
-            def show(name: str, seconds: float, cpu: float) -> None:
-                print(f"{name:26} {1000 * seconds / count:7.1f} ms an item, {1000 * cpu / count:6.1f} ms of driver CPU")
-
-            plain()
+        @flow(task_runner=DaskTaskRunner(address=cluster.scheduler_address))
+        def prefect_items() -> None:
+            unit = task(nothing, name="nothing", persist_result=False)
+            unit.submit(items[0], settings).wait()  # the worker reads its settings once
             started, cpu = time.perf_counter(), time.process_time()
-            plain()
-            show("Dask futures", time.perf_counter() - started, time.process_time() - cpu)
-            prefect_items()
+            submitted = [unit.submit(i, settings) for i in items]
+            sent, sent_cpu = time.perf_counter() - started, time.process_time() - cpu
+            for future in submitted:
+                future.wait()
+            show("Prefect tasks, submitting", sent, sent_cpu)
+            show("Prefect tasks, until done", time.perf_counter() - started, time.process_time() - cpu)
+
+        def show(name: str, seconds: float, cpu: float) -> None:
+            print(f"{name:26} {1000 * seconds / count:7.1f} ms an item, {1000 * cpu / count:6.1f} ms of driver CPU")
+
+        plain()
+        started, cpu = time.perf_counter(), time.process_time()
+        plain()
+        show("Dask futures", time.perf_counter() - started, time.process_time() - cpu)
+        prefect_items()
     return 0
 
 
