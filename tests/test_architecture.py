@@ -94,7 +94,7 @@ import {module}
 """
 
 
-@pytest.mark.parametrize("module", ["lednet", "lednet.train", "lednet.detect", "lednet.evaluate_table"])
+@pytest.mark.parametrize("module", ["lednet", "lednet.train", "lednet.bench", "lednet.detect", "lednet.evaluate_table"])
 def test_lednet_can_be_imported_where_only_torch_numpy_and_opencv_are(module: str, tmp_path: Path) -> None:
     blocked = sorted(
         NEVER_IN_LEDNET | {"lpips", "onnxruntime", "torchvision", "scipy", "skimage", "PIL", "safetensors"}
