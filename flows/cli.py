@@ -420,10 +420,17 @@ def train(context: typer.Context) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def bench(context: typer.Context) -> None:
-    """Frames/s of this machine (`lednet bench --help`)."""
+    """Frames/s of this machine (`lednet bench --help`); with --item also of a whole work item, from file to store."""
     from lednet.bench import main as bench_main
 
-    raise typer.Exit(bench_main(context.args))
+    arguments = [a for a in context.args if a != "--item"]
+    code = bench_main(arguments)
+    if code == 0 and "--item" in context.args:
+        from tasks.bench_item import measure_item, words
+
+        speed = measure_item()
+        emit("--json" in arguments, asdict(speed), words(speed))
+    raise typer.Exit(code)
 
 
 def named_night(night: str, site: str) -> str:

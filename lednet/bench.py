@@ -1,17 +1,18 @@
 """How fast this machine restores frames: `python -m lednet.bench`, with torch, numpy and OpenCV alone.
 
 Covers the model from uint8 frames to uint8 frames, per size and resolution, interleaved in one run so that the ratios
-hold on a busy machine. Not covered: decoding and storing.
+hold on a busy machine: frames/s, shares of the measured roofline (`lednet.roofline`), peak memory. Not covered:
+decoding and storing (`tasks.bench_item`; `lednet bench --item` prints both).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,47 +20,61 @@ import numpy as np
 import torch
 
 from lednet.model import SIZES, LEDNet
-from lednet.restorer import Restorer
+from lednet.restorer import Restorer, choose_device
+from lednet.roofline import Work, ceilings, peak_memory_mb, seconds
 
 RESOLUTIONS = {"640x360": (360, 640), "720p": (720, 1280), "1080p": (1080, 1920), "4K": (2160, 3840)}
 
 
-def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Wall time of one call, the device's queue drained before and after."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
-
-
 def measure(sizes: Sequence[str], resolutions: Sequence[str], device: str, repeats: int) -> list[dict[str, Any]]:
-    """Median time a frame of every size at every resolution. Speed does not depend on the weights: random ones do."""
+    """Median time a frame of every size at every resolution. Speed does not depend on the weights: random ones do.
+
+    `memory_share` and `compute_share` are the times that the ceilings would allow over the measured one.
+    """
     restorers = {size: Restorer(LEDNet(size), device=device) for size in sizes}
     rng = np.random.default_rng(0)
     rows = []
     for name in resolutions:
         frame = rng.integers(0, 256, (1, *RESOLUTIONS[name], 3), np.uint8)
+        work, memory = {}, {}
+        for size, restorer in restorers.items():
+            restorer.restore(frame[:, :64, :64])  # what a first pass loads is no pass's own memory
+            with Work() as work[size]:
+                memory[size] = peak_memory_mb(partial(restorer.restore, frame), restorer.device)
+            restorer.restore(frame)  # tunes
         times: dict[str, list[float]] = {size: [] for size in sizes}
-        for repeat in range(repeats + 1):
+        for _ in range(repeats):
             for size, restorer in restorers.items():
-                took = seconds(partial(restorer.restore, frame), restorer.device)
-                if repeat:  # the first pass allocates and tunes
-                    times[size].append(took)
-        for size in sizes:
-            median = statistics.median(times[size])
-            rows.append(
-                {
-                    "size": size,
-                    "resolution": name,
-                    "ms": round(1000 * median, 2),
-                    "fps": round(1 / median, 2),
-                    "tiled": frame[0, :, :, 0].size > restorers[size].pixels_at_once,
-                }
-            )
+                times[size].append(seconds(partial(restorer.restore, frame), restorer.device))
+        for size, restorer in restorers.items():
+            rows.append(_row(size, name, restorer, statistics.median(times[size]), work[size], memory[size]))
     return rows
+
+
+def _row(size: str, resolution: str, restorer: Restorer, took: float, work: Work, memory_mb: float) -> dict[str, Any]:
+    height, width = RESOLUTIONS[resolution]
+    finest = height * width // 4 * restorer.model.config.channels[0] * restorer.dtype.itemsize
+    best = ceilings(restorer.device, restorer.dtype, finest)
+    return {
+        "size": size,
+        "resolution": resolution,
+        "ms": round(1000 * took, 2),
+        "fps": round(1 / took, 2),
+        "tiled": height * width > restorer.pixels_at_once,
+        "gflop": round(work.flops / 1e9, 2),
+        "gb_moved": round(work.bytes / 1e9, 3),
+        "ceiling_gflops": round(best.flops_per_s / 1e9, 1),
+        "ceiling_gb_s": round(best.bytes_per_s / 1e9, 1),
+        "compute_share": round(work.flops / best.flops_per_s / took, 3),
+        "memory_share": round(work.bytes / best.bytes_per_s / took, 3),
+        "peak_mb": round(memory_mb),
+    }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What was measured on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"device": name, "torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,11 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.size or ["small", "base"], options.resolution or ["640x360", "720p"], options.device, options.repeats
     )
     if options.json:
-        print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "rows": rows}))
+        print(json.dumps(machine(choose_device(options.device)) | {"rows": rows}))
         return 0
-    print(f"{'size':8} {'frame':9} {'ms':>10} {'frames/s':>10}")
+    print(", ".join(f"{key} {value}" for key, value in machine(choose_device(options.device)).items()))
+    print(f"{'size':6} {'frame':8} {'ms':>9} {'frames/s':>9} {'compute':>8} {'memory':>8} {'peak MB':>8}")
     for r in rows:
-        print(f"{r['size']:8} {r['resolution']:9} {r['ms']:10.1f} {r['fps']:10.2f}{'  tiled' if r['tiled'] else ''}")
+        shares = f"{r['compute_share']:8.0%} {r['memory_share']:8.0%} {r['peak_mb']:8}"
+        tiled = "  tiled" if r["tiled"] else ""
+        print(f"{r['size']:6} {r['resolution']:8} {r['ms']:9.1f} {r['fps']:9.2f} {shares}{tiled}")
     return 0
 
 

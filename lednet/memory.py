@@ -24,3 +24,11 @@ def keep_freed_memory() -> bool:
         log.debug("freed memory is not kept: %s", error)
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST)) and bool(mallopt(_M_TRIM_THRESHOLD, _LARGEST))
+
+
+def return_freed_memory() -> None:
+    """Give what is kept back to the system, so that the memory of what follows can be measured."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError) as error:
+        log.debug("freed memory is not returned: %s", error)

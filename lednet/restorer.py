@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lednet import checkpoint
+from lednet.inference import restore_frame
 from lednet.memory import keep_freed_memory
-from lednet.model import SMALLEST, STATISTICS, LEDNet
+from lednet.model import SMALLEST, STATISTICS, Core, LEDNet
 
 TILE_OVERLAP = 128
 """Pixels that neighbouring tiles share; their results are blended over it."""
@@ -82,6 +83,8 @@ class Restorer:
             self.name, self.sha256 = card.name, card.sha256
         if self.device.type == "cpu":
             keep_freed_memory()
+        self.frame_by_frame = self.device.type == "cpu" and not bf16
+        """Whether passes take the CPU's own layout (`lednet.inference`), which knows no batches."""
         self.model = net.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         bytes_per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * net.config.channels[0] * self.dtype.itemsize / 4
         self.pixels_at_once = int(memory_mb * 2**20 / bytes_per_pixel)
@@ -98,27 +101,38 @@ class Restorer:
             raise ValueError(f"frames must be uint8 [n, h, w, 3], got {frames.dtype} {list(frames.shape)}")
         count, height, width = frames.shape[:3]
         out = np.empty_like(frames)
+        short = (0, max(0, SMALLEST - height)), (0, max(0, SMALLEST - width))
+        if count and max(short[0][1], short[1][1]):
+            frames = np.pad(frames, ((0, 0), *short, (0, 0)), mode="edge")
         step = max(1, self.pixels_at_once // max(1, height * width))
         with torch.inference_mode():
             for i in range(0, count, step):
                 x = self._upload(frames[i : i + step])
-                y = self._restore_tiles(x) if height * width > self.pixels_at_once else self._restore_whole(x)
-                out[i : i + step] = self._download(y)
+                y = self._restore_tiles(x) if height * width > self.pixels_at_once else self._restore(x)[0]
+                out[i : i + step] = self._download(y[:, :, :height, :width])
         return out
 
     def _upload(self, frames: NDArray[np.uint8]) -> Tensor:
-        x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device, non_blocking=True)
-        return x.permute(0, 3, 1, 2).to(self.dtype) / 255
+        """uint8 [n, h, w, 3] -> the same levels as [n, 3, h, w] on the device, channels last."""
+        return torch.from_numpy(np.ascontiguousarray(frames)).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+
+    def _restore(
+        self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """One pass over uint8 [n, 3, h, w] -> the restored images and the pass's statistics; see `LEDNet.restore`."""
+        if not self.frame_by_frame:
+            passed = self.model.restore(x.to(self.dtype) / 255, pooled, core)
+            return passed.image, passed.pooled
+        frames = np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())
+        done = [restore_frame(self.model, f, [p[i : i + 1] for p in pooled], core) for i, f in enumerate(frames)]
+        if len(done) == 1:
+            return done[0]
+        statistics = [torch.cat(p) for p in zip(*(d.pooled for d in done), strict=True)]
+        return torch.cat([d.image for d in done]), statistics
 
     def _download(self, image: Tensor) -> NDArray[np.uint8]:
         levels: NDArray[np.uint8] = (image.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         return levels
-
-    def _restore_whole(self, x: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        short = (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height))
-        image: Tensor = self.model.restore(torch.nn.functional.pad(x, short, mode="replicate")).image
-        return image[:, :, :height, :width]
 
     def _restore_tiles(self, x: Tensor) -> Tensor:
         """Restore every tile with the statistics of the whole frame, so that it looks as if it had not been cut out.
@@ -131,7 +145,7 @@ class Restorer:
             pooled.append(self._gather(x, pooled)[len(pooled)])
         image, weight = torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(x[:, :1], dtype=torch.float32)
         for ys, xs in self._tiles(x):
-            restored = self.model.restore(x[:, :, ys, xs], pooled).image.float()
+            restored = self._restore(x[:, :, ys, xs], pooled)[0].float()
             w = _ramp(ys, x.shape[2], x.device)[:, None] * _ramp(xs, x.shape[3], x.device)
             image[:, :, ys, xs] += restored * w
             weight[:, :, ys, xs] += w
@@ -143,7 +157,7 @@ class Restorer:
         for ys, xs in self._tiles(x):
             core = _core(ys, x.shape[2]), _core(xs, x.shape[3])
             share = (core[0].stop - core[0].start) * (core[1].stop - core[1].start) / (x.shape[2] * x.shape[3])
-            own = [p * share for p in self.model.restore(x[:, :, ys, xs], known, core).pooled]
+            own = [p * share for p in self._restore(x[:, :, ys, xs], known, core)[1]]
             total = [a + b for a, b in zip(total, own, strict=True)] if total else own
         return total
 

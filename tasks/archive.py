@@ -62,8 +62,8 @@ class _Named:
 
     entry: storage.Entry
     raw_time: str
-    wall: datetime | None
-    """The recorder's time as written, without zone; None where the name has none."""
+    start_ns: int | None
+    """True time of its start; None where the name holds no time."""
     chapter: int
     clip: str
     """Its folder and the number in its name: recorders use a number again on another day."""
@@ -106,7 +106,7 @@ def true_time(wall: datetime, camera: Camera) -> int:
     return epoch // timedelta(microseconds=1) * 1000 + round(camera.clock_offset_s * NANOSECONDS)
 
 
-def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str]) -> _Named | Problem | None:
+def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str], camera: Camera) -> _Named | Problem | None:
     match = regex.fullmatch(relative)
     if match is None:
         return None
@@ -118,12 +118,14 @@ def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str]) -> _Name
     parts = [groups.get(k) or "00" for k in "YmdHMS"]
     raw = "{}-{}-{} {}:{}:{}.".format(*parts) + (groups.get("f") or "0").ljust(6, "0")
     try:
-        wall = datetime.strptime(raw, "%Y-%m-%d %H:%M:%S.%f")
+        fraction = (groups.get("f") or "0").ljust(6, "0")
+        year, month, day, hour, minute, second = (int(part) for part in parts)
+        wall = datetime(year, month, day, hour, minute, second, int(fraction))
     except ValueError:
         wall = datetime.min
     if wall.year not in POSSIBLE_YEARS:
         return Problem(entry.url, f"its name holds no possible time: {raw}")
-    return _Named(entry, raw, wall, chapter, clip)
+    return _Named(entry, raw, true_time(wall, camera), chapter, clip)
 
 
 def _list(camera: Camera, archive: str, days: Iterable[date]) -> tuple[list[_Named], list[Problem]]:
@@ -133,7 +135,7 @@ def _list(camera: Camera, archive: str, days: Iterable[date]) -> tuple[list[_Nam
     for prefix in sorted({static_prefix(camera.pattern, day) for day in days}):
         root = storage.join(archive, prefix) if prefix else archive
         for entry in storage.find(root):
-            parsed = _parse(entry, storage.relative(entry.url, archive), regex)
+            parsed = _parse(entry, storage.relative(entry.url, archive), regex, camera)
             if isinstance(parsed, _Named):
                 named[entry.url] = parsed
             elif isinstance(parsed, Problem):
@@ -155,19 +157,19 @@ def find_segments(
     last = (datetime.fromtimestamp(end_ns / NANOSECONDS, UTC) - offset + zone).date()
     days = [first + timedelta(days=i) for i in range((last - first).days + 1)]
     named, problems = _list(camera, archive, days)
-    dated = [n for n in named if n.wall is None or earliest <= true_time(n.wall, camera) < end_ns]
+    dated = [n for n in named if n.start_ns is None or earliest <= n.start_ns < end_ns]
     empty = [n for n in dated if n.entry.size == 0]
-    problems += [Problem(n.entry.url, "the file is empty (0 bytes)") for n in empty if _may_matter(n, camera, start_ns)]
+    problems += [Problem(n.entry.url, "the file is empty (0 bytes)") for n in empty if _may_matter(n, start_ns)]
     segments, broken = _measure([n for n in dated if n.entry.size], camera, probe)
     found = tuple(s for s in segments if s.start_ns < end_ns and s.end_ns > start_ns)
-    recent = {n.entry.url for n in dated if _may_matter(n, camera, start_ns)}
+    recent = {n.entry.url for n in dated if _may_matter(n, start_ns)}
     problems += [p for p in broken if p.url in recent]
     return Found(found, tuple(sorted(problems, key=lambda p: p.url)))
 
 
-def _may_matter(named: _Named, camera: Camera, start_ns: int) -> bool:
+def _may_matter(named: _Named, start_ns: int) -> bool:
     """Whether an unreadable file's absence may be missed tonight: it begins in the night, or its time is unknown."""
-    return named.wall is None or true_time(named.wall, camera) >= start_ns
+    return named.start_ns is None or named.start_ns >= start_ns
 
 
 def _measure(
@@ -176,7 +178,7 @@ def _measure(
     """Give every file its start and end."""
     headers: dict[str, Header] = {}
     problems: list[Problem] = []
-    unmeasured = [n for n in named if n.wall is None or camera.segment_s is None]
+    unmeasured = [n for n in named if n.start_ns is None or camera.segment_s is None]
     with ThreadPoolExecutor(PROBE_THREADS) as pool:
         for n, outcome in zip(unmeasured, pool.map(lambda n: _try_probe(n.entry.url, probe), unmeasured), strict=True):
             if isinstance(outcome, Header):
@@ -198,14 +200,14 @@ def _measure(
 
 def _in_recording_order(named: Iterable[_Named]) -> list[_Named]:
     """By time; GoPro files by clip and then chapter, since their names sort the other way round."""
-    return sorted(named, key=lambda n: (n.wall or datetime.min, n.clip, n.chapter, n.entry.url))
+    return sorted(named, key=lambda n: (n.start_ns or 0, n.clip, n.chapter, n.entry.url))
 
 
 def _place(n: _Named, camera: Camera, header: Header | None, chapter_start: int | None) -> Segment | Problem:
     """Give one file its start and end; `chapter_start` is where the clip's chapter before ended."""
     seconds = camera.segment_s or (header.seconds if header else None)
-    if n.wall is not None:
-        return _segment(n, true_time(n.wall, camera), n.raw_time, seconds)
+    if n.start_ns is not None:
+        return _segment(n, n.start_ns, n.raw_time, seconds)
     if n.chapter > 1:
         # Every chapter carries the clip's creation time, so only the first one's counts.
         if chapter_start is None:

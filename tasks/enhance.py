@@ -1,8 +1,8 @@
 """Restoring one work item: what runs on a worker, from archive to stored shards.
 
-Decoding, restoring and writing overlap through bounded queues. Shards that have a receipt are left alone, so a work
-item may run any number of times, on any worker. Not covered: which items there are (`tasks.plan`), publishing
-(`tasks.publish`).
+Decoding, restoring, measuring and writing overlap through bounded queues; while a shard is written, the next is filled.
+Shards that have a receipt are left alone, so a work item may run any number of times, on any worker. Not covered: which
+items there are (`tasks.plan`), publishing (`tasks.publish`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 
 import cv2
@@ -33,6 +33,9 @@ from tasks.types import ItemResult, Problem, Receipt, Shard, WorkItem
 log = logging.getLogger(__name__)
 
 JPEG_QUALITY = 88
+
+SHARDS_IN_WRITING = 1
+"""Beside the one that is being filled; each holds its frames in memory."""
 
 
 @lru_cache(maxsize=2)
@@ -85,13 +88,14 @@ def _enhance_stretch(
     count, ahead = 0, settings.queue_batches * settings.batch
     with (
         closing(prefetch(meters.timed(decoded, "decode"), ahead, meters.QUEUED.labels("decoded").set)) as events,
+        Background(SHARDS_IN_WRITING) as writer,
         Background(settings.queue_batches) as background,
     ):
-        builder = _ShardBuilder(item, shards, settings)
+        builder = _ShardBuilder(item, shards, settings, writer)
         for batch, damage in batches(events, settings.batch):
             if time.time() >= until_s:
                 break  # the shard at hand is not whole: it is dropped
-            before = np.stack([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
+            before = stacked([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
             with meters.stage("restore"):
                 after = restorer.restore(before) if before is not None else None
             meters.FRAMES.labels(item.camera).inc(len(batch))
@@ -126,6 +130,11 @@ def fit(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
+def stacked(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Frames as one array [n, h, w, 3]; a single one is not copied."""
+    return frames[0][None] if len(frames) == 1 else np.stack(frames)
+
+
 @dataclass
 class _Open:
     """The shard that is being filled."""
@@ -138,10 +147,10 @@ class _Open:
 
 
 class _ShardBuilder:
-    """Collects restored frames in slot order and stores each shard when its last slot has passed."""
+    """Collects restored frames in slot order; hands each shard to `writer` when its last slot has passed."""
 
-    def __init__(self, item: WorkItem, shards: list[Shard], settings: NightSettings) -> None:
-        self.item, self.settings = item, settings
+    def __init__(self, item: WorkItem, shards: list[Shard], settings: NightSettings, writer: Background) -> None:
+        self.item, self.settings, self.writer = item, settings, writer
         self.waiting = list(shards)
         self.stored = 0
         self.open = self._next()
@@ -195,7 +204,7 @@ class _ShardBuilder:
         return row
 
     def finish(self) -> None:
-        """Store what is left; shards that no frame fell into get their receipt too."""
+        """Hand over what is left; shards that no frame fell into get their receipt too."""
         while True:
             self._store()
             if not self.waiting:
@@ -203,17 +212,20 @@ class _ShardBuilder:
             self.open = self._next()
 
     def _store(self) -> None:
-        shard, rows = self.open.shard, self.open.rows
+        self.writer.submit(partial(self._write, self.open))
+
+    def _write(self, full: _Open) -> None:
+        shard, rows = full.shard, full.rows
         with meters.stage("write"):
-            sha256, size = store.write_shard(self.item, shard, self.open.frames) if rows else ("", 0)
+            sha256, size = store.write_shard(self.item, shard, full.frames) if rows else ("", 0)
         meters.SHARD_BYTES.inc(size)
         receipt = Receipt(
             shard.index,
             sha256,
             size,
             store.runs_of([int(str(r["slot"])) for r in rows]),
-            tuple(sorted(self.open.sources.items())),
-            tuple(Problem(url, cause) for url, cause in sorted(self.open.damage)),
+            tuple(sorted(full.sources.items())),
+            tuple(Problem(url, cause) for url, cause in sorted(full.damage)),
         )
         store.write_receipt(self.item.run_url, receipt, pd.DataFrame(rows, columns=row_columns()))
         self.stored += 1

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from itertools import accumulate
 
 from lednet import checkpoint
 from tasks import models, storage
@@ -96,6 +98,7 @@ def _lay_out(
     gaps = find_gaps(grid, found.segments)
     footage = grid.slots - sum(grid.slot_at(b) - grid.slot_at(a) for a, b in gaps)
     stride = max(1, footage // settings.preview_pictures)
+    touching = _Touching(grid, found.segments)
     items = tuple(
         WorkItem(
             camera.id,
@@ -106,7 +109,7 @@ def _lay_out(
             width,
             per_shard,
             part,
-            _touching(grid, part, found.segments),
+            touching.of(part),
             weights,
             stride,
         )
@@ -177,7 +180,9 @@ def shards_with_footage(grid: Grid, per_shard: int, segments: Sequence[Segment])
         first = max(0, grid.slot_at(segment.start_ns))
         last = min(grid.slots - 1, grid.slot_at(segment.end_ns))
         wanted.update(range(first // per_shard, last // per_shard + 1) if first <= last else ())
-    return tuple(Shard(i, i * per_shard, min(per_shard, grid.slots - i * per_shard)) for i in sorted(wanted))
+    whole = grid.slots // per_shard
+    last_count = grid.slots - whole * per_shard
+    return tuple(Shard(i, i * per_shard, per_shard if i < whole else last_count) for i in sorted(wanted))
 
 
 def find_gaps(grid: Grid, segments: Sequence[Segment]) -> tuple[tuple[int, int], ...]:
@@ -194,12 +199,24 @@ def find_gaps(grid: Grid, segments: Sequence[Segment]) -> tuple[tuple[int, int],
     return tuple(gaps)
 
 
-def _touching(grid: Grid, shards: Sequence[Shard], segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    """The segments that may hold frames of these shards."""
-    margin = round(NANOSECONDS / grid.rate)
-    begin = grid.time_ns(shards[0].first) - margin
-    end = grid.time_ns(shards[-1].first + shards[-1].count) + margin
-    return tuple(s for s in segments if s.start_ns < end and s.end_ns > begin)
+class _Touching:
+    """Finds the segments that may hold frames of some shards, without looking at all of them for every work item.
+
+    Args:
+        segments: in order of their starts.
+    """
+
+    def __init__(self, grid: Grid, segments: Sequence[Segment]) -> None:
+        self.grid, self.segments = grid, segments
+        self.starts = [s.start_ns for s in segments]
+        self.latest_ends = list(accumulate((s.end_ns for s in segments), max))
+
+    def of(self, shards: Sequence[Shard]) -> tuple[Segment, ...]:
+        margin = round(NANOSECONDS / self.grid.rate)
+        begin = self.grid.time_ns(shards[0].first) - margin
+        end = self.grid.time_ns(shards[-1].first + shards[-1].count) + margin
+        near = self.segments[bisect_right(self.latest_ends, begin) : bisect_left(self.starts, end)]
+        return tuple(s for s in near if s.end_ns > begin)
 
 
 def _chunks(shards: Sequence[Shard], size: int) -> list[tuple[Shard, ...]]:

@@ -91,7 +91,7 @@ import sys
 for name in {blocked!r}:
     sys.modules[name] = None
 from lednet import LEDNet, Restorer
-import lednet.detect, lednet.evaluate_table, lednet.train
+import lednet.bench, lednet.detect, lednet.evaluate_table, lednet.train
 """
 WITHOUT_TORCH = """
 import sys

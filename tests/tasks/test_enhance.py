@@ -6,6 +6,7 @@ Works on plain functions, without Prefect. Publishing has its own tests.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -354,3 +355,28 @@ def test_pictures_keep_their_colours() -> None:
     red = np.full((32, 32, 3), (200, 40, 30), np.uint8)
     shown = cv2.imdecode(np.frombuffer(jpeg(red, 32), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
     assert np.abs(shown.astype(int) - red).max() < 6
+
+
+def test_frames_are_restored_while_the_shard_before_theirs_is_still_being_written(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = site.plan()
+    settings = replace(site.settings, batch=1, queue_batches=1)
+    restored = threading.Semaphore(0)
+    overlapped: list[bool] = []
+    restore, write_shard = Restorer.restore, store.write_shard
+
+    def restore_and_tell(self: Restorer, frames: np.ndarray) -> np.ndarray:
+        restored.release()
+        return restore(self, frames)
+
+    def write_when_the_next_is_full(*args: object) -> tuple[str, int]:
+        if not overlapped:  # the first shard: its own frames, and those of the next, which the queue alone can't hold
+            overlapped.append(all(restored.acquire(timeout=20) for _ in range(2 * SHARD)))
+        return write_shard(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Restorer, "restore", restore_and_tell)
+    monkeypatch.setattr(store, "write_shard", write_when_the_next_is_full)
+    store.create_run(planned, settings, "0")
+    enhance_item(planned.items[0], settings)
+    assert overlapped == [True]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from lednet.checkpoint import CheckpointError
 from tasks.decode import Header, VideoError
-from tasks.plan import NothingToDoError, find_gaps, plan_night, run_key, shard_length, shards_with_footage
+from tasks.plan import NothingToDoError, _Touching, find_gaps, plan_night, run_key, shard_length, shards_with_footage
 from tasks.settings import NightSettings
-from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Segment
+from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Segment, Shard
 
 CAMERA = Camera("pit", "Pit", "outdoor", "UTC", "pit/%H%M%S_%Y%m%d.mp4", Fraction(5), "20:00", "23:00", segment_s=10)
 NIGHT = "2026-01-15"
@@ -387,3 +387,21 @@ def test_a_night_that_clocks_leave_out_leaves_nothing_to_do(tmp_path: Path) -> N
     (tmp_path / "pit" / "010000_20260329.mp4").write_bytes(b"video")
     with pytest.raises(NothingToDoError, match="reaches no slot of the night"):
         plan_night(camera, "2026-03-29", f"file://{tmp_path}", "file:///store", SMALL, opens())
+
+
+@given(
+    spans=st.lists(st.tuples(st.integers(-20, 130), st.integers(1, 90)), max_size=12),
+    first=st.integers(0, 90),
+    count=st.integers(1, 20),
+)
+def test_a_work_item_gets_every_segment_that_reaches_into_it_and_no_other(
+    spans: list[tuple[int, int]], first: int, count: int
+) -> None:
+    grid = Grid(START, Fraction(1), 100)
+    segments = [
+        Segment(f"file:///{k}", "", 1, START + begin * NANOSECONDS, "", START + (begin + length) * NANOSECONDS)
+        for k, (begin, length) in enumerate(sorted(spans))
+    ]
+    begin, end = grid.time_ns(first - 1), grid.time_ns(first + count + 1)
+    expected = tuple(s for s in segments if s.start_ns < end and s.end_ns > begin)
+    assert _Touching(grid, segments).of([Shard(0, first, count)]) == expected

@@ -1,0 +1,130 @@
+"""What bounds a pass on this machine: its floating-point operations and memory traffic beside measured ceilings.
+
+Covers counting the work of a call, the ceilings of a device (a copy, a matrix product; measured, not looked up) and the
+peak memory of a call. Source: Williams et al., "Roofline", CACM 52(4), 2009. Not covered: what is timed
+(`lednet.bench`), caches: the traffic is what operators read and write, wherever it stands.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import conv_flop_count, flop_registry
+
+from lednet.memory import return_freed_memory
+
+MATRIX = {"cpu": 1024, "cuda": 8192}
+"""Side of the matrices that the arithmetic ceiling is taken from."""
+LEAST_COPY = 1 << 20
+TRIES = 5
+
+NO_TRAFFIC = ("aten::empty", "aten::empty_like", "aten::empty_strided", "aten::detach", "aten::_reshape_alias")
+
+
+class Ceilings(NamedTuple):
+    """The best this device does."""
+
+    flops_per_s: float
+    bytes_per_s: float
+    """Read and written, in a copy of a tensor as large as the one that was asked about."""
+
+
+class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts, while it is entered, the operators' floating-point operations and the bytes that they read and write."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+        self.bytes = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run an operator and note what it costs; one that is made of others is counted by those."""
+        kwargs = kwargs or {}
+        if func._overloadpacket not in flop_registry:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        out = func(*args, **kwargs)
+        if func._overloadpacket in flop_registry:
+            self.flops += flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
+        elif func._overloadpacket is torch.ops.aten.mkldnn_convolution:
+            self.flops += conv_flop_count(args[0].shape, args[1].shape, out.shape)
+        returns = func._schema.returns
+        is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+        if not is_view and func._schema.name not in NO_TRAFFIC:
+            self.bytes += _bytes_of(tree_leaves((args, kwargs, out)))
+        return out
+
+
+def _bytes_of(values: Iterable[Any]) -> int:
+    return sum(v.numel() * v.element_size() for v in values if isinstance(v, Tensor))
+
+
+def ceilings(device: torch.device, dtype: torch.dtype, copied_bytes: int) -> Ceilings:
+    """Measure a device, with the threads that this process has.
+
+    Args:
+        copied_bytes: of the copy; as many as the pass's largest features have, so that a cache helps both alike.
+    """
+    side = MATRIX[device.type]
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    source = torch.zeros(max(copied_bytes, LEAST_COPY) // 4, device=device)
+    target = torch.empty_like(source)
+    flops = 2 * side**3 / _best(lambda: a @ b, device)
+    moved = 2 * source.numel() * 4 / _best(lambda: target.copy_(source), device)
+    return Ceilings(flops, moved)
+
+
+def seconds(call: Callable[[], object], device: torch.device) -> float:
+    """Wall time of one call, the device's queue drained before and after."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def _best(call: Callable[[], object], device: torch.device) -> float:
+    call()
+    return min(seconds(call, device) for _ in range(TRIES))
+
+
+def peak_memory_mb(call: Callable[[], object], device: torch.device) -> float:
+    """How much more memory a call takes at its peak than before it: on the device, or of this process.
+
+    NaN where the system does not tell (elsewhere than on Linux).
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    return_freed_memory()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is held now
+        held = _status_mb("VmRSS")
+    except OSError:
+        call()
+        return math.nan
+    call()
+    return max(0.0, _status_mb("VmHWM") - held)
+
+
+def _status_mb(field: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    return math.nan

@@ -1,0 +1,74 @@
+"""What a work item costs Dask and Prefect: `python -m tests.bench.bench_overhead [ITEMS]`.
+
+Sends work items that do nothing to one Dask worker, as plain Dask futures and as Prefect tasks, in one run, and prints
+wall and driver CPU milliseconds an item. The items are as large as a night's real ones: 71 shards, 8 segments. A
+Prefect server is started and ended.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from fractions import Fraction
+
+from distributed import Client, LocalCluster
+from prefect import flow, task
+from prefect_dask.task_runners import DaskTaskRunner
+
+from flows.engine import prefect_server
+from tasks.settings import NightSettings
+from tasks.types import Grid, Segment, Shard, WorkItem
+
+
+def item(k: int) -> WorkItem:
+    shards = tuple(Shard(71 * k + i, 21 * (71 * k + i), 21) for i in range(71))
+    segments = tuple(
+        Segment(f"s3://archive/camera-0001/2026-01-15/18-00-{i:02d}.mp4", f"{i:032x}", 2_500_000, i, "18:00", i + 1)
+        for i in range(8)
+    )
+    run = "s3://store/enhanced/camera-0001/2026-01-15/0123456789abcdef"
+    grid = Grid(0, Fraction(25), 1_080_000)
+    return WorkItem("camera-0001", "2026-01-15", run, grid, 1080, 1920, 21, shards, segments, "small", 100)
+
+
+def nothing(work: WorkItem, settings: NightSettings) -> int:
+    return len(work.shards)
+
+
+def main() -> int:
+    count = int((sys.argv[1:] or ["50"])[0])
+    items, settings = [item(k) for k in range(count)], NightSettings()
+    with (
+        prefect_server(),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+
+        def plain() -> None:
+            client.gather([client.submit(nothing, i, settings, pure=False) for i in items])
+
+        @flow(task_runner=DaskTaskRunner(address=cluster.scheduler_address))
+        def prefect_items() -> None:
+            unit = task(nothing, name="nothing", persist_result=False)
+            unit.submit(items[0], settings).wait()  # the worker reads its settings once
+            started, cpu = time.perf_counter(), time.process_time()
+            submitted = [unit.submit(i, settings) for i in items]
+            sent, sent_cpu = time.perf_counter() - started, time.process_time() - cpu
+            for future in submitted:
+                future.wait()
+            show("Prefect tasks, submitting", sent, sent_cpu)
+            show("Prefect tasks, until done", time.perf_counter() - started, time.process_time() - cpu)
+
+        def show(name: str, seconds: float, cpu: float) -> None:
+            print(f"{name:26} {1000 * seconds / count:7.1f} ms an item, {1000 * cpu / count:6.1f} ms of driver CPU")
+
+        plain()
+        started, cpu = time.perf_counter(), time.process_time()
+        plain()
+        show("Dask futures", time.perf_counter() - started, time.process_time() - cpu)
+        prefect_items()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What `lednet bench` counts and prints."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lednet import bench
+from lednet.model import LEDNet
+from lednet.restorer import Restorer
+from lednet.roofline import Work, ceilings, peak_memory_mb
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("guard", [torch.no_grad, torch.inference_mode])
+def test_operations_are_counted_by_their_shapes(guard: type) -> None:
+    x, w = torch.randn(7, 5), torch.randn(3, 5)
+    image, kernel = torch.randn(1, 4, 6, 8), torch.randn(2, 4, 3, 3)
+    with guard(), Work() as work:
+        F.linear(x, w, torch.zeros(3))
+        F.conv2d(image, kernel, padding=1)
+    assert work.flops == 2 * 7 * 5 * 3 + 2 * (6 * 8) * (4 * 9) * 2
+
+
+def test_traffic_is_what_is_read_and_written_and_views_are_free() -> None:
+    x, y = torch.randn(2, 100).unbind(0)
+    with torch.no_grad(), Work() as work:
+        (x + y).reshape(10, 10).t()
+    assert work.bytes == 3 * 100 * 4
+
+
+def test_the_cpu_pass_does_the_models_arithmetic_with_less_traffic() -> None:
+    model = LEDNet("small").eval()
+    restorer = Restorer(model, device="cpu")
+    frame = torch.randint(0, 255, (1, 72, 160, 3), dtype=torch.uint8).numpy()
+    counted = {}
+    for fast in (False, True):
+        restorer.frame_by_frame = fast
+        with Work() as counted[fast]:
+            restorer.restore(frame)
+    assert counted[True].flops == pytest.approx(counted[False].flops, rel=0.05)
+    assert counted[True].bytes < counted[False].bytes
+
+
+def test_ceilings_are_measured() -> None:
+    best = ceilings(CPU, torch.float32, 4 << 20)
+    assert best.flops_per_s > 1e9
+    assert best.bytes_per_s > 1e8
+
+
+def test_peak_memory_is_that_of_the_call() -> None:
+    peak = peak_memory_mb(lambda: torch.ones(32 << 20).sum(), CPU)  # 128 MB
+    if peak != peak:
+        pytest.skip("the system does not tell")
+    assert 120 < peak < 200
+
+
+def test_a_row_for_every_size_and_resolution(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "RESOLUTIONS", {"640x360": (48, 64), "720p": (64, 64)})
+    assert bench.main(["--size", "small", "--device", "cpu", "--repeats", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(r["size"], r["resolution"]) for r in told["rows"]] == [("small", "640x360"), ("small", "720p")]
+    assert all(r["fps"] > 0 and r["gflop"] > 0 and r["compute_share"] > 0 for r in told["rows"])
+    assert bench.main(["--size", "small", "--resolution", "720p", "--device", "cpu", "--repeats", "1"]) == 0
+    assert "frames/s" in capsys.readouterr().out

@@ -1,0 +1,144 @@
+"""The CPU's own layout of the pass gives what the model gives: every size, every shape of network, tiles and cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from lednet import inference
+from lednet.inference import restore_frame
+from lednet.light import STATISTICS_CHANNELS, apply_curve, level_statistics, level_tables, tone_statistics
+from lednet.model import SIZES, LEDNet, LEDNetConfig, frame_average
+from lednet.restorer import Restorer
+
+CLOSE = {"rtol": 1e-4, "atol": 2e-5}
+"""A level of 255 is 4e-3."""
+
+
+def dark(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A dark uint8 [h, w, 3] frame with texture, and some light in it."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    scene = 30 + 20 * np.sin(x / 7) * np.cos(y / 9) + 150 * (rng.random((height, width)) > 0.995)
+    return (scene[..., None] + rng.normal(0, 6, (height, width, 3))).clip(0, 255).astype(np.uint8)
+
+
+def as_input(frame: np.ndarray) -> Tensor:
+    return torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255
+
+
+def both(model: LEDNet, frame: np.ndarray, *more: object) -> tuple[list[Tensor], list[Tensor]]:
+    with torch.inference_mode():
+        told = model.restore(as_input(frame), *more)  # type: ignore[arg-type]
+    fast = restore_frame(model, frame, *more)  # type: ignore[arg-type]
+    return [told.image, *told.pooled], [fast.image, *fast.pooled]
+
+
+@pytest.fixture(scope="module")
+def woken(with_heads: Callable[[LEDNet], LEDNet]) -> Callable[[LEDNetConfig | str], LEDNet]:
+    def make(size: LEDNetConfig | str) -> LEDNet:
+        torch.manual_seed(1)
+        model = with_heads(LEDNet(size)).eval()
+        # Biases are zero and norms one at first: wrong ones would hide.
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias") or "norm" in name:
+                nn.init.normal_(parameter, 1.0 if "norm.weight" in name else 0.0, 0.1)
+        return model
+
+    return make
+
+
+@given(height=st.integers(16, 90), width=st.integers(16, 90), seed=st.integers(0, 9))
+def test_any_frame_is_restored_as_by_the_model(
+    tiny: LEDNetConfig, woken: Callable[[LEDNetConfig | str], LEDNet], height: int, width: int, seed: int
+) -> None:
+    for expected, got in zip(*both(woken(tiny), dark(height, width, seed)), strict=True):
+        torch.testing.assert_close(got, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_every_size_is_restored_as_by_the_model(woken: Callable[[LEDNetConfig | str], LEDNet], size: str) -> None:
+    for expected, got in zip(*both(woken(size), dark(72, 168)), strict=True):  # axes longer and shorter than a window
+        torch.testing.assert_close(got, expected, **CLOSE)
+
+
+def test_a_tile_takes_the_given_statistics_and_gives_those_of_its_core(
+    tiny: LEDNetConfig, woken: Callable[[LEDNetConfig | str], LEDNet]
+) -> None:
+    model = woken(tiny)
+    with torch.inference_mode():
+        known = model.restore(as_input(dark(64, 64, 5))).pooled[:2]
+    for expected, got in zip(*both(model, dark(64, 96), known, (slice(0, 40), slice(24, 96))), strict=True):
+        torch.testing.assert_close(got, expected, **CLOSE)
+
+
+def test_the_shipped_weights_restore_a_frame_within_a_hundredth_of_a_level() -> None:
+    model = Restorer("small", device="cpu").model
+    (expected, *_), (got, *_) = both(model, dark(180, 320))
+    assert 255 * (got - expected).abs().mean() < 0.01
+
+
+def test_a_batch_gives_what_its_frames_give_alone(woken: Callable[[LEDNetConfig | str], LEDNet]) -> None:
+    restorer = Restorer(woken("small"), device="cpu")
+    frames = np.stack([dark(32, 48, seed) for seed in range(3)])
+    assert restorer.frame_by_frame
+    assert np.array_equal(restorer.restore(frames), np.concatenate([restorer.restore(f[None]) for f in frames]))
+
+
+def test_without_onednn_the_result_is_the_same(
+    tiny: LEDNetConfig, woken: Callable[[LEDNetConfig | str], LEDNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, frame = woken(tiny), dark(40, 56)
+    expected = restore_frame(model, frame).image
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    torch.testing.assert_close(restore_frame(model, frame).image, expected, **CLOSE)
+
+
+def test_weights_and_frame_stay_as_they_are(tiny: LEDNetConfig, woken: Callable[[LEDNetConfig | str], LEDNet]) -> None:
+    model, frame = woken(tiny), dark(48, 40)
+    before, kept = {k: v.clone() for k, v in model.state_dict().items()}, frame.copy()
+    restore_frame(model, frame)
+    assert np.array_equal(frame, kept)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_frame_below_16_px_is_refused_with_its_size(tiny: LEDNetConfig) -> None:
+    with pytest.raises(ValueError, match="40x12"):
+        restore_frame(LEDNet(tiny), dark(12, 40))
+
+
+def test_a_part_that_has_no_cpu_pass_is_refused_by_name(tiny: LEDNetConfig) -> None:
+    model = LEDNet(tiny)
+    model.middle = nn.Sequential(nn.Sequential(nn.GELU()))
+    with pytest.raises(TypeError, match="GELU"):
+        restore_frame(model, dark(16, 16))
+
+
+@given(height=st.integers(1, 6), width=st.integers(1, 6), seed=st.integers(0, 9))
+def test_statistics_from_levels_are_those_from_pixels(height: int, width: int, seed: int) -> None:
+    frame = dark(8 * height, 8 * width, seed)
+    expected = frame_average(tone_statistics(as_input(frame)), 4, None)
+    got = level_statistics(frame)
+    assert got.shape == (1, STATISTICS_CHANNELS, 1, 1)
+    torch.testing.assert_close(got, expected, **CLOSE)
+
+
+def test_the_table_of_a_curve_is_the_curve_at_every_level() -> None:
+    gain, power = torch.rand(2, 1, 3, 1, 1).unbind(0)
+    ramp = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, 2)
+    plain, exposed = level_tables(gain, power)
+    torch.testing.assert_close(plain[None, :, None], as_input(ramp))
+    torch.testing.assert_close(exposed[None, :, None], apply_curve(as_input(ramp), gain, power))
+
+
+def test_features_pass_between_layouts_without_a_copy() -> None:
+    x = torch.randn(6, 8, 32)
+    image = inference._as_image(x)
+    assert image.is_contiguous(memory_format=torch.channels_last)
+    assert inference._as_features(image).data_ptr() == x.data_ptr()
