@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,8 +25,9 @@ from lednet import Restorer, quality
 from tasks import decode_process, meters, models, store
 from tasks.logs import item_log
 from tasks.pipeline import Background, prefetch
-from tasks.settings import NightSettings
+from tasks.settings import FRAME_WISE, NightSettings
 from tasks.slots import Damage, SlotFrame
+from tasks.steady import WARM_UP, ShardRestorer, touching
 from tasks.types import ItemResult, Problem, Receipt, Shard, WorkItem
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,9 @@ def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
 
 def _enhance_stretch(item: WorkItem, shards: list[Shard], settings: NightSettings, restorer: Restorer) -> int:
     first, last = shards[0].first, shards[-1].first + shards[-1].count
-    decoded = decode_process.fill_slots(item.grid, first, last, item.segments, settings)
+    restore = _restoration(item, first, settings, restorer)
+    segments = touching(item.grid, item.shards, item.segments)
+    decoded = decode_process.fill_slots(item.grid, first, last, segments, settings)
     count, ahead = 0, settings.queue_batches * settings.batch
     with (
         closing(prefetch(meters.timed(decoded, "decode"), ahead, meters.QUEUED.labels("decoded").set)) as events,
@@ -78,13 +81,26 @@ def _enhance_stretch(item: WorkItem, shards: list[Shard], settings: NightSetting
         for batch, damage in batches(events, settings.batch):
             before = np.stack([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
             with meters.stage("restore"):
-                after = restorer.restore(before) if before is not None else None
+                after = restore([f.slot for f in batch], before) if before is not None else None
             meters.FRAMES.labels(item.camera).inc(len(batch))
             count += len(batch)
             background.submit(lambda b=batch, d=damage, x=before, y=after: builder.add(b, d, x, y))  # type: ignore[misc]
             meters.QUEUED.labels("restored").set(background.waiting())
         background.submit(builder.finish)
     return count
+
+
+def _restoration(
+    item: WorkItem, first: int, settings: NightSettings, restorer: Restorer
+) -> Callable[[list[int], NDArray[np.uint8]], NDArray[np.uint8]]:
+    """What restores frames of given slots from `first` on: with a memory of earlier ones, if the settings say so."""
+    if settings.video == FRAME_WISE:
+        return lambda _slots, frames: restorer.restore(frames)
+    before = max(0, first - WARM_UP)
+    # Damage of these slots is told by the shard that they belong to.
+    earlier = decode_process.fill_slots(item.grid, before, first, item.segments, settings) if before < first else ()
+    seen = [(f.slot, fit(f.pixels, item.height, item.width)) for f in earlier if isinstance(f, SlotFrame)]
+    return ShardRestorer(restorer, item.grid, item.shard_slots, seen).restore
 
 
 def batches(events: Iterator[SlotFrame | Damage], size: int) -> Iterator[tuple[list[SlotFrame], list[Damage]]]:

@@ -17,6 +17,7 @@ from tasks.archive import Found, find_segments
 from tasks.decode import Header, VideoError, probe
 from tasks.settings import NightSettings
 from tasks.slots import night_grid
+from tasks.steady import WARM_UP, touching
 from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Problem, Segment, Shard, WorkItem
 
 
@@ -71,7 +72,7 @@ def plan_night(
             width,
             per_shard,
             part,
-            _touching(grid, part, found.segments),
+            touching(grid, part, found.segments, 1 + WARM_UP),
             weights,
             stride,
         )
@@ -157,14 +158,6 @@ def find_gaps(grid: Grid, segments: Sequence[Segment]) -> tuple[tuple[int, int],
     if end - covered > least:
         gaps.append((covered, end))
     return tuple(gaps)
-
-
-def _touching(grid: Grid, shards: Sequence[Shard], segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    """The segments that may hold frames of these shards."""
-    margin = round(NANOSECONDS / grid.rate)
-    begin = grid.time_ns(shards[0].first) - margin
-    end = grid.time_ns(shards[-1].first + shards[-1].count) + margin
-    return tuple(s for s in segments if s.start_ns < end and s.end_ns > begin)
 
 
 def _chunks(shards: Sequence[Shard], size: int) -> list[tuple[Shard, ...]]:

@@ -33,7 +33,7 @@ class Same:
 
 
 def restore(source: Path, target: Path, restorer: Any = None) -> int:
-    return restore_clip(source, target, restorer or Same(), lambda done, expected: None)
+    return restore_clip(source, target, restorer or Same(), lambda done, expected: None, frame_wise=True)
 
 
 def packets(path: Path, kind: str) -> list[tuple[bytes, Fraction]]:
