@@ -1,4 +1,4 @@
-"""What is remembered of earlier frames: still places lose their noise, moving ones nothing; cuts and gaps begin anew."""
+"""What is remembered of earlier frames: still places lose noise, moving ones nothing; cuts and gaps begin anew."""
 
 from __future__ import annotations
 
