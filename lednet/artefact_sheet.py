@@ -108,10 +108,12 @@ class Collection:
 
     def means(self) -> dict[str, dict[str, float]]:
         """Artefact -> way -> mean over the cases that it can be told of; NaN if of none."""
-        told = {
-            a: {w: [v for v in by.values() if v == v] for w, by in ways.items()} for a, ways in self.figures.items()
-        }
-        return {a: {w: float(np.mean(v)) if v else float("nan") for w, v in ways.items()} for a, ways in told.items()}
+
+        def mean(figures: list[float]) -> float:
+            told = [v for v in figures if v == v]
+            return float(np.mean(told)) if told else float("nan")
+
+        return {a: {w: mean(list(by.values())) for w, by in ways.items()} for a, ways in self.figures.items()}
 
 
 def collect(found: Iterator[Case], restorer: Restorer, tiled: int) -> Collection:

@@ -1,6 +1,6 @@
-"""How steady restored video is, frame by frame and with a memory: `python -m lednet.steadiness FOLDER [--night FOLDER]`.
+"""How steady restored video is, frame-wise and with a memory: `python -m lednet.steadiness CLIPS [--night CLIPS]`.
 
-Fixed cameras' clips of FOLDER, made night with one draw of `lednet.degrade` a clip and new noise in every frame, so
+Fixed cameras' clips, made night with one draw of `lednet.degrade` a clip and new noise in every frame, so
 that the truth and what stands still in it are known; held-out clips of cameras that move, to which a memory must do no
 harm; stills of those shown over and over, where everything stands still; real night clips, which have no truth.
 Both ways see the same frames. docs/video.md explains the figures. Not covered: the memory itself (`lednet.temporal`).
@@ -51,9 +51,10 @@ class Steadiness:
     """Figures of one restored clip, in levels of 255; NaN where there is nothing to tell."""
 
     deviation: float
-    """Mean over still pixels of the standard deviation over time."""
+    """Mean over still pixels of the standard deviation over time; of the error, where the truth is known, so that light
+    which really changes costs nothing."""
     flicker: float
-    """`lednet.noreference.plain.flicker` of the mean luma."""
+    """`lednet.noreference.plain.flicker` of the mean luma, less the truth's where that is known."""
     warping: float
     """Mean absolute difference from the frame before, warped along the optical flow, where the flow can be trusted."""
     psnr: float
@@ -149,11 +150,15 @@ def figures(restored: Frames, shown: Shown, ms: float) -> Steadiness:
     """Figures of restored frames, the last of those of `shown`."""
     truth = None if shown.truth is None else shown.truth[-len(restored) :]
     y = restored.astype(np.float32)
-    deviation = y.std(0).mean(-1)
-    errors = None if truth is None else ((y - truth) ** 2).mean(-1)
+    error = y if truth is None else y - truth
+    deviation = error.std(0).mean(-1)
+    brightness = np.array([_luma(f).mean() for f in restored])
+    if truth is not None:
+        brightness -= [_luma(f).mean() for f in truth]
+    errors = None if truth is None else (error**2).mean(-1)
     return Steadiness(
         float(deviation[shown.still].mean()) if shown.still.mean() > LEAST_STILL else float("nan"),
-        255 * flicker([float(_luma(f).mean()) / 255 for f in restored]),
+        flicker(brightness),
         warping_error(restored, restored if truth is None else truth),
         float("nan") if errors is None else float(np.mean([_psnr(e.mean()) for e in errors])),
         float("nan") if errors is None or shown.still.all() else _psnr(errors[:, ~shown.still].mean()),

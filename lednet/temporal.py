@@ -29,8 +29,8 @@ class TemporalSettings:
     """Frames that a still place is averaged over at most."""
     tone_memory: int = 16
     """Frames that the tone curve's statistics are averaged over at most."""
-    still_below: float = 1.6
-    moved_above: float = 2.4
+    still_below: float = 1.8
+    moved_above: float = 2.8
     """Difference from the mean, in units of the noise, up to which a place is still and from which it has moved."""
     floor: float = 1 / 255
     """Smaller noise counts as this: stored levels are whole."""
