@@ -26,7 +26,7 @@ from lednet.clips import find_clips, split_clips
 from lednet.degrade import find_recipe
 from lednet.restorer import LEAST_TILE, TILE_OVERLAP, Restorer
 from lednet.steadiness import HELD_OUT, STEP_S, darkened, read_stretch
-from lednet.temporal import TemporalSettings
+from lednet.temporal import TemporalSettings, frame_tones
 from lednet.video import VideoRestorer
 
 TRUTH, CURVE, FRAME_WISE, STEADY = "truth", "curve", "frame-wise", "steady"
@@ -78,7 +78,8 @@ def cases(options: argparse.Namespace, restorer: Restorer) -> Iterator[Case]:
 def by_curve(restorer: Restorer, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Frames under the network's tone curve alone: what its other layers were given."""
     with torch.inference_mode():
-        return restorer.download(restorer.model.expose(restorer.upload(frames))[0])
+        x = restorer.upload(frames)
+        return restorer.download(restorer.model.expose(x, frame_tones(x))[0])
 
 
 def in_tiles(restorer: Restorer, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

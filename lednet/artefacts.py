@@ -104,10 +104,11 @@ def colour_in_black(restored: Picture, truth: Picture) -> Found:
 
 
 def invented_texture(restored: Picture, truth: Picture) -> Found:
-    """Blotches and grain of 3 to 15 pixels where the truth is flat: what noise was turned into."""
+    """Blotches and grain of 3 to 15 pixels in the error, where the truth is flat: what noise was turned into."""
     grey = luma(truth)
     spread = np.sqrt(np.maximum(_blur_box(grey**2, 9) - _blur_box(grey, 9) ** 2, 0))
-    return Found(np.abs(_band(luma(restored), 1.5, 6)).astype(np.float32), (spread < FLAT) & (grey < BLOWN))
+    error = luma(restored) - luma(exposed_like(truth, restored))
+    return Found(np.abs(_band(error, 1.5, 6)), (spread < FLAT) & (grey < BLOWN))
 
 
 def window_seams(restored: Picture, truth: Picture) -> Found:
@@ -148,7 +149,7 @@ def exposed_like(truth: Picture, restored: Picture) -> Picture:
     """The truth under the tone curve, a cubic a channel, that brings it nearest to the restored picture."""
     like = np.empty_like(truth)
     for c in range(3):
-        x, y = truth[::2, ::2, c].ravel() / 255, restored[::2, ::2, c].ravel()
+        x, y = truth[::2, ::2, c].ravel().astype(np.float64) / 255, restored[::2, ::2, c].ravel()
         like[..., c] = np.polyval(np.polyfit(x, y, 3), truth[..., c] / 255)
     return like
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lednet.light import TONES as LIGHT_TONES
 from lednet.light import tone_statistics
+from lednet.model import SIDE_SCALE, SMALLEST
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Memory:
         if resized or pause is None or not 0 < pause <= self.settings.longest_gap_s:
             self.forget()
         self._time_s = time_s
-        tones = self._steady_tones(tone_statistics(x).mean((2, 3), keepdim=True))
+        tones = self._steady_tones(frame_tones(x))
         if self._mean is None or self._age is None:
             self._mean, self._age = x, torch.ones_like(_blocks(x[:, :1]))
             return x, tones
@@ -130,6 +131,14 @@ def noise_of_tones(level: Tensor, tone: Tensor) -> Tensor:
     own = torch.where(place.round() == bins, level.flatten(), torch.nan)
     quantile = torch.nanquantile(own, SHARE, dim=1).nan_to_num(0)
     return quantile[place.round().long()].reshape(level.shape)
+
+
+def frame_tones(x: Tensor) -> Tensor:
+    """The statistics that `LEDNet.restore` would take of this frame by itself, padded as there."""
+    height, width = x.shape[2:]
+    x = F.pad(x, (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height)), mode="replicate")
+    x = F.pad(x, (0, -x.shape[3] % SIDE_SCALE, 0, -x.shape[2] % SIDE_SCALE), mode="reflect")
+    return tone_statistics(x).mean((2, 3), keepdim=True)
 
 
 def _blocks(x: Tensor) -> Tensor:

@@ -142,8 +142,9 @@ def test_still_video_is_restored_at_least_twice_as_steadily_and_nearer_to_the_tr
     assert np.abs(video - truth).mean() < np.abs(alone - truth).mean()
 
 
-def test_a_first_frame_is_restored_as_if_alone(restorer: Restorer) -> None:
-    frames = levels(noisy(still(1)))
+@pytest.mark.parametrize("size", [(72, 96), (70, 95), (33, 17), (9, 40), (1, 1)])
+def test_a_first_frame_of_any_size_is_restored_as_if_alone(restorer: Restorer, size: tuple[int, int]) -> None:
+    frames = levels(noisy(still(1)))[:, : size[0], : size[1]]
     difference = VideoRestorer(restorer).restore(frames, [0.0]).astype(int) - restorer.restore(frames)
     assert np.abs(difference).max() <= 1
 
