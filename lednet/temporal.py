@@ -37,6 +37,8 @@ class TemporalSettings:
     """Smaller noise counts as this: stored levels are whole."""
     same_light: float = 0.15
     """Share of the histogram that may move from tone to tone at once; more is another scene or light."""
+    light_step: float = 0.01
+    """The whole frame may be so much brighter or darker than the mean before the mean follows it at once."""
     warm_up: int = 8
     """Frames before a stretch that are looked at, and not restored, so that its first ones are steady too."""
 
@@ -83,6 +85,7 @@ class Memory:
         if self._mean is None or self._age is None:
             self._mean, self._age = x, torch.ones_like(_blocks(x[:, :1]))
             return x, tones
+        self._mean = in_light_of(x, self._mean, self.settings)
         still = stillness(x, self._mean, self._age, self.settings)
         self._age = still * self._age.clamp_max(self.settings.memory - 1) + 1
         share = F.interpolate(1 / self._age, size=x.shape[2:], mode="bilinear", align_corners=False)
@@ -99,6 +102,18 @@ class Memory:
         self._tone_age = same * self._tone_age.clamp_max(self.settings.tone_memory - 1) + 1
         self._tones = torch.lerp(self._tones, tones, 1 / self._tone_age)
         return self._tones
+
+
+def in_light_of(x: Tensor, mean: Tensor, settings: TemporalSettings) -> Tensor:
+    """The mean [1, 3, h, w], made as bright as the frame x where exposure or light have changed over all of it.
+
+    By the median ratio of blocks, which things that move do not sway; so slow a change that each step is lost in the
+    noise would otherwise be followed late.
+    """
+    now, before = (_blocks(v).mean(1) for v in (x, mean))
+    ratio = torch.where((before > 2 / 255) & (before < 0.9), now / before.clamp_min(1 / 255), torch.nan)
+    light = ratio.flatten().nanmedian().nan_to_num(1)
+    return torch.where((light - 1).abs() > settings.light_step, (mean * light).clamp(0, 1), mean)
 
 
 def stillness(x: Tensor, mean: Tensor, age: Tensor, settings: TemporalSettings) -> Tensor:

@@ -73,7 +73,7 @@ MADE: dict[str, Callable[[Picture], Picture]] = {
 def test_an_artefact_raises_its_own_figure(artefact: str) -> None:
     truth = scene()
     clean, spoilt = (MEASURES[artefact](p, truth).figure for p in (truth, MADE[artefact](truth)))
-    assert clean < 0.5
+    assert clean < 0.6
     assert spoilt > clean + 0.5
 
 
