@@ -79,7 +79,8 @@ def by_curve(restorer: Restorer, frames: NDArray[np.uint8]) -> NDArray[np.uint8]
     """Frames under the network's tone curve alone: what its other layers were given."""
     with torch.inference_mode():
         x = restorer.upload(frames)
-        return restorer.download(restorer.model.expose(x, frame_tones(x))[0])
+        exposed: torch.Tensor = restorer.model.expose(x, frame_tones(x))[0]
+        return restorer.download(exposed)
 
 
 def in_tiles(restorer: Restorer, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -87,7 +88,7 @@ def in_tiles(restorer: Restorer, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     bound = restorer.pixels_at_once
     restorer.pixels_at_once = (LEAST_TILE - TILE_OVERLAP) ** 2
     try:
-        return restorer.restore(frame[None])[0]
+        return np.asarray(restorer.restore(frame[None])[0])
     finally:
         restorer.pixels_at_once = bound
 

@@ -69,7 +69,7 @@ def halo(restored: Picture, truth: Picture) -> Found:
     reach = np.ones((2 * FAR + 1, 2 * FAR + 1), np.uint8)
     smooth = cv2.GaussianBlur(restored, (0, 0), 2)
     over, under = smooth - cv2.dilate(like, reach), cv2.erode(like, reach) - smooth
-    edges = _strength(cv2.GaussianBlur(luma(truth), (0, 0), 1)) > EDGE
+    edges = _strength(np.asarray(cv2.GaussianBlur(luma(truth), (0, 0), 1), np.float32)) > EDGE
     return Found(_mean(np.maximum(over, 0) + np.maximum(under, 0)), _ring(edges))
 
 

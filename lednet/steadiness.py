@@ -80,7 +80,7 @@ class Shown:
 def read_stretch(path: Path, first: int, count: int, width: int) -> Frames:
     """Consecutive frames of a clip, at most `width` wide. Raises ClipError if there are fewer than `count`."""
     capture = cv2.VideoCapture(str(path))
-    frames = []
+    frames: list[Frames] = []
     index = 0
     while len(frames) < count and capture.grab():
         if index >= first:
@@ -183,7 +183,7 @@ def warping_error(restored: Frames, guide: Frames) -> float:
     for k in range(1, len(restored)):
         now, before = (np.asarray(cv2.cvtColor(guide[i], cv2.COLOR_RGB2GRAY), np.uint8) for i in (k, k - 1))
         back = np.asarray(flow_of.calc(now, before, np.zeros((height, width, 2), np.float32)))
-        forth = np.asarray(flow_of.calc(before, now, np.zeros((height, width, 2), np.float32)))
+        forth = np.asarray(flow_of.calc(before, now, np.zeros((height, width, 2), np.float32)), np.float32)
         met = _moved(forth, grid + back) + back
         seen = (np.abs(met) < 1).all(-1)
         apart = np.abs(_moved(restored[k - 1].astype(np.float32), grid + back) - restored[k]).mean(-1)
@@ -193,7 +193,8 @@ def warping_error(restored: Frames, guide: Frames) -> float:
 
 
 def _moved(picture: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    across, down = (np.ascontiguousarray(places[..., i]) for i in (0, 1))
+    return np.asarray(cv2.remap(picture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def compared(shown: Shown, restorer: Restorer) -> dict[str, Steadiness]:
@@ -206,12 +207,11 @@ def compared(shown: Shown, restorer: Restorer) -> dict[str, Steadiness]:
     spent = dict.fromkeys(restored, 0.0)
     for k in range(skip, len(shown.dark)):  # in turns, so that a busy machine slows both
         frame = shown.dark[k : k + 1]
-        for way, call in (
-            ("frame-wise", lambda f, _: restorer.restore(f)),
-            ("steady", lambda f, t: video.restore(f, [t])),
-        ):
+        for way in restored:
             started = time.process_time()
-            restored[way].append(call(frame, times[k]))
+            restored[way].append(
+                restorer.restore(frame) if way == "frame-wise" else video.restore(frame, times[k : k + 1])
+            )
             spent[way] += time.process_time() - started
     frames = len(shown.dark) - skip
     return {w: figures(np.concatenate(r), shown, 1000 * spent[w] / frames) for w, r in restored.items()}
