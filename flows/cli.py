@@ -91,6 +91,7 @@ def clip(
     target: Annotated[Path, typer.Argument(help="Video file to write, H.264.")],
     model: Annotated[str, typer.Option(help="Shipped checkpoint, or path of a .safetensors file.")] = "small",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    frame_wise: Annotated[bool, typer.Option("--frame-wise", help="Each frame on its own; may flicker.")] = False,
     as_json: Json = False,
 ) -> None:
     """Restore one video file; keeps size, rate, length and sound."""
@@ -110,7 +111,7 @@ def clip(
             if not console.is_terminal and done % 100 == 0:
                 log.info("%s: %d of %s frames", source.name, done, expected or "?")
 
-        frames = restore_clip(source, target, restorer, show)
+        frames = restore_clip(source, target, restorer, show, frame_wise)
     emit(
         as_json,
         {"source": str(source), "target": str(target), "frames": frames, "model": restorer.name},

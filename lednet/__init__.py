@@ -6,6 +6,7 @@
 Where do I go to ...?
     see the network            lednet.model, lednet.attention
     restore frames             lednet.restorer
+    restore video steadily     lednet.video, lednet.temporal; how steadily: lednet.steadiness
     load or save weights       lednet.checkpoint
     make degraded pairs        lednet.degrade, lednet.clips
     train                      lednet.train, lednet.losses

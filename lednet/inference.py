@@ -1,12 +1,11 @@
 """LEDNet's pass over one frame on the CPU: the network and the weights of `lednet.model`, laid out for speed.
 
-Covers uint8 frame to restored frame, without gradients and without the side image. The arithmetic is that of
+Covers frame to restored frame, without gradients and without the side image. The arithmetic is that of
 `LEDNet.restore`; only its order and its place in memory differ, and results agree within rounding
 (tests/lednet/test_inference.py). In the order of what they save (docs/performance.md has the profile):
 
 - features stand as [h, w, c] throughout; the keys of a window are a view of them, where the model gathers copies;
-- residuals are added in place, and 1x1 convolutions go to oneDNN, which adds their bias while the result is at hand;
-- a frame has 256 levels: its tone curve and the statistics behind it are looked up, not computed for every pixel.
+- residuals are added in place, and 1x1 convolutions go to oneDNN, which adds their bias while the result is at hand.
 
 Not covered: training, GPUs and bf16, which take `LEDNet.restore`.
 """
@@ -17,15 +16,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lednet.attention import HEAD_CHANNELS, AxisAttention, ChannelNorm, GatedFeedForward, attend, distance_bias
-from lednet.light import level_statistics, level_tables
 from lednet.model import SIDE_SCALE, SMALLEST, STATISTICS, Core, LEDNet, SelectiveFusion, Upsample, frame_average
 
 CONVOLUTION_LANES = 16
@@ -41,27 +36,24 @@ class Restored(NamedTuple):
     """As `lednet.model.Restoration.pooled`."""
 
 
-def restore_frame(
-    model: LEDNet, frame: NDArray[np.uint8], pooled: Sequence[Tensor] = (), core: Core | None = None
-) -> Restored:
-    """`LEDNet.restore` of one uint8 [h, w, 3] frame, h and w from 16 px up, any size; for a model in fp32 on the CPU.
+def restore_frame(model: LEDNet, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> Restored:
+    """`LEDNet.restore` of one image [1, 3, h, w] in [0, 1], for a model in fp32 on the CPU.
 
     Args:
         pooled, core: as for `LEDNet.restore`.
 
     Raises:
-        ValueError: if a side is below 16 px.
+        ValueError: if it is not one RGB image, or a side is below 16 px.
     """
-    height, width = frame.shape[:2]
-    if min(height, width) < SMALLEST:
-        raise ValueError(f"LEDNet needs frames with sides of at least {SMALLEST} px, got {width}x{height}")
-    down, right = -height % SIDE_SCALE, -width % SIDE_SCALE
-    levels = np.asarray(cv2.copyMakeBorder(frame, 0, down, 0, right, cv2.BORDER_REFLECT_101), np.uint8)
+    if x.shape[:2] != (1, 3) or min(x.shape[2:]) < SMALLEST:
+        raise ValueError(f"LEDNet needs [1, 3, h, w] with h and w of at least {SMALLEST} px, got {list(x.shape)}")
+    height, width = x.shape[2:]
+    x = F.pad(x, (0, -width % SIDE_SCALE, 0, -height % SIDE_SCALE), mode="reflect")
     given: list[Tensor | None] = [*pooled, *[None] * (STATISTICS - len(pooled))]
     with torch.inference_mode():
-        p4 = level_statistics(levels, core) if given[0] is None else given[0]
-        shown = _look_up(levels, level_tables(*model.light(p4)))
-        e1 = _blocks(model.encoder1, _convolve(model.stem, shown, _unshuffled(model.stem.weight, 1)))
+        exposed, p4 = model.expose(x, given[0], core)
+        shown = torch.cat([_unshuffle(_as_features(x)), _unshuffle(_as_features(exposed))], 2)
+        e1 = _blocks(model.encoder1, _convolve(model.stem, shown, _reordered(model.stem.weight, 1)))
         e2 = _blocks(model.encoder2, _shrink(model.down1, e1))
         e3 = _blocks(model.encoder3, _shrink(model.down2, e2))
 
@@ -72,28 +64,26 @@ def restore_frame(
         d1 = _blocks(model.decoder1, d1)
 
         assert model.head.bias is not None
-        residual = _convolve(model.head, d1, _unshuffled(model.head.weight, 0), _unshuffled(model.head.bias, 0))
+        residual = _convolve(model.head, d1, _reordered(model.head.weight, 0), _reordered(model.head.bias, 0))
         exposed, detail, scale = shown[..., 12:], residual[..., :12], residual[..., 12:]
         image = _shuffle(torch.addcmul(exposed + detail, exposed, scale))
     return Restored(image.permute(2, 0, 1)[None, :, :height, :width], [p4, p3, p2, p1])
 
 
-def _look_up(levels: NDArray[np.uint8], tables: tuple[Tensor, Tensor]) -> Tensor:
-    """The frame and the exposed frame, unshuffled by 2: [h, w, 3] -> [h/2, w/2, (image, dy, dx, c) = 24]."""
-    height, width = levels.shape[:2]
-    rows = levels.reshape(height // 2, 2, width // 2, 6).transpose(0, 2, 1, 3).reshape(height // 2, width // 2, 12)
-    table = torch.cat([t.t().repeat(1, 4) for t in tables], 1).numpy()
-    return torch.from_numpy(np.asarray(cv2.LUT(np.concatenate([rows, rows], 2), table[None])))
+def _unshuffle(x_HWC: Tensor) -> Tensor:
+    """[h, w, 3] -> [h/2, w/2, (dy, dx, c) = 12]."""
+    height, width = x_HWC.shape[:2]
+    return x_HWC.reshape(height // 2, 2, width // 2, 6).transpose(1, 2).reshape(height // 2, width // 2, 12)
 
 
-def _unshuffled(weight: Tensor, axis: int) -> Tensor:
+def _reordered(weight: Tensor, axis: int) -> Tensor:
     """Reorder the 24 unshuffled channels along an axis from the model's (image, c, dy, dx) to (image, dy, dx, c)."""
     parts = weight.reshape(*weight.shape[:axis], 2, 3, 2, 2, *weight.shape[axis + 1 :])
     return parts.movedim(axis + 1, axis + 3).flatten(axis, axis + 3)
 
 
 def _shuffle(x_HWC: Tensor) -> Tensor:
-    """[h/2, w/2, (dy, dx, c) = 12] -> [h, w, 3]."""
+    """Inverse of `_unshuffle`."""
     height, width = x_HWC.shape[:2]
     return x_HWC.reshape(height, width, 2, 6).transpose(1, 2).reshape(2 * height, 2 * width, 3)
 

@@ -8,11 +8,8 @@ noisy each tone is, and nothing of what is shown: few scenes are enough to train
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 LIFT_GAMMA = 2.2
@@ -29,9 +26,6 @@ NOISE_TONES = 8
 
 SAMPLE_STRIDE = 4
 """One pixel in so many each way is looked at; a frame has plenty."""
-
-LEVELS = 256
-"""Values that a channel of a uint8 frame takes."""
 
 STATISTICS_CHANNELS = 3 * (TONES + 2 * NOISE_TONES)
 
@@ -64,41 +58,6 @@ def tone_statistics(x: Tensor) -> Tensor:
     coarse = _memberships(value, NOISE_TONES)
     parts = (_memberships(value, TONES), coarse, coarse * deviation.unsqueeze(2))
     return torch.cat([p.flatten(1, 2) for p in parts], 1)
-
-
-def level_tables(gain: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:
-    """What the 256 levels of a uint8 frame are as values, and under a curve of [1, 3, 1, 1]: two tensors [3, 256]."""
-    values = _levels().expand(1, 3, 1, LEVELS)
-    return values[0, :, 0], apply_curve(values, gain, power)[0, :, 0]
-
-
-def level_statistics(frame: NDArray[np.uint8], core: tuple[slice, slice] | None = None) -> Tensor:
-    """Averages of `tone_statistics` over a uint8 [h, w, 3] frame, or over its part `core` (rows, columns in pixels).
-
-    Memberships depend on the level alone, so levels are counted and each membership is computed once a level. Returns
-    [1, STATISTICS_CHANNELS, 1, 1]; height and width must be multiples of `SAMPLE_STRIDE`.
-    """
-    table = lift(_levels())
-    lifted = np.asarray(cv2.LUT(frame, table.numpy().reshape(1, LEVELS)), np.float32)
-    centres = (slice(1, None, SAMPLE_STRIDE), slice(1, None, SAMPLE_STRIDE))
-    deviation = np.abs(lifted[centres] - np.asarray(cv2.blur(lifted, (3, 3)))[centres])
-    sampled = frame[centres]
-    if core is not None:
-        part = tuple(slice(s.start // SAMPLE_STRIDE, -(-s.stop // SAMPLE_STRIDE)) for s in core)
-        sampled, deviation = sampled[part], deviation[part]
-    counts, noise = np.empty((3, LEVELS)), np.empty((3, LEVELS))
-    for c in range(3):
-        of = sampled[..., c].ravel()
-        counts[c] = np.bincount(of, minlength=LEVELS)
-        noise[c] = np.bincount(of, deviation[..., c].ravel(), LEVELS)
-    share, noise_share = (torch.from_numpy(x / sampled[..., 0].size) for x in (counts, noise))
-    fine, coarse = (_memberships(table, bins)[0, 0, :, 0].double().t() for bins in (TONES, NOISE_TONES))
-    parts = (share @ fine, share @ coarse, noise_share @ coarse)
-    return torch.cat([p.flatten() for p in parts]).float().reshape(1, -1, 1, 1)
-
-
-def _levels() -> Tensor:
-    return torch.arange(LEVELS).float().reshape(1, 1, 1, LEVELS) / 255
 
 
 class ToneCurve(nn.Module):

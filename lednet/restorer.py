@@ -1,7 +1,8 @@
 """Restorer: uint8 frames in, uint8 frames out.
 
 Covers device and precision, batching and tiling under a memory bound. Not covered: video files (`tasks.decode`,
-`tasks.video`) and anything that remembers earlier frames: equal frames give equal results, in any order.
+`tasks.video`) and what is remembered of earlier frames (`lednet.video`): here equal frames give equal results, in any
+order.
 """
 
 from __future__ import annotations
@@ -99,53 +100,65 @@ class Restorer:
         """
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
             raise ValueError(f"frames must be uint8 [n, h, w, 3], got {frames.dtype} {list(frames.shape)}")
-        count, height, width = frames.shape[:3]
         out = np.empty_like(frames)
-        short = (0, max(0, SMALLEST - height)), (0, max(0, SMALLEST - width))
-        if count and max(short[0][1], short[1][1]):
-            frames = np.pad(frames, ((0, 0), *short, (0, 0)), mode="edge")
-        step = max(1, self.pixels_at_once // max(1, height * width))
+        step = self.frames_at_once(*frames.shape[1:3])
         with torch.inference_mode():
-            for i in range(0, count, step):
-                x = self._upload(frames[i : i + step])
-                y = self._restore_tiles(x) if height * width > self.pixels_at_once else self._restore(x)[0]
-                out[i : i + step] = self._download(y[:, :, :height, :width])
+            for i in range(0, len(frames), step):
+                out[i : i + step] = self.download(self.restore_image(self.upload(frames[i : i + step])))
         return out
 
-    def _upload(self, frames: NDArray[np.uint8]) -> Tensor:
-        """uint8 [n, h, w, 3] -> the same levels as [n, 3, h, w] on the device, channels last."""
-        return torch.from_numpy(np.ascontiguousarray(frames)).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+    def frames_at_once(self, height: int, width: int) -> int:
+        """How many frames of a size one pass may take under the memory bound; one where they are tiled."""
+        return max(1, self.pixels_at_once // max(1, height * width))
 
-    def _restore(
-        self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        """One pass over uint8 [n, 3, h, w] -> the restored images and the pass's statistics; see `LEDNet.restore`."""
+    def restore_image(self, x: Tensor, known: Sequence[Tensor] = ()) -> Tensor:
+        """One pass over [n, 3, h, w] in [0, 1] on the device, whole or in tiles -> the same shape, not clamped.
+
+        `known` are the first few of the frames' statistics where the caller has them (`LEDNet.restore`).
+        """
+        tiled = x.shape[2] * x.shape[3] > self.pixels_at_once
+        return self._restore_tiles(x, known) if tiled else self._restore_whole(x, known)
+
+    def upload(self, frames: NDArray[np.uint8], dtype: torch.dtype | None = None) -> Tensor:
+        """uint8 frames [n, h, w, 3] -> [n, 3, h, w] in [0, 1] on the device, in the network's type or another."""
+        x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device, non_blocking=True)
+        return x.permute(0, 3, 1, 2).to(dtype or self.dtype) / 255
+
+    def download(self, image: Tensor) -> NDArray[np.uint8]:
+        """Inverse of `upload`, clamped and rounded."""
+        levels: NDArray[np.uint8] = (image.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return levels
+
+    def _restore_whole(self, x: Tensor, known: Sequence[Tensor]) -> Tensor:
+        height, width = x.shape[2:]
+        short = (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height))
+        if any(short):
+            x = torch.nn.functional.pad(x, short, mode="replicate")
+        return self._pass(x, known)[0][:, :, :height, :width]
+
+    def _pass(self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> tuple[Tensor, list[Tensor]]:
+        """One pass over [n, 3, h, w] -> the restored images and the pass's statistics; see `LEDNet.restore`."""
         if not self.frame_by_frame:
-            passed = self.model.restore(x.to(self.dtype) / 255, pooled, core)
+            passed = self.model.restore(x, pooled, core)
             return passed.image, passed.pooled
-        frames = np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())
-        done = [restore_frame(self.model, f, [p[i : i + 1] for p in pooled], core) for i, f in enumerate(frames)]
+        done = [restore_frame(self.model, x[i : i + 1], [p[i : i + 1] for p in pooled], core) for i in range(len(x))]
         if len(done) == 1:
             return done[0]
         statistics = [torch.cat(p) for p in zip(*(d.pooled for d in done), strict=True)]
         return torch.cat([d.image for d in done]), statistics
 
-    def _download(self, image: Tensor) -> NDArray[np.uint8]:
-        levels: NDArray[np.uint8] = (image.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        return levels
-
-    def _restore_tiles(self, x: Tensor) -> Tensor:
+    def _restore_tiles(self, x: Tensor, known: Sequence[Tensor]) -> Tensor:
         """Restore every tile with the statistics of the whole frame, so that it looks as if it had not been cut out.
 
         Each statistic depends on those before it, so there is one pass over the tiles for each and one to restore:
         tiling trades five times the time for memory.
         """
-        pooled: list[Tensor] = []
+        pooled = list(known)
         while len(pooled) < STATISTICS:
             pooled.append(self._gather(x, pooled)[len(pooled)])
         image, weight = torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(x[:, :1], dtype=torch.float32)
         for ys, xs in self._tiles(x):
-            restored = self._restore(x[:, :, ys, xs], pooled)[0].float()
+            restored = self._pass(x[:, :, ys, xs], pooled)[0].float()
             w = _ramp(ys, x.shape[2], x.device)[:, None] * _ramp(xs, x.shape[3], x.device)
             image[:, :, ys, xs] += restored * w
             weight[:, :, ys, xs] += w
@@ -157,7 +170,7 @@ class Restorer:
         for ys, xs in self._tiles(x):
             core = _core(ys, x.shape[2]), _core(xs, x.shape[3])
             share = (core[0].stop - core[0].start) * (core[1].stop - core[1].start) / (x.shape[2] * x.shape[3])
-            own = [p * share for p in self._restore(x[:, :, ys, xs], known, core)[1]]
+            own = [p * share for p in self._pass(x[:, :, ys, xs], known, core)[1]]
             total = [a + b for a, b in zip(total, own, strict=True)] if total else own
         return total
 

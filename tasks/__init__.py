@@ -13,6 +13,7 @@ Where do I go to ...?
     split a night into work            tasks.plan, tasks.estimate, tasks.deadline
     write frames, receipts, manifests  tasks.store
     restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
+    restore video steadily             tasks.steady
     list and read sharp footage        tasks.footage
     make pairs of it                   tasks.pairs
     train on, compare old and new      tasks.finetune, tasks.promotion

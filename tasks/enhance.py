@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -26,8 +26,9 @@ from lednet import Restorer, quality
 from tasks import decode_process, meters, models, store
 from tasks.logs import item_log
 from tasks.pipeline import Background, prefetch
-from tasks.settings import NightSettings
+from tasks.settings import FRAME_WISE, NightSettings
 from tasks.slots import Damage, SlotFrame
+from tasks.steady import WARM_UP, ShardRestorer, Touching
 from tasks.types import ItemResult, Problem, Receipt, Shard, WorkItem
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,9 @@ def _enhance_stretch(
 ) -> tuple[int, int]:
     """Restore consecutive shards; returns how many frames were restored, and how many shards stored."""
     first, last = shards[0].first, shards[-1].first + shards[-1].count
-    decoded = decode_process.fill_slots(item.grid, first, last, item.segments, settings)
+    restore = _restoration(item, first, settings, restorer)
+    segments = Touching(item.grid, item.segments).of(item.shards)
+    decoded = decode_process.fill_slots(item.grid, first, last, segments, settings)
     count, ahead = 0, settings.queue_batches * settings.batch
     with (
         closing(prefetch(meters.timed(decoded, "decode"), ahead, meters.QUEUED.labels("decoded").set)) as events,
@@ -97,7 +100,7 @@ def _enhance_stretch(
                 break  # the shard at hand is not whole: it is dropped
             before = stacked([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
             with meters.stage("restore"):
-                after = restorer.restore(before) if before is not None else None
+                after = restore([f.slot for f in batch], before) if before is not None else None
             meters.FRAMES.labels(item.camera).inc(len(batch))
             count += len(batch)
             background.submit(lambda b=batch, d=damage, x=before, y=after: builder.add(b, d, x, y))  # type: ignore[misc]
@@ -105,6 +108,19 @@ def _enhance_stretch(
         else:
             background.submit(builder.finish)
     return count, builder.stored
+
+
+def _restoration(
+    item: WorkItem, first: int, settings: NightSettings, restorer: Restorer
+) -> Callable[[list[int], NDArray[np.uint8]], NDArray[np.uint8]]:
+    """What restores frames of given slots from `first` on: with a memory of earlier ones, if the settings say so."""
+    if settings.video == FRAME_WISE:
+        return lambda _slots, frames: restorer.restore(frames)
+    before = max(0, first - WARM_UP)
+    # Damage of these slots is told by the shard that they belong to.
+    earlier = decode_process.fill_slots(item.grid, before, first, item.segments, settings) if before < first else ()
+    seen = [(f.slot, fit(f.pixels, item.height, item.width)) for f in earlier if isinstance(f, SlotFrame)]
+    return ShardRestorer(restorer, item.grid, item.shard_slots, seen).restore
 
 
 def batches(events: Iterator[SlotFrame | Damage], size: int) -> Iterator[tuple[list[SlotFrame], list[Damage]]]:

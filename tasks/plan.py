@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from itertools import accumulate
 
 from lednet import checkpoint
 from tasks import models, storage
@@ -19,6 +17,7 @@ from tasks.archive import Found, find_segments
 from tasks.decode import Header, VideoError, probe
 from tasks.settings import NightSettings
 from tasks.slots import night_grid
+from tasks.steady import WARM_UP, Touching
 from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Problem, Segment, Shard, WorkItem
 
 
@@ -98,7 +97,7 @@ def _lay_out(
     gaps = find_gaps(grid, found.segments)
     footage = grid.slots - sum(grid.slot_at(b) - grid.slot_at(a) for a, b in gaps)
     stride = max(1, footage // settings.preview_pictures)
-    touching = _Touching(grid, found.segments)
+    touching = Touching(grid, found.segments, 1 + WARM_UP)
     items = tuple(
         WorkItem(
             camera.id,
@@ -197,26 +196,6 @@ def find_gaps(grid: Grid, segments: Sequence[Segment]) -> tuple[tuple[int, int],
     if end - covered > least:
         gaps.append((covered, end))
     return tuple(gaps)
-
-
-class _Touching:
-    """Finds the segments that may hold frames of some shards, without looking at all of them for every work item.
-
-    Args:
-        segments: in order of their starts.
-    """
-
-    def __init__(self, grid: Grid, segments: Sequence[Segment]) -> None:
-        self.grid, self.segments = grid, segments
-        self.starts = [s.start_ns for s in segments]
-        self.latest_ends = list(accumulate((s.end_ns for s in segments), max))
-
-    def of(self, shards: Sequence[Shard]) -> tuple[Segment, ...]:
-        margin = round(NANOSECONDS / self.grid.rate)
-        begin = self.grid.time_ns(shards[0].first) - margin
-        end = self.grid.time_ns(shards[-1].first + shards[-1].count) + margin
-        near = self.segments[bisect_right(self.latest_ends, begin) : bisect_left(self.starts, end)]
-        return tuple(s for s in near if s.end_ns > begin)
 
 
 def _chunks(shards: Sequence[Shard], size: int) -> list[tuple[Shard, ...]]:

@@ -10,6 +10,9 @@ from typing import Any
 
 DEFAULT_RECIPES = "night,night,night,paper"
 
+STEADY, FRAME_WISE = "steady", "frame-wise"
+"""How a night's frames are restored: with a memory of earlier ones, or each on its own."""
+
 
 @dataclass(frozen=True)
 class NightSettings:
@@ -30,6 +33,9 @@ class NightSettings:
     """Pairs of pictures kept a night, for preview and report."""
     preview_width: int = 640
     preview_fps: int = 8
+    video: str = STEADY
+    """`steady`: still places are averaged over a few frames, so that they do not flicker (`lednet.temporal`); or
+    `frame-wise`."""
     batch: int = 1
     """Frames restored at once."""
     queue_batches: int = 4
@@ -47,10 +53,18 @@ class NightSettings:
     decode_stall_s: int = 900
     """A file that gives no frame for so long is left out; longer than all retries of the store take together."""
 
+    def __post_init__(self) -> None:
+        if self.video not in (STEADY, FRAME_WISE):
+            raise ValueError(f"video must be {STEADY} or {FRAME_WISE}, not {self.video!r}")
+
     def stored(self) -> dict[str, Any]:
         """The settings that decide what is stored, and so are part of the run key."""
+        # Imported here: torch takes seconds, and most commands plan no night.
+        from lednet.temporal import TemporalSettings
+
         fields = asdict(self)
-        return {
+        temporal = asdict(TemporalSettings()) if self.video == STEADY else {}
+        return {"temporal": temporal} | {
             k: fields[k]
             for k in (
                 "shard_mb",

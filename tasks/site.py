@@ -144,7 +144,10 @@ def _settings(table: Any, source: str) -> NightSettings:
         if type(value) is not known[name] or (isinstance(value, int) and not 0 < value < 2**40):
             wanted = "a whole number above 0" if known[name] is int else "text"
             raise SiteError(f"{source}, settings: {name} must be {wanted}, not {_shown(value)}")
-    return NightSettings(**table)
+    try:
+        return NightSettings(**table)
+    except ValueError as error:
+        raise SiteError(f"{source}, settings: {error}") from None
 
 
 def _numbers(kind: type[Table], table: Any, source: str, name: str) -> Table:

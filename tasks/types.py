@@ -112,7 +112,8 @@ class WorkItem:
     shard_slots: int
     shards: tuple[Shard, ...]
     segments: tuple[Segment, ...]
-    """The segments that may hold frames of these shards, in order of time."""
+    """The segments that may hold frames of these shards, or of the slots before them that their memory begins at
+    (`tasks.steady`), in order of time."""
     checkpoint: str
     """Shipped name, path, or URL of a stored model version."""
     preview_stride: int

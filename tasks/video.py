@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from lednet import Restorer
+from lednet.video import VideoRestorer
 from tasks.decode import FALLBACK_FPS, VideoError, open_video, pixels
 
 log = logging.getLogger(__name__)
@@ -84,11 +85,18 @@ def _yuv(picture: NDArray[np.uint8], stream: VideoStream) -> VideoFrame:
     )
 
 
-def restore_clip(source: Path, target: Path, restorer: Restorer, progress: Callable[[int, int], None]) -> int:
+def restore_clip(
+    source: Path,
+    target: Path,
+    restorer: Restorer,
+    progress: Callable[[int, int], None],
+    frame_wise: bool = False,
+) -> int:
     """Restore one video file into another: same size, timestamps, frame rate and audio, as H.264.
 
     Audio is copied, or turned into AAC where the target's container can't hold it as it is. Damage costs the frames
-    that it hit. The target appears when it is whole. `progress` is told (frames done, frames expected or 0).
+    that it hit. The target appears when it is whole. `progress` is told (frames done, frames expected or 0). Frames
+    that follow each other are restored with a memory (`lednet.video`), or with `frame_wise` each on its own.
 
     Returns:
         The number of frames.
@@ -103,7 +111,7 @@ def restore_clip(source: Path, target: Path, restorer: Restorer, progress: Calla
     temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix or '.mp4'}")
     try:
         with open_video(f"file://{source.absolute()}") as (container, stream), _open_target(temporary, target) as out:
-            count = _transcode(container, stream, out, restorer, progress)
+            count = _transcode(container, stream, out, restorer, progress, frame_wise)
             if count == 0:
                 raise VideoError(str(source), "no frame of it can be decoded")
         os.replace(temporary, target)
@@ -160,7 +168,9 @@ def _transcode(
     out: OutputContainer,
     restorer: Restorer,
     progress: Callable[[int, int], None],
+    frame_wise: bool,
 ) -> int:
+    steady = None if frame_wise else VideoRestorer(restorer)
     rate = stream.average_rate or stream.guessed_rate or Fraction(FALLBACK_FPS)
     base = stream.time_base or Fraction(1, 90_000)
     video: VideoStream | None = None
@@ -181,7 +191,8 @@ def _transcode(
                 pts = frame.pts if frame.pts is not None else last + max(1, round(1 / (rate * base)))
                 if pts <= last and count:
                     continue
-                restored = _yuv(restorer.restore(shown[None])[0], video)
+                after = steady.restore(shown[None], [float(pts * base)]) if steady else restorer.restore(shown[None])
+                restored = _yuv(after[0], video)
                 restored.pts, restored.time_base, restored.duration, last = pts, base, frame.duration, pts
                 out.mux(video.encode(restored))
                 count += 1

@@ -19,10 +19,13 @@ import pytest
 
 from lednet import Restorer, quality
 from lednet.checkpoint import CheckpointError
+from lednet.video import VideoRestorer
 from tasks import storage, store
 from tasks.enhance import consecutive, enhance_item, fit, jpeg
 from tasks.publish import publish
+from tasks.settings import FRAME_WISE
 from tasks.slots import Damage, SlotFrame
+from tasks.steady import WARM_UP
 from tasks.types import NightPlan, Shard
 from tests.tasks.night import (
     HEIGHT,
@@ -76,11 +79,28 @@ def footage(site: Site) -> dict[int, np.ndarray]:
 
 
 def test_every_slot_holds_its_frame_restored_bit_for_bit(done: Done) -> None:
-    restorer = Restorer(done.site.settings.checkpoint)
+    video = VideoRestorer(Restorer(done.site.settings.checkpoint))
     dark = footage(done.site)
     assert sorted(dark) == VALID
-    for slot, frame in dark.items():
-        assert np.array_equal(done.frames[slot], restorer.restore(frame[None])[0]), slot
+    for first in range(0, max(VALID) + 1, SHARD):
+        video.forget()
+        for slot in (s for s in range(first - WARM_UP, first) if s in dark):
+            video.watch(dark[slot][None], [slot / 5])
+        for slot in (s for s in range(first, first + SHARD) if s in dark):
+            assert np.array_equal(done.frames[slot], video.restore(dark[slot][None], [slot / 5])[0]), slot
+
+
+def test_frame_wise_every_frame_is_restored_on_its_own(site: Site) -> None:
+    site = site._replace(settings=replace(site.settings, video=FRAME_WISE))
+    frames, restorer = frames_of(site.enhance()), Restorer(site.settings.checkpoint)
+    for slot, frame in footage(site).items():
+        assert np.array_equal(frames[slot], restorer.restore(frame[None])[0]), slot
+
+
+def test_cut_into_other_items_the_same_footage_gives_the_same_frames(done: Done, site: Site) -> None:
+    site = site._replace(settings=replace(site.settings, item_slots=SHARD))
+    assert len(site.plan().items) > len(done.plan.items)
+    assert np.array_equal(frames_of(site.enhance()), done.frames)
 
 
 def test_slots_without_footage_are_black(done: Done) -> None:
@@ -291,6 +311,7 @@ def test_items_in_any_order_give_the_same_night(fresh: tuple[Site, dict[str, byt
 
 def test_a_frame_of_another_size_is_scaled(tmp_path: Path) -> None:
     site = make_site(tmp_path, (10,))
+    site = site._replace(settings=replace(site.settings, video=FRAME_WISE))
     write_clip(site.footage("220001.mp4"), pictures(10, HEIGHT * 2, WIDTH * 2))
     frames = frames_of(site.enhance())
     decoded = decode(site.footage("220001.mp4"))[1]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from lednet.checkpoint import CheckpointError
 from tasks.decode import Header, VideoError
-from tasks.plan import NothingToDoError, _Touching, find_gaps, plan_night, run_key, shard_length, shards_with_footage
+from tasks.plan import NothingToDoError, find_gaps, plan_night, run_key, shard_length, shards_with_footage
 from tasks.settings import NightSettings
+from tasks.steady import Touching
 from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Segment, Shard
 
 CAMERA = Camera("pit", "Pit", "outdoor", "UTC", "pit/%H%M%S_%Y%m%d.mp4", Fraction(5), "20:00", "23:00", segment_s=10)
@@ -404,4 +405,4 @@ def test_a_work_item_gets_every_segment_that_reaches_into_it_and_no_other(
     ]
     begin, end = grid.time_ns(first - 1), grid.time_ns(first + count + 1)
     expected = tuple(s for s in segments if s.start_ns < end and s.end_ns > begin)
-    assert _Touching(grid, segments).of([Shard(0, first, count)]) == expected
+    assert Touching(grid, segments).of([Shard(0, first, count)]) == expected

@@ -95,8 +95,13 @@ def test_settings_that_are_named_are_read_and_the_others_keep_their_defaults(tmp
 
 @pytest.mark.parametrize("field", [f.name for f in fields(NightSettings)])
 def test_every_setting_can_be_set(field: str) -> None:
-    value: Any = "other" if field == "checkpoint" else 7
+    value: Any = {"checkpoint": "other", "video": "frame-wise"}.get(field, 7)
     assert getattr(site_of(settings={field: value}).settings, field) == value
+
+
+def test_an_unknown_way_to_restore_video_is_told() -> None:
+    with pytest.raises(SiteError, match="video must be steady or frame-wise, not 'shaky'"):
+        site_of(settings={"video": "shaky"})
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lednet import Restorer
+from lednet.video import VideoRestorer
 from tasks.decode import VideoError
 from tasks.enhance import jpeg
 from tasks.video import encode_preview, pixel_format, read_jpeg, restore_clip
@@ -33,7 +34,7 @@ class Same:
 
 
 def restore(source: Path, target: Path, restorer: Any = None) -> int:
-    return restore_clip(source, target, restorer or Same(), lambda done, expected: None)
+    return restore_clip(source, target, restorer or Same(), lambda done, expected: None, frame_wise=True)
 
 
 def packets(path: Path, kind: str) -> list[tuple[bytes, Fraction]]:
@@ -190,6 +191,15 @@ def test_the_model_sees_every_frame_and_its_answer_is_stored(tmp_path: Path) -> 
     assert np.abs(decode(tmp_path / "out.mp4")[1].astype(int) - expected).mean() < 4
 
 
+def test_a_clip_is_restored_with_a_memory_of_its_own_times(tmp_path: Path) -> None:
+    restorer = Restorer(save_checkpoint(tmp_path))
+    source = write_clip(tmp_path / "in.mp4", np.repeat(pictures(1), 6, 0))
+    restore_clip(source, tmp_path / "out.mp4", restorer, lambda done, expected: None)
+    times, dark = decode(source)
+    expected = VideoRestorer(restorer).restore(dark, [float(t) for t in times])
+    assert np.abs(decode(tmp_path / "out.mp4")[1].astype(int) - expected).mean() < 4
+
+
 @pytest.mark.parametrize("matrix", [None, 1, 6])
 def test_colours_survive_and_players_are_told_their_matrix(tmp_path: Path, matrix: int | None) -> None:
     frame = np.zeros((96, 128, 3), np.uint8)
@@ -214,7 +224,7 @@ def test_colours_survive_and_players_are_told_their_matrix(tmp_path: Path, matri
 def test_progress_is_told_frame_by_frame(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     restore_clip(write_clip(tmp_path / "in.mp4", pictures(5)), tmp_path / "out.mp4", Same(),  # type: ignore[arg-type]
-                 lambda *now: told.append(now))  # fmt: skip
+                 lambda *now: told.append(now), frame_wise=True)  # fmt: skip
     assert told == [(k, 5) for k in range(1, 6)]
 
 

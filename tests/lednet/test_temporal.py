@@ -1,0 +1,191 @@
+"""What is remembered of earlier frames: still places lose noise, moving ones nothing; cuts and gaps begin anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lednet import LEDNet, Restorer
+from lednet.temporal import Memory, TemporalSettings
+from lednet.video import VideoRestorer
+
+HEIGHT, WIDTH, COUNT, STEP_S = 72, 96, 20, 0.1
+
+
+def scene(seed: int = 0) -> Tensor:
+    """A textured dark scene [3, h, w] without noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    planes = [0.2 + 0.08 * np.sin(x / rng.uniform(3, 9) + c) + 0.06 * np.cos(y / rng.uniform(3, 9)) for c in range(3)]
+    return torch.from_numpy(np.stack(planes).astype(np.float32))
+
+
+def noisy(clean: Tensor, sigma: float = 0.03, seed: int = 0) -> Tensor:
+    """Frames [t, 3, h, w] in whole levels of 255."""
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)) * sigma
+    return ((clean + noise).clamp(0, 1) * 255).round() / 255
+
+
+def still(count: int = COUNT) -> Tensor:
+    return scene().expand(count, 3, HEIGHT, WIDTH)
+
+
+def crossed() -> Tensor:
+    """The still scene with a bright square that crosses it."""
+    frames = still().clone()
+    for k in range(COUNT):
+        frames[k, :, 24:44, 3 * k : 3 * k + 20] = 0.45
+    return frames
+
+
+def watch(frames: Tensor, step_s: float = STEP_S, memory: Memory | None = None) -> tuple[Tensor, Tensor]:
+    memory = memory or Memory()
+    taken = [memory.take(f[None], k * step_s) for k, f in enumerate(frames)]
+    return torch.cat([x for x, _ in taken]), torch.cat([tones for _, tones in taken])
+
+
+def test_a_still_scene_loses_most_of_its_noise() -> None:
+    clean = still()
+    frames = noisy(clean)
+    seen = watch(frames)[0]
+    assert (seen - clean)[-4:].std() < (frames - clean).std() / 3
+    assert seen[-8:].std(0).mean() < frames[-8:].std(0).mean() / 4
+
+
+def test_what_moves_is_seen_as_it_is() -> None:
+    clean = crossed()
+    frames = noisy(clean)
+    seen = watch(frames)[0]
+    k = COUNT - 1
+    trail = (slice(24, 44), slice(0, 3 * k + 20))
+    before, after = ((x[k, :, *trail] - clean[k, :, *trail]).square().mean().sqrt() for x in (frames, seen))
+    assert after < before
+    # No ghost: where the square has just been, the mean is that of the scene behind it.
+    left = (slice(24, 44), slice(3 * k - 9, 3 * k))
+    assert (seen[k, :, *left] - clean[k, :, *left]).mean().abs() < 0.01
+
+
+def test_the_first_frame_is_taken_as_it_is() -> None:
+    frames = noisy(still(1))
+    assert torch.equal(watch(frames)[0], frames)
+
+
+@pytest.mark.parametrize("step_s", [1.0, 0.51, 0.0, -0.1])
+def test_after_a_gap_or_without_a_clock_nothing_is_remembered(step_s: float) -> None:
+    frames = noisy(still(4))
+    assert torch.equal(watch(frames, step_s)[0], frames)
+
+
+def test_a_cut_to_another_scene_leaves_no_ghost() -> None:
+    other = scene(7).flip(1) * 1.5
+    frames = noisy(torch.cat([still(10), other.expand(3, 3, HEIGHT, WIDTH)]))
+    seen, tones = watch(frames)
+    alone, own = watch(frames[10:11])
+    assert (seen[10] - alone[0]).abs().mean() < 0.004
+    assert (tones[10] - own[0]).abs().sum() < 0.3 * (tones[10] - tones[9]).abs().sum()
+
+
+def test_light_switched_on_is_there_at_once() -> None:
+    frames = noisy(torch.cat([still(10), still(2) * 1.6]))
+    seen = watch(frames)[0]
+    assert seen[10].mean() == pytest.approx(float(frames[10].mean()), rel=0.03)
+
+
+def test_the_tone_curves_statistics_are_steadier_than_the_frames() -> None:
+    frames = noisy(still())
+    own = torch.cat([watch(f[None])[1] for f in frames])
+    assert watch(frames)[1][-8:].std(0).sum() < own[-8:].std(0).sum() / 3
+
+
+def test_after_forgetting_the_same_frames_give_the_same_results() -> None:
+    frames, memory = noisy(crossed()), Memory()
+    first = watch(frames, memory=memory)
+    memory.forget()
+    second = watch(frames, memory=memory)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_the_given_frames_are_not_changed() -> None:
+    frames = noisy(still(4))
+    kept = frames.clone()
+    watch(frames)
+    assert torch.equal(frames, kept)
+
+
+def test_frames_of_another_size_begin_anew() -> None:
+    memory = Memory()
+    watch(noisy(still(3)), memory=memory)
+    small = noisy(still(1))[:, :, :33, :17]
+    assert torch.equal(memory.take(small, 0.3)[0], small)
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer("small", device="cpu")
+
+
+def levels(frames: Tensor) -> np.ndarray:
+    return (frames * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def times(count: int) -> list[float]:
+    return [k * STEP_S for k in range(count)]
+
+
+def test_still_video_is_restored_at_least_twice_as_steadily_and_nearer_to_the_truth(restorer: Restorer) -> None:
+    frames = levels(noisy(still(14), 0.02))
+    truth = restorer.restore(levels(still(1)))[0].astype(float)
+    alone, video = restorer.restore(frames)[6:], VideoRestorer(restorer).restore(frames, times(14))[6:]
+    assert video.std(0).mean() < alone.std(0).mean() / 2
+    assert np.abs(video - truth).mean() < np.abs(alone - truth).mean()
+
+
+@pytest.mark.parametrize("size", [(72, 96), (70, 95), (33, 17), (9, 40), (1, 1)])
+def test_a_first_frame_of_any_size_is_restored_as_if_alone(restorer: Restorer, size: tuple[int, int]) -> None:
+    frames = levels(noisy(still(1)))[:, : size[0], : size[1]]
+    difference = VideoRestorer(restorer).restore(frames, [0.0]).astype(int) - restorer.restore(frames)
+    assert np.abs(difference).max() <= 1
+
+
+def test_frames_in_a_batch_are_restored_as_one_by_one(restorer: Restorer) -> None:
+    frames = levels(noisy(crossed()))[:4]
+    together = VideoRestorer(restorer).restore(frames, times(4)).astype(int)
+    video = VideoRestorer(restorer)
+    alone = np.concatenate([video.restore(f[None], [t]) for f, t in zip(frames, times(4), strict=True)])
+    assert np.abs(together - alone).max() <= 1
+
+
+def test_watched_frames_are_remembered_as_restored_ones(restorer: Restorer) -> None:
+    frames = levels(noisy(crossed()))[:5]
+    watched, restored = VideoRestorer(restorer), VideoRestorer(restorer)
+    watched.watch(frames[:4], times(4))
+    restored.restore(frames[:4], times(4))
+    results = [video.restore(frames[4:], [0.4]) for video in (watched, restored)]
+    assert np.array_equal(*results)
+
+
+def test_tiled_frames_are_steady_too() -> None:
+    torch.manual_seed(0)
+    restorer = Restorer(LEDNet("small"), device="cpu")
+    restorer.pixels_at_once = 256 * 256
+    rng = np.random.default_rng(0)
+    frames = (40 + rng.normal(0, 5, (6, 272, 300, 3))).clip(0, 255).astype(np.uint8)
+    video = VideoRestorer(restorer).restore(frames, times(6))
+    assert video.shape == frames.shape
+    assert video[-1].std() < frames[-1].std() * restorer.restore(frames[-1:]).std() / frames[-1].std()
+
+
+def test_wrong_frames_and_missing_times_are_refused(restorer: Restorer) -> None:
+    video = VideoRestorer(restorer)
+    with pytest.raises(ValueError, match="uint8"):
+        video.restore(np.zeros((1, 8, 8, 3), np.float32), [0.0])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="as many times"):
+        video.restore(np.zeros((2, 32, 32, 3), np.uint8), [0.0])
+
+
+def test_every_number_stands_in_the_settings() -> None:
+    frames = noisy(still(12))
+    short, long = (watch(frames, memory=Memory(TemporalSettings(memory=m)))[0] for m in (2, 12))
+    assert long[-1].sub(scene()).std() < short[-1].sub(scene()).std()
