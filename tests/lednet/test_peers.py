@@ -29,7 +29,10 @@ COUNTS = {
     "dpdnet": (31_035_151 - 9 * 3 * 64, "31.03 M: the public code's layers with six input channels; here three"),
     "llnet": (17_908_000 + 10_467, "17.908 M without biases: Li et al., TPAMI 2021; widths of the public colour code"),
     "zero_dce_trained": (79_416, "0.079 M: the paper, and its published weights"),
-    "retinex_unet": (207_748 + 1_927_012, "RetinexNet's 0.555 M less its relighting network, 347,457; the U-Net is ours"),
+    "retinex_unet": (
+        207_748 + 1_927_012,
+        "RetinexNet's 0.555 M less its relighting network, 347,457; the U-Net is ours",
+    ),
     "local_global": (91_154, "IAT's published weights"),
     "lednet_eccv": (7_405_434, "7.4 M: the paper; 7,408,893 in the public code with the side image's 3,459"),
     "darkir": (3_314_723, "3.31 M: the paper, DarkIR-m"),
@@ -79,22 +82,23 @@ def test_a_pair_is_learnt_by_heart(name: str, done: float, pair: tuple[Tensor, T
     peer = PEERS[name]().train()
     for dropout in (m for m in peer.modules() if isinstance(m, nn.Dropout)):
         dropout.p = 0.0
-    batch = batch_of(pair, done)
+    few = 2 if name == "enlighten_gan" else 1  # which needs another scene to compare with
+    batch = batch_of((pair[0][:few], pair[1][:few]), done)
     group = next(iter(peer.losses(batch))).group
-    optimizer = torch.optim.Adam(peer.groups()[group], lr=1e-4 if name == "dpdnet" else 2e-3)
+    optimizer = torch.optim.Adam(peer.groups()[group], lr=3e-4 if name == "dpdnet" else 2e-3)
     losses = []
-    for _ in range(7):
+    for _ in range(4):
         torch.manual_seed(1)  # LL-Net's patches and corruption
         turn = next(iter(peer.losses(batch)))  # the first turn is the restorer's; critics stand still
         optimizer.zero_grad()
         turn.loss.backward()
         optimizer.step()
         losses.append(float(turn.loss.detach()))
-    least = 0.005 if name == "enlighten_gan" else 0.02  # untrained critics hardly tell pictures apart
+    least = 0.005 if name == "enlighten_gan" else 0.01  # untrained critics hardly tell pictures apart
     assert losses[-1] < losses[0] - least * abs(losses[0])
 
 
-@pytest.mark.parametrize("name", ["drbn", "local_global", "zero_dce_trained"])
+@pytest.mark.parametrize("name", ["local_global", "zero_dce_trained"])
 def test_a_tiled_frame_is_near_the_whole_one(name: str, peers: dict[str, Peer]) -> None:
     y, x = np.mgrid[:300, :420]
     frame = (60 + 40 * np.sin(x / 37) * np.cos(y / 23))[None, :, :, None].repeat(3, 3).astype(np.uint8)
@@ -153,6 +157,7 @@ def test_drbns_bands_sum_to_the_image_and_unweighed_ones_are_it(
 
 def test_drbns_recomposition_learns_while_the_bands_stand_still(pair: tuple[Tensor, Tensor]) -> None:
     net = drbn.DRBN()
+    pair = pair[0][:1], pair[1][:1]
     turns = net.losses(batch_of(pair, 0.9))
     next(turns).loss.backward()
     assert all(p.grad is None for p in net.recursions.parameters())
@@ -209,7 +214,7 @@ def test_llnet_restores_each_pixel_from_patches_of_it_alone() -> None:
 
 def test_llnet_is_unrolled_into_its_own_transpose_after_pretraining(pair: tuple[Tensor, Tensor]) -> None:
     net = llnet.LLNet()
-    groups = [next(iter(net.losses(batch_of(pair, done)))).group for done in (0.0, 0.1, 0.25, 0.3)]
+    groups = [next(iter(net.losses(batch_of(pair, done)))).group for done in (0.0, 0.1, 0.25, 0.35)]
     assert groups == ["layer0", "layer1", "layer2", "all"]
     for a, b in zip(net.encode, net.decode, strict=True):
         assert torch.equal(a.weight.T, b.weight)  # type: ignore[operator]
@@ -240,7 +245,9 @@ def test_retinex_light_and_reflectance_are_within_zero_and_one_and_edges_are_fre
     assert retinex_unet.unsmooth(step, edged) < 0.01 * retinex_unet.unsmooth(step, flat)
 
 
-def test_feature_similarity_is_one_for_equal_pictures_and_falls_with_blur(textured: Callable[[int, int], Tensor]) -> None:
+def test_feature_similarity_is_one_for_equal_pictures_and_falls_with_blur(
+    textured: Callable[[int, int], Tensor],
+) -> None:
     x = textured(32, 32)
     blurred = torch.nn.functional.avg_pool2d(x, 5, 1, 2)
     assert float(local_global.feature_similarity(x, x)) == pytest.approx(1, abs=1e-4)
