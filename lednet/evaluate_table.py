@@ -153,7 +153,7 @@ class Done(NamedTuple):
 
 
 def cost_at(ready: Ready, example: Example) -> Cost | None:
-    """Multiply-adds at 256x256, and the memory of one of the table's own frames. None for a method without a network."""
+    """Multiply-adds at 256x256, and the memory of a frame of the table. None for a method without a network."""
     if ready.parameters < 2:
         return None
     return replace(cost_of(ready.restore), memory_mb=memory_of(ready.restore, example.degraded))

@@ -63,7 +63,7 @@ def make_trainer(settings: TrainSettings, *rest: Any) -> Trainer:
 class PeerTrainer(Trainer):
     """One training run of a peer; resumes as `Trainer` does."""
 
-    model: Peer  # type: ignore[assignment]
+    model: Peer
     average: Peer  # type: ignore[assignment]
     settings: ComparisonSettings
 

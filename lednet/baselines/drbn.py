@@ -91,7 +91,7 @@ class Recomposition(nn.Module):
         """Frame [n, 3, h, w] and bands [n, 9, h, w] -> the weighed sum."""
         first = self.first(torch.cat([x, bands], 1))
         weights = 1 + SPAN * (self.last(first + self.fuse(self.block(self.second(first)))).sigmoid() - 0.5)
-        return (weights * bands).unflatten(1, (3, 3)).sum(1)  # type: ignore[no-any-return, no-untyped-call]
+        return (weights * bands).unflatten(1, (3, 3)).sum(1)  # type: ignore[no-any-return]
 
 
 def split_bands(images: Bands) -> Tensor:

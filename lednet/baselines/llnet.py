@@ -61,7 +61,7 @@ class LLNet(Peer):
         """Patches [k, 867] in [0, 1] -> the same."""
         values = self.codes(patches, len(WIDTHS))
         for layer in reversed(self.decode):
-            values = layer(values).sigmoid()
+            values = torch.sigmoid(layer(values))
         return values
 
     def forward(self, x: Tensor) -> Tensor:
@@ -111,7 +111,8 @@ class LLNet(Peer):
         back = F.linear(code, mirror, self.decode[layer].bias).sigmoid().float()  # type: ignore[arg-type]
         active = code.mean(0).clamp(1e-4, 1 - 1e-4)
         divergence = SPARSITY * (SPARSITY / active).log() + (1 - SPARSITY) * ((1 - SPARSITY) / (1 - active)).log()
-        return F.mse_loss(back, values) + SPARSITY_WEIGHT * divergence.mean()
+        loss: Tensor = F.mse_loss(back, values) + SPARSITY_WEIGHT * divergence.mean()
+        return loss
 
     def _unroll(self) -> None:
         """Once, after pretraining: the decoder becomes the encoder's transpose, with the biases it has learnt."""

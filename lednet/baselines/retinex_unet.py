@@ -74,8 +74,8 @@ class RetinexUNet(Peer):
         """[n, 3, h, w], sides multiples of 8 -> mended reflectance times adapted light."""
         reflectance, light = self.decompose(x)
         change = self.change(self.body(torch.cat([reflectance, light], 1)))
-        mended: Tensor = reflectance + change[:, :3]
-        return mended * change[:, 3:].sigmoid()
+        restored: Tensor = (reflectance + change[:, :3]) * change[:, 3:].sigmoid()
+        return restored
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The decomposition, and the U-Net."""
