@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lednet.baselines.peer import Batch, Peer, Turn, conv, resize
+from lednet.baselines.peer import Batch, Peer, Turn, conv, fp32, resize
 from lednet.metrics import ssim
 
 STAGE_1_UNTIL = 0.7
@@ -100,6 +100,12 @@ def split_bands(images: Bands) -> Tensor:
     return torch.cat([quarter, half - quarter, full - half], 1)
 
 
+def unlike(image: Tensor, truth: Tensor) -> Tensor:
+    """1 - SSIM of [n, 3, h, w]; of pictures smaller than SSIM's window, the mean absolute error."""
+    with fp32(image):
+        return 1 - ssim(image, truth).mean() if min(image.shape[2:]) > 10 else F.l1_loss(image, truth)
+
+
 class DRBN(Peer):
     """Recursive bands with their recomposition."""
 
@@ -147,10 +153,7 @@ class DRBN(Peer):
         if batch.done < STAGE_1_UNTIL:
             images = [image.float() for image in self.bands(x)]
             wanted = [y, F.avg_pool2d(y, 2), F.avg_pool2d(y, 4)]
-            worse = [
-                1 - ssim(i, w).mean() if min(i.shape[2:]) > 10 else F.l1_loss(i, w)
-                for i, w in zip(images, wanted, strict=True)
-            ]
+            worse = [unlike(i, w) for i, w in zip(images, wanted, strict=True)]
             yield Turn("bands", worse[0] + COARSE_WEIGHT * (worse[1] + worse[2]), images[0])
             return
         with torch.no_grad():
@@ -158,7 +161,7 @@ class DRBN(Peer):
         image = self.recomposition(x, bands).float()
         critic = self.helpers["critic"]
         fooled = (critic(image) - 1).float().square().mean()
-        loss = batch.supervise(image) + 1 - ssim(image, y).mean() + CRITIC_WEIGHT * fooled
+        loss = batch.supervise(image) + unlike(image, y) + CRITIC_WEIGHT * fooled
         yield Turn("recomposition", loss, image)
         real, made = critic(y.roll(1, 0).flip(3)).float(), critic(image.detach()).float()
         yield Turn("critic", (real - 1).square().mean() + made.square().mean(), image)

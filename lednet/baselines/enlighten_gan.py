@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lednet.baselines.peer import Batch, Peer, Turn, conv
+from lednet.baselines.peer import Batch, Peer, Turn, conv, fp32
 from lednet.losses import VGG19Features
 
 WIDTHS = (32, 64, 128, 256, 512)
@@ -130,6 +130,7 @@ def cut(images: Tensor) -> Tensor:
 
 def kept_features(features: VGG19Features, image: Tensor, x: Tensor) -> Tensor:
     """Squared distance of the instance-normalised features of a picture before and after."""
-    with torch.no_grad():
-        before = features(x)[-1]
-    return F.mse_loss(F.instance_norm(features(image)[-1]), F.instance_norm(before))
+    with fp32(image):
+        with torch.no_grad():
+            before = features(x)[-1]
+        return F.mse_loss(F.instance_norm(features(image)[-1]), F.instance_norm(before))

@@ -175,4 +175,4 @@ class LEDNetECCV(Peer):
         """The common loss with the side image."""
         image, light = self.both(pad(batch.degraded, self.multiple))
         side, label = self.helpers["side"](light).float(), pad(batch.label, self.multiple)
-        yield Turn("all", batch.common(image.float(), side, label).total, image.float(), label)
+        yield Turn("all", batch.supervise_both(image.float(), side, label), image.float(), label)

@@ -131,5 +131,5 @@ class LLNet(Peer):
         both = [
             F.unfold(t, PATCH, stride=STEP).transpose(1, 2).reshape(-1, VALUES) for t in (batch.degraded, batch.label)
         ]
-        chosen = torch.randperm(len(both[0]))[:PATCHES_A_STEP].to(both[0].device)
+        chosen = torch.randperm(len(both[0]), device=both[0].device)[:PATCHES_A_STEP]
         return both[0][chosen], both[1][chosen]

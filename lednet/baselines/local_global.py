@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lednet.baselines.iat import BLOCKS, DARKEST, HEADS
-from lednet.baselines.peer import Batch, Peer, Turn, conv
+from lednet.baselines.peer import Batch, Peer, Turn, conv, fp32
 
 WIDTH, TOKENS, QUERIES = 16, 64, 10
 SIMILARITY_WEIGHT = 0.2
@@ -178,7 +178,8 @@ class LocalGlobal(Peer):
 
 def feature_similarity(x: Tensor, y: Tensor) -> Tensor:
     """Mean similarity of the gradients of two pictures [n, 3, h, w] in [0, 1]: FSIM's eq. 5; 1 for equal ones."""
-    a, b = (_gradient(t.mean(1, keepdim=True)) for t in (x, y))
+    with fp32(x):
+        a, b = (_gradient(t.mean(1, keepdim=True)) for t in (x, y))
     return ((2 * (a * b + 1e-12).sqrt() + FSIM_CONSTANT) / (a + b + FSIM_CONSTANT)).mean()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,11 +35,17 @@ class Batch:
     def supervise(self, image: Tensor) -> Tensor:
         """The common loss of a restored image [n, 3, h, w]: LEDNet's without its side image."""
         weights, features = self.common.weights, self.common.features
-        loss = F.l1_loss(image, self.label)
-        if features is None:
-            return loss
-        some = math.ceil(len(image) * weights.perceptual_share)
-        return loss + weights.perceptual * features.distance(image[:some], self.label[:some])
+        with fp32(image):
+            loss = F.l1_loss(image, self.label)
+            if features is None:
+                return loss
+            some = math.ceil(len(image) * weights.perceptual_share)
+            return loss + weights.perceptual * features.distance(image[:some], self.label[:some])
+
+    def supervise_both(self, image: Tensor, side: Tensor, label: Tensor) -> Tensor:
+        """The common loss of a restored image and a side image at 1/8; `label` is as large as the image."""
+        with fp32(image):
+            return self.common(image, side, label).total
 
 
 class Turn(NamedTuple):
@@ -94,6 +101,11 @@ class Peer(nn.Module):
         """[n, 3, h, w] in [0, 1], any size -> restored, the same size, nominally in [0, 1]."""
         image: Tensor = self(pad(x, self.multiple))
         return image[:, :, : x.shape[2], : x.shape[3]]
+
+
+def fp32(x: Tensor) -> torch.autocast:
+    """A context in which nothing is rounded to bf16: networks may be, losses on fp32 images must not be."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
