@@ -45,7 +45,8 @@ class Batch:
     def supervise_both(self, image: Tensor, side: Tensor, label: Tensor) -> Tensor:
         """The common loss of a restored image and a side image at 1/8; `label` is as large as the image."""
         with fp32(image):
-            return self.common(image, side, label).total
+            loss: Tensor = self.common(image, side, label).total
+        return loss
 
 
 class Turn(NamedTuple):
