@@ -87,7 +87,7 @@ def test_a_pair_is_learnt_by_heart(name: str, done: float, pair: tuple[Tensor, T
     group = next(iter(peer.losses(batch))).group
     optimizer = torch.optim.Adam(peer.groups()[group], lr=3e-4 if name == "dpdnet" else 2e-3)
     losses = []
-    for _ in range(4):
+    for _ in range(8 if name in ("drbn", "llnet") else 4):
         torch.manual_seed(1)  # LL-Net's patches and corruption
         turn = next(iter(peer.losses(batch)))  # the first turn is the restorer's; critics stand still
         optimizer.zero_grad()
