@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lednet.baselines.peer import Peer
+from lednet.baselines.peers import PEERS
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -56,7 +58,7 @@ class Card:
     sha256: str
     """Of the weights file, checked at every load."""
     config: dict[str, Any]
-    """`LEDNetConfig.to_dict()`."""
+    """`LEDNetConfig.to_dict()`; of a peer `{"model": its name}`."""
     training: dict[str, Any] = field(default_factory=dict)
     """Command, data, recipe, steps, hours, device, seed."""
     validation: dict[str, Any] = field(default_factory=dict)
@@ -137,15 +139,16 @@ def card_path(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
-def save(path: Path, model: LEDNet, *, half: bool, training: dict[str, Any], validation: dict[str, Any]) -> Card:
+def save(path: Path, model: LEDNet | Peer, *, half: bool, training: dict[str, Any], validation: dict[str, Any]) -> Card:
     """Write a model's weights to `path` and its card beside it, each atomically, the card last.
 
     Args:
         half: store fp16, half the size; loading gives fp32 either way.
     """
-    state = model.state_dict()
+    state = {k: v for k, v in model.state_dict().items() if not (isinstance(model, Peer) and k.startswith("helpers."))}
+    config = {"model": model.name} if isinstance(model, Peer) else model.config.to_dict()
     data = write_safetensors({k: v.half() if half and v.is_floating_point() else v for k, v in state.items()})
-    card = Card(path.stem, hashlib.sha256(data).hexdigest(), model.config.to_dict(), training, validation)
+    card = Card(path.stem, hashlib.sha256(data).hexdigest(), config, training, validation)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, data)
     write_atomically(card_path(path), (json.dumps(asdict(card), indent=2) + "\n").encode())
@@ -193,25 +196,44 @@ def identify(checkpoint: str | Path) -> tuple[Card, bytes]:
     return card, data
 
 
-def load(checkpoint: str | Path) -> tuple[LEDNet, Card]:
-    """Load a model in evaluation mode, fp32, on the CPU.
+def build(card: Card) -> LEDNet | Peer:
+    """The network that a card names, untrained. Raises what hostile cards raise; `load_network` names the file."""
+    if "model" not in card.config:
+        return LEDNet(LEDNetConfig.from_dict(card.config))
+    if card.config["model"] not in PEERS:
+        raise ValueError(f"no network is called {card.config['model']!r}; known: {', '.join(PEERS)}")
+    peer = PEERS[card.config["model"]]()
+    peer.helpers = torch.nn.ModuleDict()
+    return peer
+
+
+def load_network(checkpoint: str | Path) -> tuple[LEDNet | Peer, Card]:
+    """Load a LEDNet or one of its peers in evaluation mode, fp32, on the CPU.
 
     Args:
         checkpoint: name of a shipped one ("small") or path of a .safetensors file with its card beside it.
 
     Raises:
-        CheckpointError: if it is missing, damaged, not what its card says, or not a LEDNet's.
+        CheckpointError: if it is missing, damaged, or not what its card says.
     """
     path = locate(checkpoint)
     card, data = identify(checkpoint)
     tensors = read_safetensors(data, str(path))
     try:
-        model = LEDNet(LEDNetConfig.from_dict(card.config))
+        model = build(card)
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except _UNREADABLE as error:
         cause = textwrap.shorten(str(error), 200)  # torch lists every tensor, one a line
         raise CheckpointError(
-            f"{path}: not the weights of the LEDNet on its card ({cause}); copy weights and card again, "
-            "or train a new one"
+            f"{path}: not the weights of the {card.config.get('model', 'LEDNet')} on its card ({cause}); copy weights "
+            "and card again, or train a new one"
         ) from error
     return model.eval(), card
+
+
+def load(checkpoint: str | Path) -> tuple[LEDNet, Card]:
+    """As `load_network`, where only a LEDNet will do. Raises CheckpointError as well if it is another network's."""
+    model, card = load_network(checkpoint)
+    if isinstance(model, Peer):
+        raise CheckpointError(f"{locate(checkpoint)}: a {model.title} and no LEDNet; name a LEDNet's checkpoint")
+    return model, card

@@ -3,7 +3,8 @@
 Runs every method of the registry on the same degraded frames, both recipes, each scene apart: held-out clips of a
 training folder (`--data`, split by clip as in training) and really blurred pairs (`--pairs`). 8-bit sRGB, RGB, data
 range 1; no result is rescaled to the reference. Equal seeds give equal figures, speed excepted. LPIPS also needs the
-`lpips` package and AlexNet's weights; without them it is "not computed", with the reason.
+`lpips` package and AlexNet's weights; without them it is "not computed", with the reason. Peers that were trained alike
+are taken from a folder (`--trained`), as `lednet.train_peers` leaves it.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lednet import checkpoint
 from lednet.baselines.gamma import fit_gamma, gamma_of_card
-from lednet.baselines.registry import METHODS, ORACLES, Needs, Ready, lednet_method
+from lednet.baselines.peers import PEERS
+from lednet.baselines.registry import METHODS, ORACLES, Needs, Ready, find_trained, lednet_method
 from lednet.bench import seconds
 from lednet.checkpoint import write_atomically
+from lednet.cost import Cost, cost_of, memory_of
 from lednet.degrade import RECIPES
 from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, mse, psnr, ssim
@@ -49,6 +53,8 @@ class Settings:
     scenes: Path | None = None
     weights: Path | None = None
     lpips: Path | None = None
+    trained: Path | None = None
+    """Folder of the peers' checkpoints."""
     recipes: tuple[str, ...] = ("paper", "night")
     methods: tuple[str, ...] = (*METHODS, *ORACLES)
     model: str = "small"
@@ -94,6 +100,17 @@ def fixed_gamma(settings: Settings, recipe: str) -> tuple[float, str]:
     return gamma, f"recipe {recipe}: fixed gamma {gamma}, fitted on training pairs, from the card of {card.name}"
 
 
+def all_trained_on(settings: Settings, examples: Sequence[Example]) -> list[str]:
+    """`trained_on` of the LEDNet row and of every trained peer of the table; what can't be read has its row's note."""
+    notes = trained_on(settings.model, examples) if "small" in settings.methods else []
+    for name in (name for name in settings.methods if name in PEERS):
+        try:
+            notes += trained_on(str(find_trained(settings.trained, name)), examples)
+        except (WeightsMissingError, ValueError):
+            continue
+    return notes
+
+
 def trained_on(model: str, examples: Sequence[Example]) -> list[str]:
     """A warning if clips of the evaluation are among those on the checkpoint's card, from any leg of its training."""
     seen: set[str] = set()
@@ -124,6 +141,22 @@ def make_ready(name: str, needs: Needs, model: str) -> Ready:
     """A method of the registry, ready to run; "small" is the checkpoint that was asked for."""
     method = lednet_method(model) if name == "small" else METHODS[name]
     return method.make(needs)
+
+
+class Done(NamedTuple):
+    """A method that was run."""
+
+    parameters: int
+    cost: Cost | None
+    """None where torch sees nothing of the work."""
+    records: list[Record]
+
+
+def cost_at(ready: Ready, example: Example) -> Cost | None:
+    """Multiply-adds at 256x256, and the memory of a frame of the table. None for a method without a network."""
+    if ready.parameters < 2:
+        return None
+    return replace(cost_of(ready.restore), memory_mb=memory_of(ready.restore, example.degraded))
 
 
 def measure(
@@ -162,15 +195,16 @@ def evaluate(settings: Settings) -> Table:
     notes = ["8-bit sRGB, RGB, data range 1; no result is rescaled to the reference", about]
     rows: list[Row] = []
     records: list[Record] = []
+    costs: dict[str, Cost | None] = {}
     sheet: Sheet | None = None
     for recipe in settings.recipes:
         examples = draw_examples(settings, recipe)
         gamma, origin = fixed_gamma(settings, recipe)
-        notes += [origin, *(trained_on(settings.model, examples) if "small" in settings.methods else [])]
-        needs = Needs(gamma, settings.weights, settings.device)
+        notes += [origin, *all_trained_on(settings, examples)]
+        needs = Needs(gamma, settings.weights, settings.device, settings.trained)
         shown = {e.scene + e.source: e for e in reversed(examples)}
         sheet = Sheet({e.name: e for e in reversed(list(shown.values()))})  # of the last recipe
-        done: dict[str, tuple[int, list[Record]]] = {}
+        done: dict[str, Done] = {}
         failed: dict[str, str] = {}
         for name in settings.methods:
             log.info("recipe %s: %s", recipe, title_of(name, settings.model))
@@ -182,10 +216,13 @@ def evaluate(settings: Settings) -> Table:
                 failed[name] = str(error)
                 log.warning("%s not computed: %s", name, error)
                 continue
-            done[name] = (ready.parameters if ready else 0), [record for record, _ in measured]
+            if ready is not None and name not in costs:
+                costs[name] = cost_at(ready, examples[0])
+            records_here = [record for record, _ in measured]
+            done[name] = Done(ready.parameters if ready else 0, costs.get(name), records_here)
             for example, (_, image) in zip(examples, measured, strict=True):
                 sheet.add(title_of(name, settings.model), example, image)
-        records += [r for _, found in done.values() for r in found]
+        records += [r for found in done.values() for r in found.records]
         rows += summaries(settings, recipe, examples, done, failed)
     assert sheet is not None
     return Table(settings, rows, records, notes, sheet.draw())
@@ -204,7 +241,7 @@ def summaries(
     settings: Settings,
     recipe: str,
     examples: Sequence[Example],
-    done: dict[str, tuple[int, list[Record]]],
+    done: dict[str, Done],
     failed: dict[str, str],
 ) -> list[Row]:
     """The rows of a recipe: source by source, scene by scene, methods in the registry's order."""
@@ -212,15 +249,18 @@ def summaries(
     for source, scene in sorted({(e.source, e.scene) for e in examples}):
         here = [i for i, e in enumerate(examples) if (e.source, e.scene) == (source, scene)]
         weights = resamples([examples[i].group for i in here], settings.seed)
-        best = [done["small"][1][i] for i in here] if "small" in done else None
+        best = [done["small"].records[i] for i in here] if "small" in done else None
         for name in settings.methods:
             title = title_of(name, settings.model)
             if name in failed:
                 rows.append(Row(source, recipe, scene, name, title, note=failed[name]))
                 continue
-            parameters, found = done[name]
-            of_these = [found[i] for i in here]
-            rows.append(summarise(of_these, title, parameters, weights, None if name == "small" else best))
+            found = done[name]
+            of_these = [found.records[i] for i in here]
+            row = summarise(of_these, title, found.parameters, weights, None if name == "small" else best)
+            if found.cost is not None:
+                row = replace(row, gmacs=found.cost.gmacs, memory_mb=found.cost.memory_mb)
+            rows.append(row)
     return rows
 
 
@@ -251,6 +291,7 @@ def parse(arguments: Sequence[str] | None, prog: str) -> tuple[Settings, Path | 
     add("--scenes", type=Path, help="TOML: [scenes], beginning of a name = indoor or outdoor")
     add("--weights", type=Path, help="folder of the published weights, and of AlexNet's for LPIPS")
     add("--lpips", type=Path, help="AlexNet's weights for LPIPS")
+    add("--trained", type=Path, help="folder of the peers' checkpoints, NAME/NAME.safetensors each")
     add("--recipe", action="append", choices=sorted(RECIPES), help="default: paper and night")
     add("--method", action="append", choices=(*METHODS, *ORACLES), metavar="NAME", help="default: all of the registry")
     add("--model", default="small", help="LEDNet checkpoint of the row `small`")
@@ -262,7 +303,9 @@ def parse(arguments: Sequence[str] | None, prog: str) -> tuple[Settings, Path | 
     add("--out", type=Path, help="folder for table.csv, table.md, table.json, sheet.jpg")
     add("--json", action="store_true")
     o = parser.parse_args(arguments)
-    settings = Settings(o.data, o.pairs, o.scenes, o.weights, o.lpips, model=o.model, seed=o.seed, device=o.device)
+    settings = Settings(
+        o.data, o.pairs, o.scenes, o.weights, o.lpips, o.trained, model=o.model, seed=o.seed, device=o.device
+    )
     settings = replace(settings, frames=o.frames, nights=o.nights, most_height=o.most_height)
     if o.recipe:
         settings = replace(settings, recipes=tuple(dict.fromkeys(o.recipe)))

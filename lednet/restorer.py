@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lednet import checkpoint
+from lednet.baselines.peer import Peer
 from lednet.inference import restore_frame
 from lednet.memory import keep_freed_memory
 from lednet.model import SMALLEST, STATISTICS, Core, LEDNet
@@ -55,10 +56,10 @@ def tile_spans(length: int, tile: int) -> list[tuple[int, int]]:
 
 
 class Restorer:
-    """Restores dark and blurred frames with a LEDNet checkpoint.
+    """Restores dark and blurred frames with the checkpoint of a LEDNet, or of one of its peers.
 
     Args:
-        model: name of a shipped checkpoint ("small", "base"), path of a .safetensors file, or a LEDNet.
+        model: name of a shipped checkpoint ("small", "base"), path of a .safetensors file, or a network.
         device: "auto", "cpu", "cuda", "cuda:1" ...
         precision: "auto" (bf16 on a GPU, fp32 on the CPU), "fp32" or "bf16".
         memory_mb: bound of the working memory of one pass. A batch that needs more is split, and a single frame that
@@ -70,25 +71,26 @@ class Restorer:
     """
 
     def __init__(
-        self, model: str | Path | LEDNet, *, device: str = "auto", precision: str = "auto", memory_mb: int = 3072
+        self, model: str | Path | LEDNet | Peer, *, device: str = "auto", precision: str = "auto", memory_mb: int = 3072
     ) -> None:
         if precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision must be auto, fp32 or bf16, not {precision!r}")
         self.device = choose_device(device)
         bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
         self.dtype = torch.bfloat16 if bf16 else torch.float32
-        if isinstance(model, LEDNet):
+        net: LEDNet | Peer
+        if isinstance(model, LEDNet | Peer):
             self.name, self.sha256, net = "unsaved", "", model
         else:
-            net, card = checkpoint.load(model)
+            net, card = checkpoint.load_network(model)
             self.name, self.sha256 = card.name, card.sha256
         if self.device.type == "cpu":
             keep_freed_memory()
         self.frame_by_frame = self.device.type == "cpu" and not bf16
         """Whether passes take the CPU's own layout (`lednet.inference`), which knows no batches."""
         self.model = net.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        bytes_per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * net.config.channels[0] * self.dtype.itemsize / 4
-        self.pixels_at_once = int(memory_mb * 2**20 / bytes_per_pixel)
+        fp32 = net.bytes_per_pixel if isinstance(net, Peer) else BYTES_PER_PIXEL_AND_CHANNEL * net.config.channels[0]
+        self.pixels_at_once = int(memory_mb * 2**20 / (fp32 * self.dtype.itemsize / 4))
 
     def restore(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Restore frames [n, h, w, 3], uint8 sRGB in RGB order -> the same shape and type.
@@ -138,6 +140,8 @@ class Restorer:
 
     def _pass(self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> tuple[Tensor, list[Tensor]]:
         """One pass over [n, 3, h, w] -> the restored images and the pass's statistics; see `LEDNet.restore`."""
+        if isinstance(self.model, Peer):
+            return self.model.restore(x), []
         if not self.frame_by_frame:
             passed = self.model.restore(x, pooled, core)
             return passed.image, passed.pooled
@@ -151,10 +155,10 @@ class Restorer:
         """Restore every tile with the statistics of the whole frame, so that it looks as if it had not been cut out.
 
         Each statistic depends on those before it, so there is one pass over the tiles for each and one to restore:
-        tiling trades five times the time for memory.
+        tiling trades five times the time for memory. A peer has no such way: its tiles are restored each for itself.
         """
         pooled = list(known)
-        while len(pooled) < STATISTICS:
+        while len(pooled) < STATISTICS and not isinstance(self.model, Peer):
             pooled.append(self._gather(x, pooled)[len(pooled)])
         image, weight = torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(x[:, :1], dtype=torch.float32)
         for ys, xs in self._tiles(x):

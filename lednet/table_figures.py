@@ -74,6 +74,10 @@ class Row:
     frames_per_s: float | None = None
     """From the median time a frame."""
     parameters: int | None = None
+    gmacs: float | None = None
+    """Multiply-adds at 256x256, in thousand millions (`lednet.cost`); None where torch sees nothing of the work."""
+    memory_mb: float | None = None
+    """Peak of the tensors of one pass over a frame of the table, beside the weights, in MiB; None likewise."""
     note: str = ""
 
 
@@ -164,6 +168,8 @@ HEAD = (
     "LEDNet ahead, dB",
     "frames/s",
     "parameters",
+    "GMACs at 256",
+    "memory MiB",
 )
 
 
@@ -182,6 +188,8 @@ def cells(row: Row) -> tuple[str, ...]:
         "" if row.ahead is None else _shown(row.ahead, 2),
         _speed(row.frames_per_s),
         "none" if not row.parameters else f"{row.parameters:,}",
+        "" if row.gmacs is None else f"{row.gmacs:.2f}",
+        "" if row.memory_mb is None else f"{row.memory_mb:.0f}",
     )
 
 

@@ -23,18 +23,20 @@ QUALITY = 92
 
 
 def choose_crops(example: Example) -> dict[str, tuple[slice, slice]]:
-    """Where the input is brightest and darkest, and where the reference's edges are strongest: squares of `SIDE`."""
+    """Where the input is brightest, where it is darkest, and where motion took most of an edge: squares of `SIDE`."""
     height, width = example.reference.shape[2:]
     side = min(SIDE, height, width)
     light = example.degraded.mean(1, keepdim=True)
     grey = example.reference.mean(1, keepdim=True)
-    edges = F.pad((grey[:, :, 1:, 1:] - grey[:, :, :-1, :-1]).abs(), (0, 1, 0, 1))
+    edges = _edges(grey)
+    # Blur is told by the edges that the input has less of, at the reference's brightness.
+    lost = (edges - _edges(light * grey.mean() / light.mean().clamp_min(1e-3))).clamp_min(0)
     # A dark place is of interest where the reference shows something there.
     detail = F.avg_pool2d(edges, side, 8)
     score = {
         "bright part": F.avg_pool2d(light, side, 8),
         "dark part": detail.clamp_max(float(detail.median())) - F.avg_pool2d(light, side, 8),
-        "edge": detail,
+        "moving edge": F.avg_pool2d(lost, side, 8),
     }
     crops = {}
     for name, scores in score.items():
@@ -42,6 +44,11 @@ def choose_crops(example: Example) -> dict[str, tuple[slice, slice]]:
         y, x = best // scores.shape[3] * 8, best % scores.shape[3] * 8
         crops[name] = slice(y, y + side), slice(x, x + side)
     return crops
+
+
+def _edges(grey: Tensor) -> Tensor:
+    """Differences of diagonal neighbours, [n, 1, h, w]."""
+    return F.pad((grey[:, :, 1:, 1:] - grey[:, :, :-1, :-1]).abs(), (0, 1, 0, 1))
 
 
 @dataclass

@@ -122,11 +122,11 @@ class TrainSettings:
         return PairSampler(clips, [find_recipe(name) for name in ([only] if only else self.recipes)], generator)
 
 
-def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then cosine to a hundredth; steps are counted after the light's."""
+def learning_rate(step: int, settings: TrainSettings, steps: int = 0) -> float:
+    """Linear warm-up, then cosine to a hundredth, over `steps`; by default those after the light's."""
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
-    done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    done = (step - settings.warmup_steps) / max(1, (steps or settings.steps) - settings.warmup_steps)
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1))))
 
 
@@ -135,7 +135,7 @@ def stage_at(step: int, settings: TrainSettings) -> Stage:
     return next((s for s in settings.stages if step < s.until * settings.steps), settings.stages[-1])
 
 
-def update_average(average: LEDNet, model: LEDNet, step: int, decay: float) -> None:
+def update_average(average: torch.nn.Module, model: torch.nn.Module, step: int, decay: float) -> None:
     """Exponential moving average of the weights, with a shorter memory in the first steps."""
     decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
@@ -163,16 +163,7 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.origin = origin[1] if origin else None
         self.settings, self.device, self.out = settings, device, out
-        self.model = LEDNet(settings.size).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if origin is not None:
-            self.model.load_state_dict(origin[0].state_dict())
-        self.average = LEDNet(settings.size).to(device)
-        self.average.load_state_dict(self.model.state_dict())
-        self.loss = LEDNetLoss(settings.loss, features).to(device)
-        curve = list(self.model.light.parameters())
-        rest = [p for name, p in self.model.named_parameters() if not name.startswith("light.")]
-        self.light_optimizer = torch.optim.AdamW(curve, weight_decay=settings.light.weight_decay)
-        self.optimizer = torch.optim.AdamW(rest, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
+        self._build(features, origin[0] if origin else None)
         self.generator = torch.Generator(device).manual_seed(settings.seed)
         drawn = [clip for clip in clips for _ in range(settings.weight_of(clip))]
         self.sampler = settings.pair_sampler(drawn, self.generator)
@@ -180,14 +171,36 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
 
+    def _build(self, features: VGG19Features | None, origin: LEDNet | None) -> None:
+        """The model, its moving average, its loss and its optimisers."""
+        settings, device = self.settings, self.device
+        self.model = LEDNet(settings.size).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if origin is not None:
+            self.model.load_state_dict(origin.state_dict())
+        self.average = LEDNet(settings.size).to(device)
+        self.average.load_state_dict(self.model.state_dict())
+        self.loss = LEDNetLoss(settings.loss, features).to(device)
+        curve = list(self.model.light.parameters())
+        rest = [p for name, p in self.model.named_parameters() if not name.startswith("light.")]
+        self.light_optimizer = torch.optim.AdamW(curve, weight_decay=settings.light.weight_decay)
+        self.optimizer = torch.optim.AdamW(rest, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
+
+    @property
+    def name(self) -> str:
+        """What the checkpoint is called."""
+        return self.settings.size
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """By their names in the saved state."""
+        return {"optimizer": self.optimizer, "light_optimizer": self.light_optimizer}
+
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs, loadable with `weights_only=True`."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "step": self.step,
-            "optimizer": self.optimizer.state_dict(),
-            "light_optimizer": self.light_optimizer.state_dict(),
+            **{name: optimizer.state_dict() for name, optimizer in self.optimizers().items()},
             "generator": self.generator.get_state(),
             "chance": self._chance().get_state(),
             "seconds": self.seconds,
@@ -215,8 +228,8 @@ class Trainer:
             raise ValueError(f"{path} belongs to a run with other settings; pass those again, or another --out")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.light_optimizer.load_state_dict(state["light_optimizer"])
+        for name, optimizer in self.optimizers().items():
+            optimizer.load_state_dict(state[name])
         self.generator.set_state(state["generator"].cpu())
         self._chance().set_state(state["chance"].cpu())
         self.step, self.seconds = state["step"], state["seconds"]
@@ -237,24 +250,39 @@ class Trainer:
         started = time.perf_counter()
         degraded, label = self.sampler.sample(*self.batch_shape())
         waited = time.perf_counter() - started
+        loss, reached = self._learn(degraded, label)
+        update_average(self.average, self.model, self.step, self.settings.ema)
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        return loss, reached, waited
+
+    def _learn(self, degraded: Tensor, label: Tensor) -> tuple[float, float]:
+        """Move the weights by one batch; returns its loss and PSNR."""
         light = self.step < self.settings.light.steps
         loss, image = (self._light_loss if light else self._full_loss)(degraded, label)
-        optimizer, rate = self._schedule(light)
+        self._descend(loss, *self._schedule(light), list(self.model.parameters()), (degraded, label))
+        return loss.item(), psnr(image.detach().clamp(0, 1), label).mean().item()
+
+    def _descend(
+        self,
+        loss: Tensor,
+        optimizer: torch.optim.Optimizer,
+        rate: float,
+        clipped: Sequence[torch.nn.Parameter],
+        batch: tuple[Tensor, Tensor],
+    ) -> None:
+        """One move of an optimiser; the gradients of `clipped` are bounded together."""
         for group in optimizer.param_groups:
             group["lr"] = rate
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(clipped, self.settings.clip_norm)
         # A loss that is not finite has such gradients too, and either would spoil the weights and their average.
         if not torch.isfinite(norm):
             path = self.out / f"not_finite_{self.step}.pt"
-            torch.save({"degraded": degraded, "label": label}, path)
+            torch.save({"degraded": batch[0], "label": batch[1]}, path)
             raise FloatingPointError(f"the gradients are not finite at step {self.step}; the batch is in {path}")
         optimizer.step()
-        update_average(self.average, self.model, self.step, self.settings.ema)
-        self.step += 1
-        self.seconds += time.perf_counter() - started
-        return loss.item(), psnr(image.detach().clamp(0, 1), label).mean().item(), waited
 
     def _light_loss(self, degraded: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """L1 of the frame under its tone curve alone, and that frame."""
@@ -303,19 +331,28 @@ class Trainer:
         self.average.eval()
         for _ in range(max(1, s.validation_pairs // 4)):
             degraded, label = drawing.sample(*size)
-            with torch.inference_mode():
-                restored = self.average(degraded).clamp(0, 1)
-                exposed = self.average.expose(degraded)[0].clamp(0, 1)
-            figures = {
-                "psnr_lednet": psnr(restored, label),
-                "ssim_lednet": ssim(restored, label),
-                "psnr_curve": psnr(exposed, label),
+            figures = self._figures(degraded, label) | {
                 "psnr_gamma": psnr(restore_gamma(degraded, gamma), label),
                 "psnr_identity": psnr(degraded, label),
             }
             for name, values in figures.items():
                 rows.setdefault(name, []).append(values)
         return {k: round(torch.cat(v).mean().item(), 4) for k, v in rows.items()} | {"best_fixed_gamma": gamma}
+
+    def _figures(self, degraded: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """Figures [n] of the moving average on a held-out batch."""
+        with torch.inference_mode():
+            restored = self.average(degraded).clamp(0, 1)
+            exposed = self.average.expose(degraded)[0].clamp(0, 1)
+        return {
+            "psnr_lednet": psnr(restored, label),
+            "ssim_lednet": ssim(restored, label),
+            "psnr_curve": psnr(exposed, label),
+        }
+
+    def description(self) -> dict[str, Any]:
+        """What the card says of the training beyond what it says of every LEDNet's."""
+        return {}
 
     def export(self, command: str) -> None:
         """Validate the moving average and write it as a checkpoint with its card."""
@@ -331,9 +368,9 @@ class Trainer:
             "threads": torch.get_num_threads(),
             "clips": names(self.clips),
             "torch": torch.__version__,
-        }
+        } | self.description()
         checkpoint.save(
-            self.out / f"{self.settings.size}.safetensors",
+            self.out / f"{self.name}.safetensors",
             self.average,
             half=True,
             training=training,
@@ -347,11 +384,18 @@ class Trainer:
         with open(self.out / "metrics.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def run(self, command: str) -> None:
-        """Train to the last step, saving and logging on the way."""
+    def run(self, command: str, until: float = math.inf) -> None:
+        """Train to the last step, saving and logging on the way; or until `time.monotonic()` has come so far.
+
+        A run that is stopped by the clock saves its state and exports nothing.
+        """
         s = self.settings
         interval = Interval()
         while self.step < s.all_steps:
+            if time.monotonic() >= until:
+                self.save_state()
+                log.info("stopped by the clock at step %d of %d; the same command goes on", self.step, s.all_steps)
+                return
             images = self.batch_shape()[0]
             interval.add(*self.train_step(), images)
             if self.step % s.log_every == 0:

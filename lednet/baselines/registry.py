@@ -22,10 +22,13 @@ from lednet.baselines.flol import restore_flol
 from lednet.baselines.frames import Picture, Restore, one_by_one
 from lednet.baselines.gamma import restore_gamma, restore_oracle
 from lednet.baselines.iat import restore_iat
+from lednet.baselines.peer import Peer
+from lednet.baselines.peers import PEERS
 from lednet.baselines.published import Published
 from lednet.baselines.retinex import retinex
 from lednet.baselines.sci import PREFIX, SHARED, restore_sci
 from lednet.baselines.zero_dce import restore_zero_dce, restore_zero_dce_pp
+from lednet.losses import WeightsMissingError
 from lednet.restorer import Restorer, choose_device
 
 
@@ -39,6 +42,8 @@ class Needs:
     """Folder of the published weights."""
     device: str = "auto"
     """For networks; the classical methods run on the CPU."""
+    trained: Path | None = None
+    """Folder of the peers' own checkpoints, as `lednet.train_peers` leaves it."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,29 @@ def lednet_method(model: str, title: str = "") -> Method:
     )
 
 
+def find_trained(folder: Path | None, name: str) -> Path:
+    """A peer's checkpoint: <folder>/<name>.safetensors or <folder>/<name>/<name>.safetensors.
+
+    Raises:
+        WeightsMissingError: if there is none, or no folder was named.
+    """
+    if folder is None:
+        raise WeightsMissingError(f"no folder of trained peers named: --trained, with {name}.safetensors in it")
+    for path in (folder / f"{name}.safetensors", folder / name / f"{name}.safetensors"):
+        if path.is_file():
+            return path
+    raise WeightsMissingError(f"not trained: no {name}.safetensors in {folder}; lednet train --model {name}")
+
+
+def peer_method(peer: type[Peer]) -> Method:
+    """A learned peer trained on our pairs, as a row."""
+
+    def make(needs: Needs) -> Ready:
+        return lednet_method(str(find_trained(needs.trained, peer.name))).make(needs)
+
+    return Method(f"{peer.title}, trained alike", peer.source, make)
+
+
 _SCI = "Ma et al., CVPR 2022"
 _EBDB = "Karaali and Jung, IEEE TIP 2018; Krishnan and Fergus, NIPS 2009"
 _JNB = "Shi et al., CVPR 2015, dictionary of our own; Krishnan and Fergus, NIPS 2009"
@@ -144,6 +172,7 @@ METHODS: dict[str, Method] = {
     ),
     "iat": Method("IAT (LOL-v2), published", "Cui et al., BMVC 2022", _published(restore_iat, "iat_lol.pth")),
     "flol": Method("FLOL, published", "Benito et al., arXiv 2501.09718", _published(restore_flol, "flol_all.pt")),
+    **{name: peer_method(peer) for name, peer in PEERS.items()},
     "small": lednet_method("small"),
     "base": lednet_method("base"),
 }

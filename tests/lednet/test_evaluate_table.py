@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from lednet import checkpoint
+from lednet.baselines.peers import PEERS
 from lednet.baselines.registry import METHODS, ORACLES
 from lednet.clips import find_clips, split_clips
 from lednet.degrade import RECIPES
@@ -193,6 +195,34 @@ def test_the_overview_has_a_line_a_method_with_the_figures_of_every_place(table,
         rows = [r for r in table.rows if (r.method, r.recipe) == ("small", recipe)]
         assert all(f"{r.psnr.value:.2f}" in line and f"{r.ssim.value:.3f}" in line for r in rows)
         assert line.count("|") == 2 + 3 * len(rows)
+
+
+def test_networks_tell_their_multiply_adds_and_memory_and_classical_methods_do_not(table) -> None:  # type: ignore[no-untyped-def]
+    told = {r.method: (r.gmacs, r.memory_mb) for r in table.rows if r.psnr}
+    assert told["clahe"] == told["identity"] == (None, None)
+    gmacs, memory = told["small"]
+    assert gmacs is not None
+    assert memory is not None
+    assert 1 < gmacs < 20  # some 4 by the design's own count
+    assert memory > 1
+
+
+def test_peers_that_are_not_trained_are_rows_that_say_how_to(settings: Settings, tmp_path: Path) -> None:
+    few = replace(settings, methods=("drbn", "dslr"), recipes=("paper",), data=None, trained=tmp_path)
+    for row in evaluate(few).rows:
+        assert row.psnr is None
+        assert f"lednet train --model {row.method}" in row.note
+
+
+def test_a_trained_peer_is_a_row_with_a_warning_if_it_knows_the_clips(settings: Settings, tmp_path: Path) -> None:
+    leaked = {"clips": [e.group for e in examples_of_pairs(settings.pairs, RECIPES["paper"], {}, 1, 96, 0)]}  # type: ignore[arg-type]
+    path = tmp_path / "zero_dce_trained" / "zero_dce_trained.safetensors"
+    checkpoint.save(path, PEERS["zero_dce_trained"](), half=True, training=leaked, validation={})
+    few = replace(settings, methods=("zero_dce_trained",), recipes=("paper",), data=None, trained=tmp_path)
+    found = evaluate(few)
+    assert found.rows[0].parameters == 79_416
+    assert found.rows[0].psnr is not None
+    assert any("WARNING" in note and "prove nothing" in note for note in found.notes)
 
 
 def test_crops_lie_inside_the_frame_and_the_bright_one_is_brighter(clips: Path) -> None:

@@ -1,0 +1,79 @@
+"""What a pass of a network costs, counted the same way for every method: parameters, multiply-adds, memory.
+
+Multiply-adds are those of convolutions, matrix products and attention, as torch's own counter sees them, at 256x256:
+half its FLOPs. Pointwise arithmetic, normalisation and Fourier transforms are not in it. Memory is the peak of the
+tensors that live at once beside the weights, counted from their allocations, so it is the same on every device; what
+OpenCV and numpy take is not seen, nor what a library's own kernels take for themselves.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+SIDE = 256
+"""Pixels each way of the frame that multiply-adds are stated for, as papers do."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one pass."""
+
+    gmacs: float
+    """Multiply-adds, in thousand millions."""
+    memory_mb: float
+    """Peak of the tensors beside the weights, in MiB."""
+
+
+class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows the storages that operations allocate, until they are freed."""
+
+    def __init__(self, known: list[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self._known = {t.untyped_storage().data_ptr() for t in known}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._count(leaf)
+        return result
+
+    def _count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        place, size = storage.data_ptr(), storage.nbytes()
+        if not place or place in self._known:
+            return
+        self._known.add(place)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._free, place, size)
+
+    def _free(self, place: int, size: int) -> None:
+        self._known.discard(place)
+        self.now -= size
+
+
+def memory_of(run: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """Peak of the tensors that `run` allocates for [n, 3, h, w], in MiB."""
+    peak = _Peak([x])
+    with torch.no_grad(), peak:
+        run(x)
+    return peak.peak / 2**20
+
+
+def cost_of(run: Callable[[Tensor], Tensor], device: torch.device | None = None) -> Cost:
+    """What a method costs on a frame of `SIDE` pixels each way; `run` takes and gives [1, 3, h, w] in [0, 1]."""
+    x = torch.rand(1, 3, SIDE, SIDE, device=device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        run(x)
+    return Cost(counter.get_total_flops() / 2e9, memory_of(run, x))

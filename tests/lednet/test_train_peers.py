@@ -1,0 +1,81 @@
+"""All peers in one go: equal steps within the time, and the same command goes on."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lednet import checkpoint, train_peers
+from lednet.baselines.registry import METHODS, Needs, find_trained
+from lednet.losses import WeightsMissingError
+from lednet.trainer import LightSettings, Stage, TrainSettings
+
+TWO = "local_global,zero_dce_trained"
+
+
+@pytest.fixture
+def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two small clips, and short settings."""
+    fast = partial(
+        TrainSettings, stages=(Stage(0.5, 32, 32, 1), Stage(1.0, 32, 40, 1)), light=LightSettings(600, 32, 32, 1),
+        frames_per_clip=4, validation_pairs=4, validation_crop=32, log_every=1,
+    )  # fmt: skip
+    monkeypatch.setattr(train_peers, "TrainSettings", fast)
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    y, x = np.mgrid[0:64, 0:64]
+    for name in ("pit", "silo"):
+        writer = cv2.VideoWriter(str(folder / f"{name}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 64))
+        for i in range(4):
+            writer.write(np.stack([(x * 3 + i * 5) % 256, (y * 3) % 256, (x + y) % 256], -1).astype(np.uint8))
+        writer.release()
+    return folder
+
+
+def command(footage: Path, out: Path, *more: str) -> list[str]:
+    told = ["--data", str(footage), "--out", str(out), "--device", "cpu", "--perceptual", "off"]
+    return [*told, "--models", TWO, *more]
+
+
+def test_every_model_is_trained_for_the_same_steps_and_the_table_finds_them(footage: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert train_peers.main(command(footage, out, "--steps", "3")) == 0
+    for name in TWO.split(","):
+        card = checkpoint.read_card(find_trained(out, name))
+        assert card.training["steps_done"] == 3
+        ready = METHODS[name].make(Needs(2.2, device="cpu", trained=out))
+        assert ready.parameters == card.training["parameters"]
+
+
+def test_a_run_that_its_session_ends_says_so_and_goes_on_when_asked_again(
+    footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert train_peers.main(command(footage, out, "--steps", "2", "--session", "0")) == 2
+    assert "not done: local_global, zero_dce_trained" in capsys.readouterr().out
+    with pytest.raises(WeightsMissingError, match="not trained: no local_global"):
+        find_trained(out, "local_global")
+    assert train_peers.main(command(footage, out, "--steps", "2")) == 0
+    assert train_peers.main(command(footage, out, "--steps", "4")) == 1  # another plan
+
+
+def test_the_rehearsal_decides_how_many_steps_the_minutes_allow(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_peers, "rehearse", lambda task, model: {"local_global": 1.0}.get(model, 0.5))
+    monkeypatch.setattr(train_peers, "train_all", lambda *_: [])
+    assert train_peers.main(command(footage, tmp_path / "out", "--minutes", "1")) == 0
+    plan = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert plan["steps"] == int(60 * train_peers.SPENT / 1.5)
+    assert train_peers.affordable_steps({"a": 100.0}, 0.1) == 1
+
+
+def test_a_rehearsal_times_every_stage_and_leaves_nothing(footage: Path, tmp_path: Path) -> None:
+    task = train_peers.prepare(train_peers.parse_arguments(command(footage, tmp_path / "out")))
+    assert 0 < train_peers.rehearse(task, "zero_dce_trained") < 60
+    assert list((tmp_path / "out").iterdir()) == []
