@@ -1,12 +1,15 @@
-"""The light of a whole frame: from the frame's tones and their noise, one tone curve.
+"""The light of a whole frame: from the frame's tones and its noise, one tone curve.
 
 Covers the statistics and the curve. Not covered: what differs from place to place in a frame (`lednet.model`).
 
-Attention is local, so this is the one part that knows how dark the night is. It sees the frame's histogram and how
-noisy each tone is, and nothing of what is shown: few scenes are enough to train it, and none can be learnt by heart.
+Attention is local, so this is the one part that knows how dark the night is. It sees how bright the frame's parts are
+and how noisy each tone is, and nothing of what is shown: few scenes are enough to train it, and none can be learnt by
+heart.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -18,16 +21,31 @@ LIFT_GAMMA = 2.2
 DARKEST = 0.1 / 255
 """Darker values count as this: powers below one have an infinite slope at zero."""
 
-TONES = 24
+SAMPLE_STRIDE = 4
+"""Tones are those of squares of so many pixels a side; the noise is looked at once in each."""
+
+TONES = 64
 """Bins of the histogram, over the lifted values 0 to 1."""
 
-NOISE_TONES = 8
-"""Bins that the noise is told apart by: how much of it there is in the dark and in the light."""
+QUANTILES = (0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
+"""Where the curve reads the histogram: the extremes tell lamps and black, the middle how much light there is."""
 
-SAMPLE_STRIDE = 4
-"""One pixel in so many each way is looked at; a frame has plenty."""
+NOISE_TONES = 4
+"""Bins of tones that the noise is told apart by: how much of it there is in the dark and in the light."""
 
-STATISTICS_CHANNELS = 3 * (TONES + 2 * NOISE_TONES)
+DEVIATIONS = 11
+"""Bins of the noise, over the logarithm of a pixel's distance to its neighbours' mean."""
+
+LARGEST_DEVIATION = 30
+"""In 8-bit levels; what deviates more counts as this."""
+
+NOISE_FIGURES = NOISE_TONES * DEVIATIONS
+"""The share of each deviation within each tone."""
+
+STATISTICS_CHANNELS = 3 * TONES + NOISE_FIGURES
+
+FIGURES = 3 * len(QUANTILES) + NOISE_FIGURES
+"""What a frame comes to: the quantiles of each channel, then the noise figures."""
 
 
 def lift(x: Tensor) -> Tensor:
@@ -35,36 +53,88 @@ def lift(x: Tensor) -> Tensor:
     return x.clamp_min(DARKEST).pow(1 / LIFT_GAMMA)
 
 
-def apply_curve(x: Tensor, gain: Tensor, power: Tensor) -> Tensor:
-    """gain * x ** power of [n, 3, h, w] in [0, 1], computed in fp32; gain and power are [n, 3, 1, 1]."""
-    return (gain * x.float().clamp_min(DARKEST).pow(power)).to(x.dtype)
+def apply_curve(x: Tensor, gain: Tensor, power: Tensor, offset: Tensor) -> Tensor:
+    """gain * x ** power - offset of [n, 3, h, w] in [0, 1], computed in fp32; all three are [n, 3, 1, 1]."""
+    return (gain * x.float().clamp_min(DARKEST).pow(power) - offset).to(x.dtype)
 
 
-def _memberships(values: Tensor, bins: int) -> Tensor:
-    """How much each of [n, 3, h, w] in [0, 1] belongs to each bin: triangles that sum to one, [n, 3, bins, h, w]."""
-    centres = torch.linspace(0, 1, bins, device=values.device).reshape(1, 1, bins, 1, 1)
-    return (1 - (values.unsqueeze(2) - centres).abs() * (bins - 1)).clamp_min(0)
+def _place(values: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """Where values in [0, 1] fall among bins: the bin below each, and its distance from there to the next, 0 to 1."""
+    place = values * (bins - 1)
+    below = place.floor().clamp(0, bins - 2)
+    return below.long(), place - below
 
 
 def tone_statistics(x: Tensor) -> Tensor:
-    """Per sampled pixel, what a frame's statistics average: [n, 3, h, w] -> [n, STATISTICS_CHANNELS, h/4, w/4], fp32.
+    """What a frame's tone curve is made from: [n, 3, h, w] in [0, 1] -> [n, STATISTICS_CHANNELS, 1, 1], fp32.
 
-    Histogram memberships of the lifted value; memberships of coarser bins, alone and times the local deviation (the
-    distance to the mean of the 3x3 neighbourhood).
+    The histogram of each channel over squares' lifted means; then of the grey, a joint one of tone and deviation, a
+    pixel's distance to the mean of the 3x3 pixels around it. A value between two bins counts for both, by nearness.
+    All are shares of the frame, so that a frame's statistics are the mean of its parts'.
     """
-    lifted = lift(x.float())
-    value = lifted[:, :, 1::SAMPLE_STRIDE, 1::SAMPLE_STRIDE]
-    deviation = (value - F.avg_pool2d(lifted, 3, SAMPLE_STRIDE)).abs()
-    coarse = _memberships(value, NOISE_TONES)
-    parts = (_memberships(value, TONES), coarse, coarse * deviation.unsqueeze(2))
-    return torch.cat([p.flatten(1, 2) for p in parts], 1)
+    x = x.float()
+    below, rest = _place(lift(F.avg_pool2d(x, SAMPLE_STRIDE)).flatten(2), TONES)
+    histogram = torch.zeros((*below.shape[:2], TONES), device=x.device)
+    histogram.scatter_add_(2, below, 1 - rest).scatter_add_(2, below + 1, rest)
+
+    grey = x.mean(1, keepdim=True)
+    value = grey[:, :, 1::SAMPLE_STRIDE, 1::SAMPLE_STRIDE]
+    deviation = 255 * (value - F.avg_pool2d(grey, 3, SAMPLE_STRIDE)).abs()
+    scaled = (torch.log1p(deviation) / math.log1p(LARGEST_DEVIATION)).clamp_max(1)
+    tone, tone_rest = _place(lift(value).flatten(1), NOISE_TONES)
+    noise, noise_rest = _place(scaled.flatten(1), DEVIATIONS)
+    joint = torch.zeros((x.shape[0], NOISE_FIGURES), device=x.device)
+    for i, tone_share in enumerate((1 - tone_rest, tone_rest)):
+        for j, noise_share in enumerate((1 - noise_rest, noise_rest)):
+            joint.scatter_add_(1, (tone + i) * DEVIATIONS + noise + j, tone_share * noise_share)
+    return torch.cat([histogram.flatten(1), joint], 1)[:, :, None, None] / below.shape[2]
+
+
+def quantiles(histogram: Tensor) -> Tensor:
+    """Histograms [n, 3, TONES] of lifted values, each summing to one -> sRGB at QUANTILES: [n, 3, len(QUANTILES)]."""
+    below = histogram.cumsum(2) - histogram / 2
+    wanted = torch.tensor(QUANTILES, device=histogram.device).expand(*histogram.shape[:2], -1).contiguous()
+    upper = torch.searchsorted(below.contiguous(), wanted).clamp(1, TONES - 1)
+    left, right = below.gather(2, upper - 1), below.gather(2, upper)
+    between = ((wanted - left) / (right - left).clamp_min(1e-6)).clamp(0, 1)
+    return ((upper - 1 + between) / (TONES - 1)) ** LIFT_GAMMA
+
+
+class Standardise(nn.Module):
+    """Brings figures to mean 0 and deviation 1 by what was seen in training so far, and cuts outliers.
+
+    Unlike a batch norm it never uses the batch's own mean: a batch is degraded by one recipe, which must be told.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    seen: Tensor
+
+    def __init__(self, channels: int, least: float = 0.01, most: float = 5.0) -> None:
+        super().__init__()
+        self.least, self.most = least, most
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("variance", torch.ones(1, channels, 1, 1))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, channels, 1, 1], n from 2 up in training -> the same, within -most to most."""
+        if self.training:
+            self.seen += 1
+            step = self.mean.lerp(x.mean(0, keepdim=True), 1 / self.seen)
+            spread = ((x - step) * (x - self.mean)).mean(0, keepdim=True)
+            self.variance.lerp_(spread, 1 / self.seen)
+            self.mean.copy_(step)
+        spread = (self.variance.float() + self.least**2).sqrt()
+        return ((x - self.mean.float()) / spread).clamp(-self.most, self.most)
 
 
 class ToneCurve(nn.Module):
-    """Predicts a frame's tone curve, gain * x ** power, one gain and one power a channel, from `tone_statistics`.
+    """Predicts a frame's tone curve, gain * x ** power - offset, one of each a channel, from `tone_statistics`.
 
     The curve is the inverse of the darkness model c * I ** gamma (Guo et al. 2024, eq. 2): the brightest tone tells c,
-    the distribution of tones gamma, and the noise how far the sensor's gain was turned up.
+    the distribution of tones gamma; the offset takes away the veil of dust and, where the light can't be told, keeps
+    to the middle of what it may be.
 
     Args:
         hidden: width of the two hidden layers.
@@ -73,19 +143,26 @@ class ToneCurve(nn.Module):
 
     def __init__(self, hidden: int = 128, dropout: float = 0.5) -> None:
         super().__init__()
+        self.scale = Standardise(FIGURES)
         self.mlp = nn.Sequential(
-            nn.Conv2d(3 * (TONES + NOISE_TONES), hidden, 1), nn.GELU(), nn.Dropout(dropout),
+            nn.Conv2d(FIGURES, hidden, 1), nn.GELU(), nn.Dropout(dropout),
             nn.Conv2d(hidden, hidden, 1), nn.GELU(), nn.Dropout(dropout),
         )  # fmt: skip
-        self.curve = nn.Conv2d(hidden, 6, 1)
+        self.curve = nn.Conv2d(hidden, 9, 1)
         nn.init.zeros_(self.curve.weight)
         assert self.curve.bias is not None
         nn.init.zeros_(self.curve.bias)
 
-    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Frame averages of `tone_statistics`, [n, STATISTICS_CHANNELS, 1, 1] -> gain, power: [n, 3, 1, 1], fp32."""
-        histogram, share, noise = torch.split(pooled, [3 * TONES, 3 * NOISE_TONES, 3 * NOISE_TONES], 1)
-        # Scaled so that both parts come to about one.
-        told = torch.cat([4 * histogram, 10 * noise / (share + 1e-3)], 1)
-        gain, power = self.curve(self.mlp(told.to(self.curve.weight.dtype))).float().chunk(2, 1)
-        return gain.exp(), power.exp() / LIFT_GAMMA
+    def figures(self, statistics: Tensor) -> Tensor:
+        """`tone_statistics` -> what they come to, standardised: [n, FIGURES, 1, 1]."""
+        histogram, joint = torch.split(statistics.float(), [3 * TONES, NOISE_FIGURES], 1)
+        tones = quantiles(histogram.reshape(-1, 3, TONES)).flatten(1)
+        joint = joint.reshape(-1, NOISE_TONES, DEVIATIONS)
+        noise = joint / (joint.sum(2, keepdim=True) + 1e-3)
+        told = torch.cat([tones, noise.flatten(1)], 1)[:, :, None, None]
+        return self.scale(told).to(self.curve.weight.dtype)  # type: ignore[no-any-return]
+
+    def forward(self, figures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `figures` yields -> gain, power, offset: [n, 3, 1, 1], fp32."""
+        gain, power, offset = self.curve(self.mlp(figures)).float().chunk(3, 1)
+        return gain.exp(), power.exp() / LIFT_GAMMA, 0.3 * offset

@@ -18,10 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lednet.attention import AxialBlock
-from lednet.light import SAMPLE_STRIDE, ToneCurve, apply_curve, tone_statistics
+from lednet.light import NOISE_FIGURES, ToneCurve, apply_curve, tone_statistics
 
 SIDE_SCALE = 8
 """The side image is this many times smaller than the frame; there motion blur has nearly vanished."""
+
+SMOOTH_SCALE = 16
+"""Side in pixels of the squares whose means the network leaves to the tone curve: two tokens of its coarsest scale."""
 
 SMALLEST = 16
 """Least height and width of a frame, in pixels: two tokens at the coarsest scale."""
@@ -79,12 +82,23 @@ Core = tuple[slice, slice]
 """The part of a tile, (rows, columns) in pixels, that its share of the frame's statistics is taken from."""
 
 
+def part_of(features: Tensor, scale: int, core: Core | None) -> Tensor:
+    """What of [n, c, h, w] features, at 1/scale of the frame, lies in `core`; all of it where that is None."""
+    if core is None:
+        return features
+    ys, xs = (slice(s.start // scale, -(-s.stop // scale)) for s in core)
+    return features[:, :, ys, xs]
+
+
 def frame_average(features: Tensor, scale: int, core: Core | None) -> Tensor:
     """Mean of [n, c, h, w] features at 1/scale of the frame, over `core` or over all: [n, c, 1, 1]."""
-    if core is not None:
-        ys, xs = (slice(s.start // scale, -(-s.stop // scale)) for s in core)
-        features = features[:, :, ys, xs]
-    return features.mean((2, 3), keepdim=True)
+    return part_of(features, scale, core).mean((2, 3), keepdim=True)
+
+
+def fine(x: Tensor) -> Tensor:
+    """What of [n, c, h, w] is finer than `SMOOTH_SCALE`: x without its squares' means, joined linearly."""
+    squares = F.avg_pool2d(x, SMOOTH_SCALE, ceil_mode=True, count_include_pad=False)
+    return x - F.interpolate(squares, size=x.shape[2:], mode="bilinear", align_corners=False)
 
 
 class SelectiveFusion(nn.Module):
@@ -136,10 +150,12 @@ class LEDNet(nn.Module):
     and decoder are joined by a `SelectiveFusion` at each scale. Input and output are (un)shuffled by 2, so that no
     wide tensor lives at full size, where memory traffic would bound the speed. The output is the global residual
 
-        exposed(x) * (1 + scale) + detail,      exposed(x) = gain * x ** power
+        exposed(x) + fine(exposed(x) * scale + detail),      exposed(x) = gain * x ** power - offset
 
-    with the curve predicted once a frame by a `ToneCurve`, `scale` and `detail` per pixel and channel. The encoder is
-    shown the frame and the exposed frame.
+    with the curve predicted once a frame by a `ToneCurve`, `scale` and `detail` per pixel and channel, and `fine` what
+    is left without the smooth part. So light is the curve's alone: left to the network, it was learnt by heart scene by
+    scene, and unknown scenes came out worse than under the curve (docs/results.md). The encoder is shown the frame and
+    the exposed frame, and told how noisy the whole frame is, which no one place shows.
 
     Args:
         size: "small", "base", "large", or a config of one's own.
@@ -159,6 +175,7 @@ class LEDNet(nn.Module):
             return nn.Sequential(*(AxialBlock(channels, size.axis_window) for _ in range(count)))
 
         self.stem = nn.Conv2d(2 * 3 * 4, c1, 3, padding=1)
+        self.told = nn.Conv2d(NOISE_FIGURES, c1, 1, bias=False)
         self.encoder1 = blocks(c1, n1)
         self.down1 = nn.Conv2d(c1, c2, 2, stride=2)
         self.encoder2 = blocks(c2, n2)
@@ -175,6 +192,7 @@ class LEDNet(nn.Module):
         self.fusion1 = SelectiveFusion(c1, 2)
         self.decoder1 = blocks(c1, size.decoder_blocks[0])
         self.head = nn.Conv2d(c1, 2 * 3 * 4, 3, padding=1)
+        nn.init.zeros_(self.told.weight)
         for last in (self.head, self.side_head):
             nn.init.zeros_(last.weight)
             assert last.bias is not None
@@ -183,8 +201,8 @@ class LEDNet(nn.Module):
     def expose(self, x: Tensor, pooled: Tensor | None = None, core: Core | None = None) -> tuple[Tensor, Tensor]:
         """The frame under its tone curve alone, [n, 3, h, w] -> the same, and the statistics that the curve is from."""
         if pooled is None:
-            pooled = frame_average(tone_statistics(x), SAMPLE_STRIDE, core)
-        return apply_curve(x, *self.light(pooled)), pooled
+            pooled = tone_statistics(part_of(x, 1, core))
+        return apply_curve(x, *self.light(self.light.figures(pooled))), pooled
 
     def restore(self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> Restoration:
         """One pass over [n, 3, h, w] in [0, 1], h and w from 16 px up, any size.
@@ -204,7 +222,8 @@ class LEDNet(nn.Module):
 
         given: list[Tensor | None] = [*pooled, *[None] * (STATISTICS - len(pooled))]
         exposed, p4 = self.expose(x, given[0], core)
-        e1 = self.encoder1(self.stem(F.pixel_unshuffle(torch.cat([x, exposed], 1), 2)))
+        noise = self.light.figures(p4)[:, -NOISE_FIGURES:]
+        e1 = self.encoder1(self.stem(F.pixel_unshuffle(torch.cat([x, exposed], 1), 2)) + self.told(noise))
         e2 = self.encoder2(self.down1(e1))
         e3 = self.encoder3(self.down2(e2))
         side = self.side_head(e3) + F.avg_pool2d(exposed, SIDE_SCALE)
@@ -214,7 +233,7 @@ class LEDNet(nn.Module):
         d1, p1 = self.fusion1(self.up1(self.decoder2(d2)), e1, given[3], core)
 
         detail, scale = F.pixel_shuffle(self.head(self.decoder1(d1)), 2).chunk(2, dim=1)
-        image = exposed * (1 + scale) + detail
+        image = exposed + fine(exposed * scale + detail)
         return Restoration(image[:, :, :height, :width], side, [p4, p3, p2, p1])
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:

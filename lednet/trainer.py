@@ -55,6 +55,8 @@ class LightSettings:
     batch: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
+    noise_floor: float = 1e-3
+    """Squared error that no curve can undo (noise, blur); added before the logarithm."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, step: int, 
     with torch.no_grad():
         for a, b in zip(average.parameters(), model.parameters(), strict=True):
             a.lerp_(b, 1 - decay)
+        for a, b in zip(average.buffers(), model.buffers(), strict=True):
+            a.copy_(b)
 
 
 class Trainer:
@@ -285,10 +289,15 @@ class Trainer:
         optimizer.step()
 
     def _light_loss(self, degraded: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """L1 of the frame under its tone curve alone, and that frame."""
+        """How far the frame under its tone curve alone is from the label, in decades; and that frame.
+
+        The logarithm gives each frame the same say: one whose light can be told exactly counts as much as one that is
+        anyone's guess, and the PSNR is such a mean.
+        """
         self.model.light.train()
         exposed, _ = self.model.expose(degraded)
-        return functional.l1_loss(exposed, label), exposed
+        error = functional.mse_loss(exposed, label, reduction="none").mean((1, 2, 3))
+        return torch.log10(error + self.settings.light.noise_floor).mean(), exposed
 
     def _full_loss(self, degraded: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """The paper's loss of everything but the tone curve, which stands still; and the restored batch."""

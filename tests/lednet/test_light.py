@@ -7,55 +7,94 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lednet.light import NOISE_TONES, SAMPLE_STRIDE, TONES, ToneCurve, apply_curve, lift, tone_statistics
+from lednet.light import (
+    DEVIATIONS,
+    NOISE_FIGURES,
+    NOISE_TONES,
+    QUANTILES,
+    SAMPLE_STRIDE,
+    TONES,
+    Standardise,
+    ToneCurve,
+    apply_curve,
+    lift,
+    quantiles,
+    tone_statistics,
+)
 
 
-def averages(x: torch.Tensor) -> torch.Tensor:
-    return tone_statistics(x).mean((2, 3), keepdim=True)
+def histogram_of(x: torch.Tensor) -> torch.Tensor:
+    return tone_statistics(x)[:, : 3 * TONES, 0, 0].reshape(-1, 3, TONES)
+
+
+def noise_of(x: torch.Tensor) -> torch.Tensor:
+    return tone_statistics(x)[:, -NOISE_FIGURES:, 0, 0].reshape(-1, NOISE_TONES, DEVIATIONS)
 
 
 @given(level=st.floats(0, 1), height=st.sampled_from([16, 24, 40]))
 def test_the_shares_of_all_tones_sum_to_one_in_each_channel(level: float, height: int) -> None:
-    histogram = averages(torch.full((1, 3, height, 16), level))[0, : 3 * TONES, 0, 0].reshape(3, TONES)
-    torch.testing.assert_close(histogram.sum(1), torch.ones(3))
+    x = torch.full((1, 3, height, 16), level)
+    torch.testing.assert_close(histogram_of(x).sum(2), torch.ones(1, 3))
+    torch.testing.assert_close(noise_of(x).sum((1, 2)), torch.ones(1))
 
 
 def test_a_flat_frame_falls_into_the_bin_of_its_lifted_tone() -> None:
     tone = 7 / (TONES - 1)
-    x = torch.full((1, 3, 16, 16), tone**2.2)
-    histogram = averages(x)[0, :TONES, 0, 0]
-    assert histogram[7].item() == pytest.approx(1, abs=1e-4)
+    assert histogram_of(torch.full((1, 3, 16, 16), tone**2.2))[0, 0, 7].item() == pytest.approx(1, abs=1e-3)
 
 
 def test_noise_is_told_by_the_tone_that_it_sits_on() -> None:
     x = torch.full((1, 3, 64, 64), 0.02)
-    x[..., 32:] = 0.8
+    x[..., 32:] = 0.9
     noisy = x.clone()
-    noisy[..., 32:] += 0.1 * torch.randn(1, 3, 64, 32)
-    quiet, loud = (averages(v.clamp(0, 1))[0, -3 * NOISE_TONES :, 0, 0].reshape(3, NOISE_TONES)[0] for v in (x, noisy))
-    more = loud - quiet
-    assert more[NOISE_TONES // 2 :].sum() > 0.005
-    assert more[:2].abs().sum() < 1e-3
+    noisy[..., 32:] += 0.05 * torch.randn(1, 3, 64, 32)
+    more = noise_of(noisy.clamp(0, 1))[0] - noise_of(x)[0]
+    assert more[-1, 1:].sum() > 0.3
+    assert more[0].abs().sum() < 1e-3
 
 
 def test_a_frames_statistics_are_the_mean_of_its_halves() -> None:
     x = torch.rand(1, 3, 32, 64)
-    halves = [averages(x[..., :32]), averages(x[..., 32:])]
     # The 3x3 neighbourhood of a sampled pixel never crosses the border: halves begin on the sampling grid.
     assert 32 % SAMPLE_STRIDE == 0
-    torch.testing.assert_close(averages(x), sum(halves) / 2)
+    halves = tone_statistics(x[..., :32]) + tone_statistics(x[..., 32:])
+    torch.testing.assert_close(tone_statistics(x), halves / 2)
+
+
+def test_quantiles_are_those_of_the_values_to_a_bin() -> None:
+    torch.manual_seed(1)
+    x = torch.rand(1, 3, 512, 512).repeat_interleave(4, 2).repeat_interleave(4, 3) ** 2
+    expected = x[0, :, ::4, ::4].flatten(1).quantile(torch.tensor(QUANTILES), 1).t()
+    torch.testing.assert_close(lift(quantiles(histogram_of(x))[0]), lift(expected), atol=1 / TONES, rtol=0)
+
+
+def test_figures_are_standardised_by_all_that_training_showed() -> None:
+    torch.manual_seed(1)
+    scale, batches = Standardise(4), 3 + 2 * torch.randn(50, 16, 4, 1, 1)
+    for batch in batches:
+        scale(batch)
+    everything = batches.flatten(0, 1)
+    torch.testing.assert_close(scale.mean, everything.mean(0, keepdim=True))
+    torch.testing.assert_close(scale.variance, everything.var(0, keepdim=True, unbiased=False), rtol=0.1, atol=0)
+
+
+def test_figures_are_left_to_the_past_when_not_training() -> None:
+    scale = Standardise(4).eval()
+    x = torch.full((2, 4, 1, 1), 0.5)
+    torch.testing.assert_close(scale(x), x, rtol=1e-3, atol=0)
+    assert scale.seen == 0
 
 
 def test_an_untrained_curve_is_the_fixed_lift() -> None:
-    x = torch.rand(2, 3, 16, 16)
-    torch.testing.assert_close(apply_curve(x, *ToneCurve()(averages(x))), lift(x))
+    x, light = torch.rand(2, 3, 16, 16), ToneCurve()
+    torch.testing.assert_close(apply_curve(x, *light(light.figures(tone_statistics(x)))), lift(x))
 
 
-def test_the_curve_is_positive_one_a_channel_and_fp32_under_bf16() -> None:
-    light = ToneCurve().bfloat16()
+def test_the_curve_is_one_a_channel_and_fp32_under_bf16() -> None:
+    light = ToneCurve().eval().bfloat16()
     torch.nn.init.normal_(light.curve.weight)
-    gain, power = light(averages(torch.rand(2, 3, 16, 16)))
-    assert gain.shape == power.shape == (2, 3, 1, 1)
+    gain, power, offset = light(light.figures(tone_statistics(torch.rand(2, 3, 16, 16))))
+    assert gain.shape == power.shape == offset.shape == (2, 3, 1, 1)
     assert gain.min() > 0
     assert power.min() > 0
-    assert gain.dtype == power.dtype == torch.float32
+    assert gain.dtype == power.dtype == offset.dtype == torch.float32
