@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lednet.attention import HEAD_CHANNELS, AxisAttention, ChannelNorm, GatedFeedForward, attend, distance_bias
-from lednet.model import SIDE_SCALE, SMALLEST, STATISTICS, Core, LEDNet, SelectiveFusion, Upsample, frame_average
+from lednet.model import SIDE_SCALE, SMALLEST, STATISTICS, Core, LEDNet, SelectiveFusion, Upsample, fine, frame_average
 
 CONVOLUTION_LANES = 16
 """Output channels of a 3x3 convolution are padded to a multiple of this; oneDNN is half as fast on a remainder."""
@@ -53,7 +53,8 @@ def restore_frame(model: LEDNet, x: Tensor, pooled: Sequence[Tensor] = (), core:
     with torch.inference_mode():
         exposed, p4 = model.expose(x, given[0], core)
         shown = torch.cat([_unshuffle(_as_features(x)), _unshuffle(_as_features(exposed))], 2)
-        e1 = _blocks(model.encoder1, _convolve(model.stem, shown, _reordered(model.stem.weight, 1)))
+        told = model.told(model.noise(p4)).flatten()
+        e1 = _blocks(model.encoder1, _convolve(model.stem, shown, _reordered(model.stem.weight, 1)).add_(told))
         e2 = _blocks(model.encoder2, _shrink(model.down1, e1))
         e3 = _blocks(model.encoder3, _shrink(model.down2, e2))
 
@@ -65,9 +66,9 @@ def restore_frame(model: LEDNet, x: Tensor, pooled: Sequence[Tensor] = (), core:
 
         assert model.head.bias is not None
         residual = _convolve(model.head, d1, _reordered(model.head.weight, 0), _reordered(model.head.bias, 0))
-        exposed, detail, scale = shown[..., 12:], residual[..., :12], residual[..., 12:]
-        image = _shuffle(torch.addcmul(exposed + detail, exposed, scale))
-    return Restored(image.permute(2, 0, 1)[None, :, :height, :width], [p4, p3, p2, p1])
+        detail, scale = residual[..., :12], residual[..., 12:]
+        image = exposed + fine(_as_image(_shuffle(torch.addcmul(detail, shown[..., 12:], scale))))
+    return Restored(image[:, :, :height, :width], [p4, p3, p2, p1])
 
 
 def _unshuffle(x_HWC: Tensor) -> Tensor:

@@ -204,6 +204,10 @@ class LEDNet(nn.Module):
             pooled = tone_statistics(part_of(x, 1, core))
         return apply_curve(x, *self.light(self.light.figures(pooled))), pooled
 
+    def noise(self, pooled: Tensor) -> Tensor:
+        """How noisy the frame of the light's statistics is: [n, NOISE_FIGURES, 1, 1]."""
+        return self.light.figures(pooled)[:, -NOISE_FIGURES:]
+
     def restore(self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> Restoration:
         """One pass over [n, 3, h, w] in [0, 1], h and w from 16 px up, any size.
 
@@ -222,8 +226,8 @@ class LEDNet(nn.Module):
 
         given: list[Tensor | None] = [*pooled, *[None] * (STATISTICS - len(pooled))]
         exposed, p4 = self.expose(x, given[0], core)
-        noise = self.light.figures(p4)[:, -NOISE_FIGURES:]
-        e1 = self.encoder1(self.stem(F.pixel_unshuffle(torch.cat([x, exposed], 1), 2)) + self.told(noise))
+        e1 = self.stem(F.pixel_unshuffle(torch.cat([x, exposed], 1), 2)) + self.told(self.noise(p4))
+        e1 = self.encoder1(e1)
         e2 = self.encoder2(self.down1(e1))
         e3 = self.encoder3(self.down2(e2))
         side = self.side_head(e3) + F.avg_pool2d(exposed, SIDE_SCALE)

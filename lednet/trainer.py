@@ -143,8 +143,8 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, step: int, 
     with torch.no_grad():
         for a, b in zip(average.parameters(), model.parameters(), strict=True):
             a.lerp_(b, 1 - decay)
-        for a, b in zip(average.buffers(), model.buffers(), strict=True):
-            a.copy_(b)
+        for kept, seen in zip(average.buffers(), model.buffers(), strict=True):
+            kept.copy_(seen)
 
 
 class Trainer:

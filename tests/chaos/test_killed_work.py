@@ -25,7 +25,7 @@ from tasks.site import read_site
 from tests.chaos.night import ARCHIVE, STORE, Writes, counted_writes, differing, empty_store, fill_archive, stored
 from tests.tasks.night import NIGHT, s3_bucket
 
-SHORT, LONG = range(3), range(3, 103)
+SHORT, LONG = range(5), range(5, 105)
 LIMIT_S = 250
 
 
