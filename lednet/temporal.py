@@ -49,6 +49,9 @@ BLOCK = 4
 TONES = 8
 """Bins of brightness that each have a noise of their own."""
 
+LIGHT_TONES_TOGETHER = 4
+"""Bins of the tone curve's histogram that are compared as one: noise moves much between neighbours."""
+
 SHARE = 0.5
 """The noise of a tone is what this share of its blocks stays below: those that have not moved, or are flat."""
 
@@ -97,7 +100,8 @@ class Memory:
             self._tones, self._tone_age = tones, torch.ones((), device=tones.device)
             return tones
         # Half the sum over each channel's histogram, which comes to one, is the share that has moved.
-        apart = (tones - self._tones)[:, : 3 * LIGHT_TONES].abs().sum() / (2 * 3)
+        difference = (tones - self._tones)[:, : 3 * LIGHT_TONES].reshape(-1, LIGHT_TONES_TOGETHER).sum(1)
+        apart = difference.abs().sum() / (2 * 3)
         same = (1 - apart / self.settings.same_light).clamp_min(0)
         self._tone_age = same * self._tone_age.clamp_max(self.settings.tone_memory - 1) + 1
         self._tones = torch.lerp(self._tones, tones, 1 / self._tone_age)
