@@ -17,10 +17,18 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 SIDE = 256
 """Pixels each way of the frame that multiply-adds are stated for, as papers do."""
+
+
+def _of_onednn(x: list[int], weight: list[int], *_: Any, out_shape: list[int], **__: Any) -> int:
+    return conv_flop_count(x, weight, out_shape)
+
+
+UNKNOWN_TO_TORCH: dict[Any, Any] = {torch.ops.aten.mkldnn_convolution: _of_onednn}
+"""Operations that torch's counter leaves out: the CPU's own pass (`lednet.inference`) calls oneDNN by itself."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,6 @@ def memory_of(run: Callable[[Tensor], Tensor], x: Tensor) -> float:
 def cost_of(run: Callable[[Tensor], Tensor], device: torch.device | None = None) -> Cost:
     """What a method costs on a frame of `SIDE` pixels each way; `run` takes and gives [1, 3, h, w] in [0, 1]."""
     x = torch.rand(1, 3, SIDE, SIDE, device=device)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNKNOWN_TO_TORCH) as counter:
         run(x)
     return Cost(counter.get_total_flops() / 2e9, memory_of(run, x))

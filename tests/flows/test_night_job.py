@@ -3,16 +3,20 @@ is published is even over cameras and night, and the next run finishes the rest 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 from flows import night_job
 from flows.night_job import NightJob
 from flows.progress import NightProgress
+from lednet import Restorer
 from tasks import enhance, store
 from tasks.settings import NightSettings
 from tasks.types import CameraNight, ItemResult, NightPlan
@@ -55,14 +59,15 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """Footage that all three cameras share, and workers that do what they are handed at once."""
     clock, loaded = Clock(), enhance.load_restorer
 
-    def ticking(weights: str, memory_mb: int) -> object:
-        class Restorer:
-            def restore(self, frames: night.Frames) -> night.Frames:
-                clock.now += len(frames)
-                restored: night.Frames = loaded(weights, memory_mb).restore(frames)
-                return restored
+    def ticking(weights: str, memory_mb: int) -> Restorer:
+        restorer = copy(loaded(weights, memory_mb))
 
-        return Restorer()
+        def restore_image(x: Tensor, known: Sequence[Tensor] = ()) -> Tensor:
+            clock.now += len(x)
+            return Restorer.restore_image(restorer, x, known)
+
+        restorer.restore_image = restore_image  # type: ignore[method-assign]
+        return restorer
 
     def at_once(plan: NightPlan, settings: NightSettings, until_s: float) -> list[Done]:
         return [Done(enhance.enhance_item(item, settings, until_s)) for item in plan.items]

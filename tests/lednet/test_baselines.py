@@ -18,12 +18,12 @@ from lednet.baselines.deconvolution import _shrinkage, deconvolve, fidelity_for,
 from lednet.baselines.defocus import sharpen
 from lednet.baselines.frames import Picture, luma, one_by_one, wide_blur
 from lednet.baselines.gamma import restore_gamma, restore_oracle
+from lednet.baselines.peers import PEERS
 from lednet.baselines.registry import METHODS, Needs
 from lednet.baselines.retinex import retinex
 
-CLASSICAL = [
-    name for name, method in METHODS.items() if "published" not in method.title and name not in ("small", "base")
-]
+TRAINED = {"small", "base", *PEERS}
+CLASSICAL = [name for name, method in METHODS.items() if "published" not in method.title and name not in TRAINED]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -385,18 +385,18 @@ def test_frames_are_restored_while_the_shard_before_theirs_is_still_being_writte
     settings = replace(site.settings, batch=1, queue_batches=1)
     restored = threading.Semaphore(0)
     overlapped: list[bool] = []
-    restore, write_shard = Restorer.restore, store.write_shard
+    restore, write_shard = VideoRestorer.restore, store.write_shard
 
-    def restore_and_tell(self: Restorer, frames: np.ndarray) -> np.ndarray:
+    def restore_and_tell(self: VideoRestorer, frames: np.ndarray, times_s: Sequence[float]) -> np.ndarray:
         restored.release()
-        return restore(self, frames)
+        return restore(self, frames, times_s)
 
     def write_when_the_next_is_full(*args: object) -> tuple[str, int]:
         if not overlapped:  # the first shard: its own frames, and those of the next, which the queue alone can't hold
             overlapped.append(all(restored.acquire(timeout=20) for _ in range(2 * SHARD)))
         return write_shard(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Restorer, "restore", restore_and_tell)
+    monkeypatch.setattr(VideoRestorer, "restore", restore_and_tell)
     monkeypatch.setattr(store, "write_shard", write_when_the_next_is_full)
     store.create_run(planned, settings, "0")
     enhance_item(planned.items[0], settings)

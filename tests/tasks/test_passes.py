@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
+from lednet import Restorer
 from tasks import enhance, store
 from tasks.deadline import ALLOWANCE
 from tasks.passes import by_priority, levels, next_pass
@@ -105,14 +109,15 @@ def test_an_item_that_meets_its_deadline_keeps_its_whole_shards_and_the_rest_is_
     store.create_run(planned, site.settings, "0")
     clock, loaded = Clock(), enhance.load_restorer
 
-    def ticking(weights: str, memory_mb: int) -> object:
-        class Restorer:
-            def restore(self, frames: night.Frames) -> night.Frames:
-                clock.now += len(frames)
-                restored: night.Frames = loaded(weights, memory_mb).restore(frames)
-                return restored
+    def ticking(weights: str, memory_mb: int) -> Restorer:
+        restorer = copy(loaded(weights, memory_mb))
 
-        return Restorer()
+        def restore_image(x: Tensor, known: Sequence[Tensor] = ()) -> Tensor:
+            clock.now += len(x)
+            return Restorer.restore_image(restorer, x, known)
+
+        restorer.restore_image = restore_image  # type: ignore[method-assign]
+        return restorer
 
     monkeypatch.setattr(enhance, "time", clock)
     monkeypatch.setattr(enhance, "load_restorer", ticking)
