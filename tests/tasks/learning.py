@@ -25,9 +25,8 @@ def save_model(path: Path, seed: int = 0, gain: float = 1.0, clips: tuple[str, .
     torch.manual_seed(seed)
     model = LEDNet(TINY)
     with torch.no_grad():
-        for name, value in model.named_parameters():
-            if name.startswith("light.") and name.endswith("bias") and value.numel() == 6:
-                value[:3] += float(np.log(gain))
+        assert model.light.curve.bias is not None
+        model.light.curve.bias[:3] += float(np.log(gain))
     training = {"clips": list(clips)} if clips else {}
     checkpoint.save(
         path, model, half=False, training=training, validation={"recipes": {"night": {"psnr_lednet": 20.0}}}
