@@ -70,9 +70,11 @@ def tone_statistics(x: Tensor) -> Tensor:
 
     The histogram of each channel over squares' lifted means; then of the grey, a joint one of tone and deviation, a
     pixel's distance to the mean of the 3x3 pixels around it. A value between two bins counts for both, by nearness.
-    All are shares of the frame, so that a frame's statistics are the mean of its parts'.
+    All are shares of the frame, so that a frame's statistics are the mean of its parts'. Sides from 4 px up; what
+    is left of the last squares is not looked at.
     """
-    x = x.float()
+    whole = [side // SAMPLE_STRIDE * SAMPLE_STRIDE for side in x.shape[2:]]
+    x = x[:, :, : whole[0], : whole[1]].float()
     below, rest = _place(lift(F.avg_pool2d(x, SAMPLE_STRIDE)).flatten(2), TONES)
     histogram = torch.zeros((*below.shape[:2], TONES), device=x.device)
     histogram.scatter_add_(2, below, 1 - rest).scatter_add_(2, below + 1, rest)

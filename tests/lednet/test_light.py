@@ -31,9 +31,9 @@ def noise_of(x: torch.Tensor) -> torch.Tensor:
     return tone_statistics(x)[:, -NOISE_FIGURES:, 0, 0].reshape(-1, NOISE_TONES, DEVIATIONS)
 
 
-@given(level=st.floats(0, 1), height=st.sampled_from([16, 24, 40]))
-def test_the_shares_of_all_tones_sum_to_one_in_each_channel(level: float, height: int) -> None:
-    x = torch.full((1, 3, height, 16), level)
+@given(level=st.floats(0, 1), height=st.integers(16, 40), width=st.integers(16, 24))
+def test_the_shares_of_all_tones_sum_to_one_in_each_channel(level: float, height: int, width: int) -> None:
+    x = torch.full((1, 3, height, width), level)
     torch.testing.assert_close(histogram_of(x).sum(2), torch.ones(1, 3))
     torch.testing.assert_close(noise_of(x).sum((1, 2)), torch.ones(1))
 
