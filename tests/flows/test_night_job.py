@@ -3,15 +3,12 @@ is published is even over cameras and night, and the next run finishes the rest 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
-from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from torch import Tensor
 
 from flows import night_job
 from flows.night_job import NightJob
@@ -39,6 +36,9 @@ class Clock:
 
     monotonic = time
 
+    def pass_frames(self, count: int) -> None:
+        self.now += count
+
 
 class Done:
     """A future of a work item that was done at once."""
@@ -60,14 +60,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     clock, loaded = Clock(), enhance.load_restorer
 
     def ticking(weights: str, memory_mb: int) -> Restorer:
-        restorer = copy(loaded(weights, memory_mb))
-
-        def restore_image(x: Tensor, known: Sequence[Tensor] = ()) -> Tensor:
-            clock.now += len(x)
-            return Restorer.restore_image(restorer, x, known)
-
-        restorer.restore_image = restore_image  # type: ignore[method-assign]
-        return restorer
+        return night.watched(loaded(weights, memory_mb), clock.pass_frames)
 
     def at_once(plan: NightPlan, settings: NightSettings, until_s: float) -> list[Done]:
         return [Done(enhance.enhance_item(item, settings, until_s)) for item in plan.items]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +20,9 @@ import torch
 import zarr
 from moto.server import ThreadedMotoServer
 from numpy.typing import NDArray
+from torch import Tensor
 
-from lednet import checkpoint
+from lednet import Restorer, checkpoint
 from lednet.model import LEDNet, LEDNetConfig
 from tasks import storage, store
 from tasks.enhance import enhance_item
@@ -127,6 +129,18 @@ def small_settings(weights: str) -> NightSettings:
         checkpoint=weights, shard_mb=1, shard_least=SHARD, shard_most=SHARD, item_slots=3 * SHARD,
         preview_pictures=8, preview_width=48, queue_batches=2,
     )  # fmt: skip
+
+
+def watched(restorer: Restorer, told: Callable[[int], None]) -> Restorer:
+    """The same restorer, which tells how many frames it restores before each pass."""
+    copied = copy(restorer)
+
+    def restore_image(x: Tensor, known: Sequence[Tensor] = ()) -> Tensor:
+        told(len(x))
+        return restorer.restore_image(x, known)
+
+    copied.restore_image = restore_image  # type: ignore[method-assign]
+    return copied
 
 
 def plan(archive: str, store_url: str, settings: NightSettings, camera: Camera = CAMERA) -> NightPlan:

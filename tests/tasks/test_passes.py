@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from lednet import Restorer
 from tasks import enhance, store
@@ -101,6 +98,9 @@ class Clock:
 
     monotonic = time
 
+    def pass_frames(self, count: int) -> None:
+        self.now += count
+
 
 def test_an_item_that_meets_its_deadline_keeps_its_whole_shards_and_the_rest_is_done_later(
     site: Site, monkeypatch: pytest.MonkeyPatch
@@ -110,14 +110,7 @@ def test_an_item_that_meets_its_deadline_keeps_its_whole_shards_and_the_rest_is_
     clock, loaded = Clock(), enhance.load_restorer
 
     def ticking(weights: str, memory_mb: int) -> Restorer:
-        restorer = copy(loaded(weights, memory_mb))
-
-        def restore_image(x: Tensor, known: Sequence[Tensor] = ()) -> Tensor:
-            clock.now += len(x)
-            return Restorer.restore_image(restorer, x, known)
-
-        restorer.restore_image = restore_image  # type: ignore[method-assign]
-        return restorer
+        return night.watched(loaded(weights, memory_mb), clock.pass_frames)
 
     monkeypatch.setattr(enhance, "time", clock)
     monkeypatch.setattr(enhance, "load_restorer", ticking)
