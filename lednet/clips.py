@@ -38,6 +38,9 @@ HIGH_SPEED_FPS = 120.0
 MOST_SHRINK, MOST_SHRINK_OF_BURSTS = 5, 2
 """How far frames are shrunk at most before a crop is taken."""
 
+MOSAIC = (3, 4)
+"""Rows and columns of patches that a frame too large to be shown whole is sampled by."""
+
 LABEL_REACH = 2
 """The label is the sharpest of so many frames on either side of the place drawn; the burst is centred on it, so
 that input and label never part."""
@@ -190,29 +193,41 @@ class PairSampler:
     def _integer(self, high: int) -> int:
         return int(torch.randint(high, (1,), generator=self.generator, device=self.generator.device))
 
-    def _shrink(self, shown: tuple[int, int], height: int, width: int) -> int:
+    def _shrink(self, shown: tuple[int, int], height: int, width: int, mosaic: bool) -> int:
         """How many times to shrink the frame before cropping: every other time as far as it goes, else anything.
 
         A restorer is given whole frames, and only a whole frame tells how dark the night is; fine detail is learnt from
-        the crops that are not shrunk.
+        the crops that are not shrunk. A mosaic shows the whole frame at every scale.
         """
         most = max(1, min(MOST_SHRINK, shown[0] // height, shown[1] // width))
-        return most if self._integer(2) else 1 + self._integer(most)
+        return most if not mosaic and self._integer(2) else 1 + self._integer(most)
 
-    def _crop(self, clip: Clip, recipe: Recipe, height: int, width: int) -> tuple[Tensor, Tensor, bool]:
+    def _patch(self, frames: Tensor, height: int, width: int) -> Tensor:
+        """A random place of [t, 3, h, w] uint8: float [t, 3, height, width], its edge repeated where it is short."""
+        y, x = (self._integer(max(shown - wanted, 0) + 1) for shown, wanted in
+                zip(frames.shape[2:], (height, width), strict=True))  # fmt: skip
+        window = frames[:, :, y : y + height, x : x + width].float() / 255
+        short = (0, width - window.shape[-1], 0, height - window.shape[-2])
+        return functional.pad(window, short, mode="replicate") if any(short) else window
+
+    def _mosaic(self, frames: Tensor, height: int, width: int) -> Tensor:
+        """Like `_patch`, from all over the frame: one patch from each of the MOSAIC parts of it, laid side by side."""
+        rows, columns = MOSAIC
+        if frames.shape[2] <= height or frames.shape[3] <= width or height % rows or width % columns:
+            return self._patch(frames, height, width)
+        parts = [part.tensor_split(columns, 3) for part in frames.tensor_split(rows, 2)]
+        patches = [[self._patch(part, height // rows, width // columns) for part in row] for row in parts]
+        return torch.cat([torch.cat(row, 3) for row in patches], 2)
+
+    def _crop(self, clip: Clip, recipe: Recipe, height: int, width: int, mosaic: bool) -> tuple[Tensor, Tensor, bool]:
         """One random crop: (blurred linear light, sharp sRGB), each [3, height, width]; whether it is unmoved."""
-        shown = (clip.frames.shape[2], clip.frames.shape[3])
-        shrink = self._shrink(shown, height, width)
-        height, width = shrink * height, shrink * width
-        y, x = self._integer(max(shown[0] - height, 0) + 1), self._integer(max(shown[1] - width, 0) + 1)
+        shrink = self._shrink((clip.frames.shape[2], clip.frames.shape[3]), height, width, mosaic)
         boost = draw(recipe.highlight_boost, (1, 1, 1), self.generator)
         # Shrunk further, motion is gone, and stills will do.
         burst = clip.high_speed and shrink <= MOST_SHRINK_OF_BURSTS
         centre, reach = self._burst(clip, burst)
-        window = clip.frames[centre - reach : centre + reach + 1, :, y : y + height, x : x + width].float() / 255
-        short = (0, width - window.shape[-1], 0, height - window.shape[-2])
-        if any(short):
-            window = functional.pad(window, short, mode="replicate")
+        take = self._mosaic if mosaic else self._patch
+        window = take(clip.frames[centre - reach : centre + reach + 1], shrink * height, shrink * width)
         linear = average_burst(window, boost, recipe.response)
         if shrink > 1:  # in linear light, as a sensor of larger pixels would
             label = linear_to_srgb(functional.avg_pool2d(srgb_to_linear(window[reach]), shrink))
@@ -232,13 +247,16 @@ class PairSampler:
         near = range(max(reach, place - LABEL_REACH), min(count - reach, place + LABEL_REACH + 1))
         return max(near, key=lambda i: clip.sharpness[i]), reach
 
-    def sample(self, batch: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """A batch of pairs: (degraded, label), each float [batch, 3, height, width] sRGB in [0, 1]."""
+    def sample(self, batch: int, height: int, width: int, mosaic: bool = False) -> tuple[Tensor, Tensor]:
+        """A batch of pairs: (degraded, label), each float [batch, 3, height, width] sRGB in [0, 1].
+
+        With `mosaic`, of patches from all over a frame: what a whole frame has in tones and noise, at any scale.
+        """
         recipe = self.recipes[self._integer(len(self.recipes))]
         blurred, labels, still = [], [], []
         for _ in range(batch):
             clip = self.clips[self._integer(len(self.clips))]
-            linear, label, unmoved = self._crop(clip, recipe, height, width)
+            linear, label, unmoved = self._crop(clip, recipe, height, width, mosaic)
             flip, turn = self._integer(2), self._integer(2)
             dims = [d for d, on in ((-1, flip), (-2, turn)) if on]
             blurred.append(linear.flip(dims))

@@ -55,8 +55,11 @@ class LightSettings:
     batch: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
+    square: int = 8
+    """The curve is judged by the means of squares of so many pixels a side: noise and blur, which it can't undo and the
+    rest of the network can, would make it shy of opening the shadows."""
     noise_floor: float = 1e-3
-    """Squared error that no curve can undo (noise, blur); added before the logarithm."""
+    """Squared error that no curve can undo; added before the logarithm."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,10 @@ class TrainSettings:
     """Share of the clips kept for validation; by clip, never by frame."""
     validation_pairs: int = 24
     validation_crop: int = 256
+    gamma_pairs: int = 96
+    """Views of whole training frames that the fixed gamma, which the network stands beside, is fitted on."""
+    gamma_view: tuple[int, int] = (72, 128)
+    """Their height and width."""
     log_every: int = 50
     save_every: int = 500
 
@@ -172,6 +179,7 @@ class Trainer:
         drawn = [clip for clip in clips for _ in range(settings.weight_of(clip))]
         self.sampler = settings.pair_sampler(drawn, self.generator)
         self.clips, self.held_out = clips, held_out
+        self.gammas: dict[str, float] = {}
         self.step = 0
         self.seconds = 0.0
 
@@ -252,7 +260,7 @@ class Trainer:
             FloatingPointError: if the gradients are not finite; the batch is kept beside the state.
         """
         started = time.perf_counter()
-        degraded, label = self.sampler.sample(*self.batch_shape())
+        degraded, label = self.sampler.sample(*self.batch_shape(), mosaic=self.step < self.settings.light.steps)
         waited = time.perf_counter() - started
         loss, reached = self._learn(degraded, label)
         update_average(self.average, self.model, self.step, self.settings.ema)
@@ -296,7 +304,8 @@ class Trainer:
         """
         self.model.light.train()
         exposed, _ = self.model.expose(degraded)
-        error = functional.mse_loss(exposed, label, reduction="none").mean((1, 2, 3))
+        seen, wanted = (functional.avg_pool2d(image, self.settings.light.square) for image in (exposed, label))
+        error = functional.mse_loss(seen, wanted, reduction="none").mean((1, 2, 3))
         return torch.log10(error + self.settings.light.noise_floor).mean(), exposed
 
     def _full_loss(self, degraded: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -333,8 +342,12 @@ class Trainer:
     def _validate(self, recipe: str) -> dict[str, float]:
         s = self.settings
         size = (4, s.validation_crop, s.validation_crop)
-        fitting = s.pair_sampler(self.clips, torch.Generator(self.device).manual_seed(7), recipe)
-        gamma = fit_gamma([fitting.sample(*size) for _ in range(6)])
+        if recipe not in self.gammas:
+            fitting = s.pair_sampler(self.clips, torch.Generator(self.device).manual_seed(7), recipe)
+            self.gammas[recipe] = fit_gamma(
+                [fitting.sample(16, *s.gamma_view, mosaic=True) for _ in range(math.ceil(s.gamma_pairs / 16))]
+            )
+        gamma = self.gammas[recipe]
         drawing = s.pair_sampler(self.held_out, torch.Generator(self.device).manual_seed(11), recipe)
         rows: dict[str, list[Tensor]] = {}
         self.average.eval()

@@ -19,10 +19,17 @@ def restore_gamma(x: Tensor, gamma: float) -> Tensor:
 
 
 def fit_gamma(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """The gamma from 1 to 5 (steps of 0.05) of the highest mean PSNR over (degraded, label) batches."""
-    candidates = [1 + 0.05 * i for i in range(81)]
-    scores = [torch.cat([psnr(restore_gamma(x, g), y) for x, y in pairs]).mean().item() for g in candidates]
-    return round(candidates[scores.index(max(scores))], 2)
+    """The gamma from 1 to 5 (in steps of 0.05) of the highest mean PSNR over (degraded, label) batches.
+
+    Looked for in steps of 0.25 first: the mean PSNR rises to one gamma and falls from there.
+    """
+
+    def score(gamma: float) -> float:
+        return torch.cat([psnr(restore_gamma(x, gamma), y) for x, y in pairs]).mean().item()
+
+    coarse = max((1 + 0.25 * i for i in range(17)), key=score)
+    near = (round(coarse + 0.05 * i, 2) for i in range(-4, 5))
+    return max((gamma for gamma in near if 1 <= gamma <= 5), key=score)
 
 
 def gamma_of_card(card: Card, recipe: str) -> float:

@@ -59,7 +59,9 @@ def retrain(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> Retr
     quick = finetune.train_settings
 
     def tiny_steps(*given: Any) -> TrainSettings:
-        return replace(quick(*given), stages=(Stage(1.0, 32, 32, 1),), validation_pairs=4, validation_crop=32)
+        return replace(
+            quick(*given), stages=(Stage(1.0, 32, 32, 1),), validation_pairs=4, validation_crop=32, gamma_pairs=16
+        )
 
     monkeypatch.setitem(SIZES, "tiny", TINY)
     monkeypatch.setattr(finetune, "train_settings", tiny_steps)

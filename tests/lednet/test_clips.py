@@ -14,7 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lednet.clips import Clip, ClipError, PairSampler, find_clips, is_high_speed, read_bursts, read_clip, split_clips
+from lednet.clips import (
+    MOSAIC,
+    Clip,
+    ClipError,
+    PairSampler,
+    find_clips,
+    is_high_speed,
+    read_bursts,
+    read_clip,
+    split_clips,
+)
 from lednet.degrade import Recipe, average_burst, linear_to_srgb
 
 CPU = torch.device("cpu")
@@ -305,3 +315,31 @@ def test_infrared_pairs_lose_the_colour_of_input_and_label_together() -> None:
     degraded, label = PairSampler([noise_clip(3, 24, 24, False)], [recipe], seeded()).sample(2, 16, 16)
     for image in (degraded, label):
         torch.testing.assert_close(image[:, 0], image[:, 1], rtol=0, atol=1e-5)
+
+
+# Mosaics
+
+
+def test_a_mosaic_takes_a_patch_from_each_part_of_the_frame() -> None:
+    rows, columns = MOSAIC
+    frames = torch.arange(rows * columns, dtype=torch.uint8).reshape(1, 1, rows, columns).mul(20)
+    frames = frames.repeat_interleave(40, 2).repeat_interleave(40, 3).expand(1, 3, -1, -1)
+    sampler = PairSampler([Clip("parts", frames, False)], [CLEAR], seeded())
+    label = sampler.sample(1, rows * 24, columns * 24, mosaic=True)[1]
+    means = torch.nn.functional.avg_pool2d(label, 24)[0, 0] * 255
+    torch.testing.assert_close(means.flatten().sort().values, torch.arange(rows * columns) * 20.0, rtol=0, atol=0.01)
+
+
+def test_a_mosaic_of_a_frame_that_fits_is_the_frame() -> None:
+    clip = noise_clip(1, 24, 32, False)
+    label = PairSampler([clip], [CLEAR], seeded(3)).sample(1, 24, 32, mosaic=True)[1]
+    turns = [clip.frames[0].flip(dims) / 255 for dims in ([], [-1], [-2], [-1, -2])]
+    assert any(torch.allclose(label[0], turned, atol=1e-6) for turned in turns)
+
+
+@pytest.mark.parametrize("shown", [(16, 900), (130, 200), (720, 1280)])
+def test_a_mosaic_has_the_size_asked_for_whatever_the_frame_s(shown: tuple[int, int]) -> None:
+    clip = noise_clip(1, *shown, high_speed=False)
+    degraded, label = PairSampler([clip], [CLEAR], seeded()).sample(1, 72, 128, mosaic=True)
+    assert degraded.shape == label.shape == (1, 3, 72, 128)
+    torch.testing.assert_close(degraded, label, rtol=0, atol=3e-3)

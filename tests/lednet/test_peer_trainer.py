@@ -26,7 +26,8 @@ from lednet.trainer import LightSettings, Stage, Trainer, TrainSettings
 CPU = torch.device("cpu")
 PLAIN = TrainSettings(
     steps=3, warmup_steps=1, learning_rate=2e-3, stages=(Stage(1.0, 32, 32, 1),), frames_per_clip=4,
-    validation_pairs=4, validation_crop=32, log_every=1, save_every=2, light=LightSettings(1, 32, 40, 2),
+    validation_pairs=4, validation_crop=32, gamma_pairs=16, log_every=1, save_every=2,
+    light=LightSettings(1, 32, 40, 2),
 )  # fmt: skip
 
 
@@ -166,7 +167,8 @@ def test_both_leaky_splits_judge_the_same_frames_and_only_one_has_trained_on_the
 def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three small clips, one of them of a fixed camera; and short settings for the command."""
     monkeypatch.setattr(train, "TrainSettings", partial(type(PLAIN), **{
-        f: getattr(PLAIN, f) for f in ("stages", "validation_pairs", "validation_crop", "log_every", "light")
+        f: getattr(PLAIN, f)
+        for f in ("stages", "validation_pairs", "validation_crop", "gamma_pairs", "log_every", "light")
     }))  # fmt: skip
     folder = tmp_path / "clips"
     folder.mkdir()

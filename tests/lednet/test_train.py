@@ -40,7 +40,7 @@ def quick(**changes: Any) -> TrainSettings:
     """Settings of a run of six small steps."""
     plain = TrainSettings(
         size="tiny", steps=6, warmup_steps=2, learning_rate=2e-3, stages=(Stage(1.0, 32, 32, 1),), frames_per_clip=4,
-        validation_pairs=4, validation_crop=32, log_every=2, save_every=3, light=NO_LIGHT,
+        validation_pairs=4, validation_crop=32, gamma_pairs=16, log_every=2, save_every=3, light=NO_LIGHT,
     )  # fmt: skip
     return replace(plain, **changes)
 
@@ -278,7 +278,7 @@ def quick_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """`lednet train` with small crops and a short validation, which no option sets."""
     fast = partial(
         TrainSettings, stages=(Stage(1.0, 32, 32, 1),), frames_per_clip=4, validation_pairs=4, validation_crop=32,
-        log_every=1, light=NO_LIGHT,
+        gamma_pairs=16, log_every=1, light=NO_LIGHT,
     )  # fmt: skip
     monkeypatch.setattr(train, "TrainSettings", fast)
 
