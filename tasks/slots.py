@@ -50,6 +50,16 @@ def night_grid(camera: Camera, night: str) -> Grid:
     return Grid(start_ns, camera.rate, max(0, int((end_ns - start_ns) * camera.rate / NANOSECONDS)))
 
 
+def slot_times(grid: Grid) -> NDArray[np.int64]:
+    """`Grid.time_ns` of every slot, int64 [slots], without asking for each: a night may have millions."""
+    # After `numerator` slots a whole number of seconds has passed, and the pattern of rounding begins anew: halves go
+    # to the even side, and a second's nanoseconds are even.
+    period = grid.rate.numerator
+    pattern = np.array([grid.time_ns(i) for i in range(min(period, grid.slots))], np.int64)
+    slots = np.arange(grid.slots, dtype=np.int64)
+    return pattern[slots % period] + slots // period * (grid.rate.denominator * NANOSECONDS)
+
+
 def fill_slots(
     grid: Grid,
     first: int,

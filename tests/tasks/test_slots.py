@@ -14,7 +14,7 @@ from footage import number_of, write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.slots import Damage, SlotFrame, fill_slots, night_grid
+from tasks.slots import Damage, SlotFrame, fill_slots, night_grid, slot_times
 from tasks.types import NANOSECONDS, Camera, Grid, Segment
 
 START = 1_768_471_200 * NANOSECONDS
@@ -363,3 +363,13 @@ def test_frames_above_the_limit_are_told(tmp_path: Path) -> None:
     (event,) = fill_slots(grid_of(20), 0, 20, (segment(clip),), 64 * 48 - 1)
     assert isinstance(event, Damage)
     assert "64x48 are above the limit of 3071 pixels" in event.cause
+
+
+@given(
+    rate=st.fractions(min_value=Fraction(1, 600), max_value=240, max_denominator=1001),
+    slots=st.integers(0, 4000),
+    start=st.integers(0, 2 * 10**18),
+)
+def test_the_times_of_all_slots_are_those_of_each(rate: Fraction, slots: int, start: int) -> None:
+    grid = Grid(start, rate, slots)
+    assert slot_times(grid).tolist() == [grid.time_ns(i) for i in range(slots)]
