@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
@@ -146,8 +145,8 @@ class ItemFeed:
         with self._changed:
             batch.out += 1
             self._futures.add(future)
-        # In this thread's context, so that what is logged belongs to the flow run.
-        future.add_done_callback(partial(copy_context().run, self._item_done, batch))
+        context = copy_context()  # so that what is logged belongs to the flow run
+        future.add_done_callback(lambda ended: context.run(self._item_done, batch, ended))
 
     def _item_done(self, batch: Batch, future: Any) -> None:
         failure = _failure(future)

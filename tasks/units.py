@@ -6,11 +6,11 @@ several times as much (docs/performance.md), and what an item did is told by its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from distributed import Client
 from prefect import task
-from prefect.utilities.annotations import quote
 
 from tasks.camera_facts import FactsJob, FactsOutcome, camera_facts
 from tasks.enhance import enhance_item
@@ -30,10 +30,8 @@ def enhance(item: WorkItem, settings: NightSettings, until_s: float, run: Prefec
 
 
 @task(name="publish-night", task_run_name="{camera} {night}", persist_result=False)
-def _publish_night(
-    camera: str, night: str, plan: quote[NightPlan], store_url: str, settings: NightSettings
-) -> CameraNight:
-    outcome = publish(plan.unquote(), store_url, settings)
+def _publish_night(camera: str, night: str, publication: Callable[[], CameraNight]) -> CameraNight:
+    outcome = publication()
     if not outcome.manifest_url:
         raise NotWholeError(outcome)  # so that Prefect's page shows it
     return outcome
@@ -50,8 +48,9 @@ class NotWholeError(RuntimeError):
 def publish_in_prefect(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraNight:
     """`tasks.publish.publish` as a Prefect task, one a camera, which fails where the night is not whole."""
     try:
-        # Quoted: Prefect looks for futures in all that a task is given, and a plan has a hundred thousand parts.
-        return _publish_night(plan.camera.id, plan.night, quote(plan), store_url, settings)
+        # A call and not the plan: Prefect looks for futures in all that a task is given, and a plan has a hundred
+        # thousand parts.
+        return _publish_night(plan.camera.id, plan.night, partial(publish, plan, store_url, settings))
     except NotWholeError as error:
         return error.outcome
 

@@ -187,7 +187,7 @@ def _transcode(
                     video = _add_h264(out, rate, shown.shape[0], shown.shape[1], CRF)
                     video.codec_context.time_base = base
                     video.codec_context.thread_count = 0
-                    video.codec_context.sample_aspect_ratio = _pixel_shape(stream, frame)
+                    _keep_pixel_shape(stream, frame, video)
                 # Timestamps must rise; a frame without one follows its predecessor at the stream's pace.
                 pts = frame.pts if frame.pts is not None else last + max(1, round(1 / (rate * base)))
                 if pts <= last and count:
@@ -207,10 +207,11 @@ def _transcode(
     return count
 
 
-def _pixel_shape(stream: VideoStream, frame: VideoFrame) -> Fraction | None:
-    """Width over height of a pixel as it is shown, where the file states one: cameras may record narrower pictures."""
-    shape: Fraction | None = stream.sample_aspect_ratio
-    return 1 / shape if shape and frame.rotation % 180 else shape or None
+def _keep_pixel_shape(stream: VideoStream, frame: VideoFrame, target: VideoStream) -> None:
+    """Where the source states how wide its pixels are shown, so does the target: cameras may record narrow pictures."""
+    shape = stream.sample_aspect_ratio
+    if shape:
+        target.codec_context.sample_aspect_ratio = 1 / shape if frame.rotation % 180 else shape
 
 
 def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
