@@ -1,6 +1,6 @@
 """The command line: `lednet`, the same verbs as the flows.
 
-Exit codes: 0 done, 1 failed, 2 partial (a camera's night is not published, or files were quarantined).
+Exit codes: 0 done, 1 failed, 2 partial (a camera's night is not published, or files were quarantined), 130 interrupted.
 Heavy libraries are imported inside the commands, so that `lednet --help` answers at once.
 """
 
@@ -39,6 +39,8 @@ console = Console(stderr=True)
 log = logging.getLogger("lednet")
 
 DONE, FAILED, PARTIAL = 0, 1, 2
+INTERRUPTED = 130
+"""As shells say it of a program that Ctrl-C ended: 128 and the signal's number."""
 WIDE = 160
 
 Night = Annotated[
@@ -53,25 +55,32 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 
 def main() -> None:
     """Entry point: logging, and errors that a user can act on without a traceback."""
-    handler: logging.Handler = RichHandler(console=console, show_path=False)
-    if not console.is_terminal:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    handler.addFilter(OneLine())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[log_handler(console)])
     logging.getLogger("lednet").setLevel(logging.INFO)
     logging.getLogger("tasks").setLevel(logging.INFO)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     try:
         app()
-    except KeyboardInterrupt:
-        log.error("interrupted; what is stored stays, run the same command again to go on")
-        sys.exit(FAILED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer makes it of Ctrl-C, without a word
+            log.error("interrupted; what is stored stays, run the same command again to go on")
+        raise
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("LEDNET_DEBUG"):
             raise
         log.error("%s", error)
         sys.exit(FAILED)
+
+
+def log_handler(to: Console) -> logging.Handler:
+    """Log lines for a person at a terminal, or for a file."""
+    handler: logging.Handler = RichHandler(console=to, show_path=False, log_time_format="%H:%M:%S")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    if not to.is_terminal:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(OneLine())
+    return handler
 
 
 DemoFolder = Annotated[Path, typer.Argument(help="Where to put the demo's archive and store.")]

@@ -143,5 +143,11 @@ def has_gpu() -> bool:
 
 def worker_resources(client: Any) -> dict[str, int]:
     """What a work item must ask for on this cluster: a GPU where any worker offers one."""
-    offered = [w.get("resources", {}) for w in client.scheduler_info(n_workers=-1)["workers"].values()]
-    return {"GPU": 1} if any("GPU" in r for r in offered) else {}
+    return asked_and_slots(client)[0]
+
+
+def asked_and_slots(client: Any) -> tuple[dict[str, int], int]:
+    """What a work item must ask for, and how many such items the workers do at once; 0 while there are none."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    gpus = sum(w.get("resources", {}).get("GPU", 0) for w in workers)
+    return ({"GPU": 1}, int(gpus)) if gpus else ({}, sum(w.get("nthreads", 1) for w in workers))

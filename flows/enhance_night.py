@@ -18,15 +18,18 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import clusters, versions
 from flows.events import tell_night
-from flows.night_job import NightJob, dask_client, planned_row
+from flows.feeding import DaskItems, ItemFeed
+from flows.night_job import NightJob, dask_client
 from flows.progress import shown_in_prefect
 from tasks import storage
 from tasks.deadline import next_time
 from tasks.logs import show_in_prefect
 from tasks.nights import night_date
 from tasks.passes import by_priority
+from tasks.shelf import PlanShelf
 from tasks.site import read_site
 from tasks.types import CameraNight
+from tasks.units import publish_in_prefect
 
 
 class NightIncompleteError(RuntimeError):
@@ -65,15 +68,21 @@ def enhance_night(
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
     until = next_time(deadline, described.select(cameras)[0].timezone, datetime.now(UTC)) if deadline else None
     versions.check(dask_client())
-    with ExitStack() as held, versions.late_workers_checked(dask_client()), shown_in_prefect(night) as progress:
-        job = NightJob(night, archive, store_url, described.settings, until, progress)
+    settings = described.settings
+    with (
+        ExitStack() as held,
+        versions.late_workers_checked(dask_client()),
+        shown_in_prefect(night) as progress,
+        PlanShelf(archive, store_url, settings) as shelf,
+        ItemFeed(DaskItems(dask_client(), settings)) as feed,
+    ):
+        job = NightJob(night, archive, store_url, settings, until, progress, shelf, feed, publish_in_prefect)
         for camera in chosen:
             job.begin(camera, held)
-        rows = [planned_row(n.full) for n in job.nights]
-        create_table_artifact(rows, key="planned-night", description=f"Night of {night}, what is to be done")
+        create_table_artifact(job.rows, key="planned-night", description=f"Night of {night}, what is to be done")
         outcomes = job.finish()
     create_table_artifact([vars(o) for o in outcomes], key="enhanced-night", description=f"Night of {night}")
-    tell_night(night, storage.normalise(site), store_url, outcomes, described.settings.alarm_coverage / 100)
+    tell_night(night, storage.normalise(site), store_url, outcomes, settings.alarm_coverage / 100)
     if any(o.status in ("failed", "partial") for o in outcomes):
         raise NightIncompleteError(night, outcomes)  # so that Prefect's page, schedules and alerts see it
     return outcomes

@@ -1,4 +1,4 @@
-"""One night's work on its cameras: plan, lease, lay out, hand out, wait, publish; with a deadline, pass by pass.
+"""One night's work on its cameras: plan, lease, lay out, hand out, publish; with a deadline, pass by pass.
 
 Whatever fails for one camera becomes its outcome and costs no other camera its night. Not covered: the flow around it
 (`flows.enhance_night`), which passes there are (`tasks.passes`).
@@ -8,43 +8,54 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from math import inf
 
-import dask
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture
 from prefect_dask.task_runners import DaskTaskRunner
 
-from flows import clusters
-from flows.progress import NightProgress
+from flows.feeding import Batch, ItemFeed
+from flows.progress import Followed, NightProgress
 from lednet import __version__
 from tasks import lease, store
 from tasks.decode_process import prober
-from tasks.passes import levels, next_pass, slots_left
+from tasks.passes import Extent, extent, levels, next_pass, slots_left
 from tasks.plan import NothingToDoError, coarser, plan_night
 from tasks.publish import publish, summary
 from tasks.settings import NightSettings
-from tasks.types import Camera, CameraNight, ItemResult, NightPlan
-from tasks.units import enhance
+from tasks.shelf import PlanShelf
+from tasks.types import Camera, CameraNight, NightPlan, WorkItem
 
 log = logging.getLogger("lednet")
 
-Futures = list[PrefectFuture[ItemResult]]
+Publish = Callable[[NightPlan, str, NightSettings], CameraNight]
 
 
 @dataclass
 class CameraWork:
-    """What is to be done for one camera, and how far it is."""
+    """What is to be done for one camera, and how far it is. Its plan lies on the shelf."""
 
-    full: NightPlan
-    """With every slot."""
+    camera: str
+    place: tuple[int, int]
+    """Of the plan with every slot, on the shelf."""
+    passes: dict[int, Extent]
+    """How much each pass is, for those that the footage reaches."""
     every: float = inf
     """The finest pass that is published, as one slot in so many; inf: none."""
     outcome: CameraNight | None = None
+
+
+@dataclass
+class AtWork:
+    """A camera whose items of the pass are with the workers."""
+
+    work: CameraWork
+    followed: Followed
+    batch: Batch
 
 
 @dataclass
@@ -58,10 +69,15 @@ class NightJob:
     until: datetime | None
     """The deadline, with its zone."""
     progress: NightProgress
+    shelf: PlanShelf
+    feed: ItemFeed
+    publish: Publish = publish
     nights: list[CameraWork] = field(default_factory=list)
     nothing: list[CameraNight] = field(default_factory=list)
     """Outcomes of the cameras for which nothing is to be done."""
-    running: list[tuple[CameraWork, NightPlan, Futures]] = field(default_factory=list)
+    rows: list[dict[str, str | int | float]] = field(default_factory=list)
+    """The plans in a line each, for Prefect's page."""
+    running: list[AtWork] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.passes = levels(self.settings.deadline_coarsest) if self.until else (1,)
@@ -74,10 +90,11 @@ class NightJob:
         try:
             places = (self.archive, self.store_url, self.settings)
             full = plan_night(camera, self.night, *places, prober(self.settings))
-            work = self._published(full)
+            work = CameraWork(camera.id, self.shelf.put(full), self._extents(full))
+            self._look_up(work)
             if work.every > 1:
                 held.enter_context(lease.held(lease.folder(self.store_url, camera.id, self.night)))
-                work = self._published(full)  # perhaps by the one who held it until now
+                self._look_up(work)  # perhaps published by the one who held it until now
         except NothingToDoError as nothing:
             self.nothing.append(CameraNight(camera.id, "no footage", str(nothing), quarantined=len(nothing.problems)))
         except lease.HeldError as other:
@@ -91,7 +108,8 @@ class NightJob:
                 self.nothing.append(work.outcome)
                 return
             self.nights.append(work)
-            self._hand_out(work)
+            self.rows.append(planned_row(full))
+            self._hand_out(work, full)
 
     def finish(self) -> list[CameraNight]:
         """Wait for the passes, publish each camera's as it is whole; every camera's outcome."""
@@ -103,61 +121,92 @@ class NightJob:
                 self._start_pass()
         return [*self.nothing, *(self._told(work) for work in self.nights)]
 
-    def _published(self, full: NightPlan) -> CameraWork:
-        """A camera's work as the store has it: which of its passes is published."""
-        manifest = store.read_manifest(self.store_url, full.camera.id, full.night)
-        for every in self.passes if manifest is not None else ():
-            plan = self._at(full, every)
-            if plan is not None and manifest is not None and manifest["run"] == plan.run:
-                return CameraWork(full, every, summary(manifest, "already published", self.store_url))
-        return CameraWork(full)
+    def _extents(self, full: NightPlan) -> dict[int, Extent]:
+        """How much each pass of a camera's night is; none of those whose slots its footage does not reach."""
+        found = {}
+        for every in self.passes:
+            try:
+                found[every] = extent(coarser(full, every, self.archive, self.store_url, self.settings))
+            except NothingToDoError:
+                continue
+        return found
 
-    def _at(self, full: NightPlan, every: int) -> NightPlan | None:
-        """A camera's night at one slot in `every`; None where its footage reaches no such slot."""
-        try:
-            return coarser(full, every, self.archive, self.store_url, self.settings)
-        except NothingToDoError:
-            return None
+    def _look_up(self, work: CameraWork) -> None:
+        """See which of a camera's passes the store has published."""
+        manifest = store.read_manifest(self.store_url, work.camera, self.night)
+        for every, planned in work.passes.items():
+            if manifest is not None and manifest["run"] == planned.run:
+                work.every, work.outcome = every, summary(manifest, "already published", self.store_url)
+                return
 
-    def _hand_out(self, work: CameraWork) -> None:
+    def _hand_out(self, work: CameraWork, full: NightPlan | None = None) -> None:
         """Lay out a camera's run of the pass and hand its work items to the workers."""
-        plan = self._at(work.full, self.every) if work.every > self.every else None
-        if plan is None:
+        planned = work.passes.get(self.every) if work.every > self.every else None
+        if planned is None:
             return
         try:
+            plan = full if full is not None and self.every == 1 else self.shelf.get(work.place, self.every)
             store.create_run(plan, self.settings, __version__)
-            self.running.append((work, plan, submit(plan, self.settings, self.until_s)))
-            self.progress.plans.append(plan)
-            self.handed += slots_left(plan) if self.until else 0.0
+            followed = Followed(planned, len(store.done_shards(planned.run_url)))
         except Exception as error:  # as in `begin`
-            log.exception("%s: laying out its run failed", plan.camera.id)
-            self._settle(work, CameraNight(plan.camera.id, "failed", f"laying out its run: {error}"), str(error))
+            log.exception("%s: laying out its run failed", work.camera)
+            self._settle(work, CameraNight(work.camera, "failed", f"laying out its run: {error}"), str(error))
+            return
+        batch = Batch(f"{work.camera} {self.night}", partial(self._items, work, self.every, followed), self.until_s)
+        self.running.append(AtWork(work, followed, batch))
+        self.progress.cameras.append(followed)
+        self.handed += planned.planned_slots * (1 - followed.stored / max(1, planned.shards))
+        self.feed.add(batch)
+
+    def _items(self, work: CameraWork, every: int, followed: Followed) -> Iterator[WorkItem]:
+        """The work items of a camera's pass that are not wholly stored, made in the thread that feeds the workers."""
+        done = store.done_shards(followed.planned.run_url)
+        followed.at_work = True
+        for item in self.shelf.get(work.place, every).items:
+            if any(shard.index not in done for shard in item.shards):
+                yield item
 
     def _start_pass(self) -> None:
-        self.running.clear()
-        self.progress.plans.clear()
+        self.progress.cameras.clear()
         self.started, self.handed = time.monotonic(), 0.0
         for work in self.nights:
             self._hand_out(work)
 
     def _wait_for_pass(self) -> None:
-        for work, plan, futures in self.running:
-            failure = wait(futures)
-            outcome = finish(plan, self.store_url, self.settings, failure)
-            self._settle(work, outcome, failure)
-            log.info("%s: %s, %d frames", plan.camera.id, outcome.status, outcome.frames)
+        """Publish each camera as its items are done; the others' go on meanwhile."""
+        left = {id(one.batch): one for one in self.running}
+        while left:
+            one = left.pop(id(self.feed.next_done()))
+            outcome = self._publish(one)
+            one.followed.at_work = False
+            self._settle(one.work, outcome, one.batch.failure)
+            log.info("%s: %s, %d frames", one.work.camera, outcome.status, outcome.frames)
+
+    def _publish(self, one: AtWork) -> CameraNight:
+        """Publish a camera's night if it is whole, and say why if it is not."""
+        camera, failure = one.work.camera, one.batch.failure
+        try:
+            outcome = self.publish(self.shelf.get(one.work.place, self.every), self.store_url, self.settings)
+            one.followed.stored = len(store.done_shards(one.followed.planned.run_url))
+        except Exception as error:  # as in `begin`
+            log.exception("%s: publishing failed", camera)
+            return CameraNight(camera, "failed", f"publishing: {error}")
+        if outcome.status == "partial" and failure:
+            return CameraNight(camera, "partial", f"{outcome.reason} ({failure})")
+        return outcome
 
     def _next(self) -> int:
         """The pass after this one by the rate that this one reached, 0 for none."""
-        restored = self.handed - sum(slots_left(plan) for _, plan, _ in self.running)
+        restored = self.handed - sum(slots_left(one.followed.planned) for one in self.running)
+        self.running.clear()
         rate = restored / max(1e-9, time.monotonic() - self.started)
         finer = [every for every in self.passes if every < self.every]
         work = {every: sum(self._slots_left(w, every) for w in self.nights) for every in finer}
         return next_pass(self.every, work, rate, self.until_s - time.time())
 
     def _slots_left(self, work: CameraWork, every: int) -> float:
-        plan = self._at(work.full, every) if work.every > every else None
-        return slots_left(plan) if plan else 0.0
+        planned = work.passes.get(every) if work.every > every else None
+        return slots_left(planned) if planned else 0.0
 
     def _settle(self, work: CameraWork, outcome: CameraNight, failure: str) -> None:
         """Note how a camera's pass ended. A published pass stands, whatever becomes of a finer one."""
@@ -175,7 +224,7 @@ class NightJob:
 
     def _told(self, work: CameraWork) -> CameraNight:
         """A camera's outcome; of a night that is not done at every slot, it says so."""
-        outcome = work.outcome or CameraNight(work.full.camera.id, "partial", "no pass of it was begun")
+        outcome = work.outcome or CameraNight(work.camera, "partial", "no pass of it was begun")
         if outcome.status in ("published", "already published") and 1 < work.every < inf:
             words = f"one slot in {work.every:.0f}, by the deadline of {self._deadline()}; run the night again for all"
             return replace(outcome, reason=words)
@@ -198,42 +247,9 @@ def planned_row(plan: NightPlan) -> dict[str, str | int | float]:
     }
 
 
-def submit(plan: NightPlan, settings: NightSettings, until_s: float) -> Futures:
-    """Hand a camera's work items to the workers, to those with a GPU where there are any."""
-    resources = clusters.worker_resources(dask_client())
-    with dask.annotate(resources=resources) if resources else nullcontext():
-        return [enhance.submit(item, settings, until_s) for item in plan.items]
-
-
 def dask_client() -> object:
     """The Dask client of the flow run that this is called in."""
     context = FlowRunContext.get()
     assert context is not None
     assert isinstance(context.task_runner, DaskTaskRunner)
     return context.task_runner.client
-
-
-def wait(futures: Iterable[PrefectFuture[ItemResult]]) -> str:
-    """Wait for a camera's work items; returns the first failure's words, or none.
-
-    A killed worker leaves its task run unfinished after the wait: not completed means failed.
-    """
-    failure = ""
-    for future in futures:
-        future.wait()
-        state = future.state
-        if not state.is_completed():
-            failure = failure or state.message or f"a work item ended as {state.name}; its worker may have been killed"
-    return failure
-
-
-def finish(plan: NightPlan, store_url: str, settings: NightSettings, failure: str) -> CameraNight:
-    """Publish a camera's night if it is whole, and say why if it is not."""
-    try:
-        outcome = publish(plan, store_url, settings)
-    except Exception as error:  # as in `NightJob.begin`
-        log.exception("%s: publishing failed", plan.camera.id)
-        return CameraNight(plan.camera.id, "failed", f"publishing: {error}")
-    if outcome.status == "partial" and failure:
-        return CameraNight(plan.camera.id, "partial", f"{outcome.reason} ({failure})")
-    return outcome

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -18,8 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tasks import store
+from tasks.passes import Extent
 from tasks.status import list_nights
-from tasks.types import NightPlan
 
 log = logging.getLogger("lednet")
 
@@ -27,24 +28,40 @@ EVERY_S = 5.0
 LOG_EVERY_S = 30.0
 ARTIFACT_EVERY_S = 10.0
 """How often Prefect's page is brought up to date."""
+PAUSES = 10
+"""Counting many cameras' shards takes time, and the store's: so many times as long passes before it is done again."""
+
+
+@dataclass
+class Followed:
+    """A camera's night, and how much of it is stored."""
+
+    planned: Extent
+    stored: int
+    """Shards, when it was last asked."""
+    at_work: bool = False
+    """Whether its shards are coming; the others need not be counted again."""
 
 
 @dataclass
 class NightProgress:
-    """What is followed; the flow puts the plans in as it hands them out."""
+    """What is followed; the flow puts the cameras in as it hands them out."""
 
-    plans: list[NightPlan] = field(default_factory=list)
+    cameras: list[Followed] = field(default_factory=list)
 
     def percent(self) -> tuple[float, str]:
-        """Share of the plans' shards that are stored, 0 to 100, and the same in words.
+        """Share of the cameras' shards that are stored, 0 to 100, and the same in words.
 
         Raises:
             OSError: if the store can't be asked.
         """
-        plans = list(self.plans)
-        done, wanted = sum(len(store.done_shards(p.run_url)) for p in plans), sum(p.shards for p in plans)
-        words = f"{done} of {wanted} shards stored, {len(plans)} cameras"
-        rates = ", ".join(sorted({str(p.camera.rate) for p in plans}))
+        cameras = list(self.cameras)
+        for camera in cameras:
+            if camera.at_work:
+                camera.stored = len(store.done_shards(camera.planned.run_url))
+        done, wanted = sum(c.stored for c in cameras), sum(c.planned.shards for c in cameras)
+        words = f"{done} of {wanted} shards stored, {len(cameras)} cameras"
+        rates = ", ".join(sorted({str(c.planned.rate) for c in cameras}))
         return 100 * done / max(1, wanted), f"{words}, slots a second: {rates or 'none'}"
 
 
@@ -72,8 +89,11 @@ def shown_in_prefect(night: str) -> Iterator[NightProgress]:
 
     def follow() -> None:
         tell()
-        while not done.wait(ARTIFACT_EVERY_S):
+        pause = ARTIFACT_EVERY_S
+        while not done.wait(pause):
+            started = time.monotonic()
             tell()
+            pause = max(ARTIFACT_EVERY_S, PAUSES * (time.monotonic() - started))
 
     thread = threading.Thread(target=copy_context().run, args=(follow,), name="progress", daemon=True)
     thread.start()
@@ -113,14 +133,20 @@ def _follow_bar(store_url: str, night: str, cameras: list[str] | None, console: 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task(f"night of {night}, shards", total=None)
-        while not done.wait(EVERY_S / 5):
+        pause = EVERY_S / 5
+        while not done.wait(pause):
+            started = time.monotonic()
             stored, wanted = _count(store_url, night, cameras)
             bar.update(task, completed=stored, total=wanted or None)
+            pause = max(EVERY_S / 5, PAUSES * (time.monotonic() - started))
 
 
 def _follow_lines(
     store_url: str, night: str, cameras: list[str] | None, console: Console, done: threading.Event
 ) -> None:
-    while not done.wait(LOG_EVERY_S):
+    pause = LOG_EVERY_S
+    while not done.wait(pause):
+        started = time.monotonic()
         stored, wanted = _count(store_url, night, cameras)
         log.info("night of %s: %d of %d shards stored", night, stored, wanted)
+        pause = max(LOG_EVERY_S, PAUSES * (time.monotonic() - started))

@@ -13,6 +13,7 @@ import math
 import mmap
 import os
 import resource
+import signal
 import struct
 import sys
 import threading
@@ -70,6 +71,7 @@ def main() -> None:
     descriptor, megabytes = int(sys.argv[1]), int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_AS, (megabytes * 2**20,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal reaches all; this one ends with its parent
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     shared = Shared(descriptor)
     answers = os.fdopen(os.dup(1), "w")

@@ -7,7 +7,10 @@ use alone: what restores a clip has no need of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.types import WorkItem
@@ -55,8 +58,55 @@ def show_in_prefect() -> None:
             logger.addHandler(handler)
 
 
+@dataclass(frozen=True)
+class PrefectRun:
+    """A flow run that workers write lines of, and how they reach its server."""
+
+    id: str
+    settings: dict[str, Any] = field(repr=False)
+    """Of Prefect, by name; a password may be among them."""
+
+
+def this_run() -> PrefectRun | None:
+    """The flow run that this is called in; None where no server keeps logs."""
+    from prefect.context import FlowRunContext
+    from prefect.settings import get_current_settings
+
+    context, settings = FlowRunContext.get(), get_current_settings()
+    if context is None or context.flow_run is None or not settings.logging.to_api.enabled:
+        return None
+    names = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
+    variables = settings.to_environment_variables(include_secrets=True)
+    return PrefectRun(str(context.flow_run.id), {name: variables[name] for name in names if name in variables})
+
+
+@contextmanager
+def shown_in(run: PrefectRun | None) -> Iterator[None]:
+    """On a worker: lines written in this context, and in threads that take it over, stand beside the flow run."""
+    if run is None:
+        yield
+        return
+    import prefect.settings
+    from prefect.settings import temporary_settings
+
+    with temporary_settings({getattr(prefect.settings, name): value for name, value in run.settings.items()}):
+        show_in_prefect()
+        token = _RUN.set(run.id)
+        try:
+            yield
+        finally:
+            _RUN.reset(token)
+
+
+_RUN: ContextVar[str] = ContextVar("flow_run", default="")
+"""The flow run that a worker's line belongs to; empty in a flow or task of Prefect's, which Prefect itself knows."""
+
+
 def _in_a_run(record: logging.LogRecord) -> bool:
     """Whether the line is written in a run: Prefect warns about every other."""
     from prefect.context import FlowRunContext, TaskRunContext
 
+    if _RUN.get():
+        record.flow_run_id = _RUN.get()
+        return True
     return FlowRunContext.get() is not None or TaskRunContext.get() is not None

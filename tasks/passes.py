@@ -13,6 +13,8 @@ met at all (`tasks.deadline`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 
 from tasks import store
 from tasks.deadline import ALLOWANCE
@@ -55,7 +57,28 @@ def next_pass(done: int, work: Mapping[int, float], rate: float, left_s: float) 
     return next((every for every in finer if ALLOWANCE * work[every] <= rate * left_s), finer[0])
 
 
-def slots_left(plan: NightPlan) -> float:
-    """Slots of a plan that are not stored, as far as its receipts tell."""
-    done = len(store.done_shards(plan.run_url))
-    return plan.planned_slots * (1 - done / max(1, plan.shards))
+@dataclass(frozen=True)
+class Extent:
+    """How much a planned night is: what is left of a plan that has been put aside."""
+
+    camera: str
+    run_url: str
+    rate: Fraction
+    shards: int
+    planned_slots: int
+
+    @property
+    def run(self) -> str:
+        """Its run key."""
+        return self.run_url.rpartition("/")[2]
+
+
+def extent(plan: NightPlan) -> Extent:
+    """How much a plan is."""
+    return Extent(plan.camera.id, plan.run_url, plan.camera.rate, plan.shards, plan.planned_slots)
+
+
+def slots_left(planned: Extent) -> float:
+    """Slots of a planned night that are not stored, as far as its receipts tell."""
+    done = len(store.done_shards(planned.run_url))
+    return planned.planned_slots * (1 - done / max(1, planned.shards))

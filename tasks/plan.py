@@ -65,8 +65,20 @@ def coarser(plan: NightPlan, every: int, archive: str, store: str, settings: Nig
     Raises:
         NothingToDoError: if its footage reaches none of the fewer slots.
     """
-    if every == 1:
-        return plan
+    return plan if every == 1 else again(plan, every, archive, store, settings)
+
+
+def outline(plan: NightPlan) -> NightPlan:
+    """What a plan can be laid out from `again`: all of it but the work items, of which one is left for its weights."""
+    return replace(plan, items=plan.items[:1])
+
+
+def again(plan: NightPlan, every: int, archive: str, store: str, settings: NightSettings) -> NightPlan:
+    """Lay out a planned night, or the `outline` of one, at one slot in `every`. Nothing is read.
+
+    Raises:
+        NothingToDoError: if its footage reaches none of the fewer slots.
+    """
     camera = replace(plan.camera, rate=plan.camera.rate / every)
     found = Found(plan.segments, plan.problems)
     size, weights = (plan.height, plan.width), plan.items[0].checkpoint

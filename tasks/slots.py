@@ -16,10 +16,14 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from tasks.decode import VideoError, pixels, read_frames
+from tasks.decode import SEEK_MARGIN_S, VideoError, pixels, read_frames
 from tasks.nights import night_bounds
 from tasks.storage import StorageError
 from tasks.types import NANOSECONDS, Camera, Grid, Segment
+
+SEEK_STEP_S = 10.0
+"""Slots that stand further apart are sought one by one; what stands closer is decoded through, which costs less than to
+go back to a key frame for each slot, and recorders set one every few seconds."""
 
 FrameReader = Callable[[str, float, float, list[str], int], Iterator[tuple[float, VideoFrame]]]
 
@@ -48,6 +52,16 @@ def night_grid(camera: Camera, night: str) -> Grid:
     clocks change is an hour shorter or longer."""
     start_ns, end_ns = (int(t.timestamp()) * NANOSECONDS for t in night_bounds(camera, date.fromisoformat(night)))
     return Grid(start_ns, camera.rate, max(0, int((end_ns - start_ns) * camera.rate / NANOSECONDS)))
+
+
+def slot_times(grid: Grid) -> NDArray[np.int64]:
+    """`Grid.time_ns` of every slot, int64 [slots], without asking for each: a night may have millions."""
+    # After `numerator` slots a whole number of seconds has passed, and the pattern of rounding begins anew: halves go
+    # to the even side, and a second's nanoseconds are even.
+    period = grid.rate.numerator
+    pattern = np.array([grid.time_ns(i) for i in range(min(period, grid.slots))], np.int64)
+    slots = np.arange(grid.slots, dtype=np.int64)
+    return pattern[slots % period] + slots // period * (grid.rate.denominator * NANOSECONDS)
 
 
 def fill_slots(
@@ -150,11 +164,45 @@ def _timed(
     read: FrameReader,
 ) -> Iterator[tuple[int, VideoFrame]]:
     """A segment's frames that may belong to the wanted slots, with their true times, and one frame more."""
-    margin = round(2 * NANOSECONDS / grid.rate)
-    begin = (grid.time_ns(first) - margin - segment.start_ns) / NANOSECONDS
-    end = grid.time_ns(last)
-    for seconds, frame in read(segment.url, max(0.0, begin), inf, errors, most_pixels):
-        time_ns = segment.start_ns + round(seconds * NANOSECONDS)
-        yield time_ns, frame
-        if time_ns >= end:
+
+    def frames_from(time_ns: int) -> Iterator[tuple[int, VideoFrame]]:
+        begin = max(0.0, (time_ns - segment.start_ns) / NANOSECONDS)
+        for seconds, frame in read(segment.url, begin, inf, errors, most_pixels):
+            yield segment.start_ns + round(seconds * NANOSECONDS), frame
+
+    step = NANOSECONDS / grid.rate
+    if step < SEEK_STEP_S * NANOSECONDS:
+        end = grid.time_ns(last)
+        for time_ns, frame in frames_from(grid.time_ns(first) - round(2 * step)):
+            yield time_ns, frame
+            if time_ns >= end:
+                return
+        return
+    for slot in range(max(first, grid.slot_at(segment.start_ns)), last):
+        near, more = _around(grid.time_ns(slot), round(step / 2), segment.start_ns, frames_from)
+        yield from near
+        if not more:
             return
+
+
+def _around(
+    time_ns: int, reach: int, start: int, frames_from: Callable[[int], Iterator[tuple[int, VideoFrame]]]
+) -> tuple[list[tuple[int, VideoFrame]], bool]:
+    """The last two frames before a slot's time, or as many as stand within `reach` of it, and the first one after.
+
+    Returns:
+        The frames with their times; whether one stands after.
+    """
+    margin = round(SEEK_MARGIN_S * NANOSECONDS)
+    while True:
+        margin = min(margin, reach)
+        before: list[tuple[int, VideoFrame]] = []
+        for found in frames_from(time_ns - margin):
+            if found[0] >= time_ns:
+                break
+            before = [*before[-1:], found]
+        else:
+            found = None
+        if len(before) == 2 or margin == reach or time_ns - margin <= start:
+            return [*before, *([found] if found else [])], found is not None
+        margin *= 4

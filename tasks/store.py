@@ -33,6 +33,7 @@ from zarr.storage import MemoryStore, WrapperStore
 from lednet.quality import Quality
 from tasks import storage
 from tasks.settings import NightSettings
+from tasks.slots import slot_times
 from tasks.types import NightPlan, Problem, Receipt, Shard, WorkItem
 
 QUALITY_METRICS = Quality._fields
@@ -129,7 +130,7 @@ def create_run(plan: NightPlan, settings: NightSettings, version: str) -> None:
             "calendar": "proleptic_gregorian",
         },
     )
-    times[:] = np.array([plan.grid.time_ns(i) for i in range(n)], np.int64)
+    times[:] = slot_times(plan.grid)
     with warnings.catch_warnings():
         # Readers ask for consolidated metadata first; zarr warns that its form in format 3 is not in the standard yet.
         warnings.simplefilter("ignore")

@@ -1,33 +1,58 @@
-"""The Prefect tasks: thin wrappers around plain functions, so that the scheduler shows, retries and places them.
+"""What the flows hand to Prefect and to the Dask workers: thin wrappers around plain functions.
 
-One task a work item: it costs the scheduler some tenths of a second, and a night has hundreds of them, not millions.
+Prefect shows one task a camera. Work items are plain Dask futures beside it: a Prefect task each costs the coordinator
+several times as much (docs/performance.md), and what an item did is told by its receipts and its log lines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from distributed import Client
 from prefect import task
 
 from tasks.camera_facts import FactsJob, FactsOutcome, camera_facts
 from tasks.enhance import enhance_item
-from tasks.logs import show_in_prefect
+from tasks.logs import PrefectRun, shown_in
+from tasks.publish import publish
 from tasks.settings import NightSettings
-from tasks.types import ItemResult, WorkItem
+from tasks.types import CameraNight, ItemResult, NightPlan, WorkItem
+
+ITEM_RETRIES = 1
+"""So often is a failed work item tried again, at once: transient storage faults are retried in tasks.storage."""
 
 
-# No delay between tries: it would hold the GPU's slot. Transient storage faults are retried in tasks.storage.
-@task(
-    name="enhance-item",
-    task_run_name="{item.camera} {item.night} from shard {item.shards[0].index}",
-    retries=1,
-    persist_result=False,
-)
-def enhance(item: WorkItem, settings: NightSettings, until_s: float) -> ItemResult:
-    """`tasks.enhance.enhance_item` on a Dask worker."""
-    show_in_prefect()
-    return enhance_item(item, settings, until_s)
+def enhance(item: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> ItemResult:
+    """`tasks.enhance.enhance_item` on a Dask worker; its log lines stand beside the flow run."""
+    with shown_in(run):
+        return enhance_item(item, settings, until_s)
+
+
+@task(name="publish-night", task_run_name="{camera} {night}", persist_result=False)
+def _publish_night(camera: str, night: str, publication: Callable[[], CameraNight]) -> CameraNight:
+    outcome = publication()
+    if not outcome.manifest_url:
+        raise NotWholeError(outcome)  # so that Prefect's page shows it
+    return outcome
+
+
+class NotWholeError(RuntimeError):
+    """A camera's night could not be published; `outcome` says why."""
+
+    def __init__(self, outcome: CameraNight) -> None:
+        super().__init__(f"{outcome.camera}: {outcome.reason}")
+        self.outcome = outcome
+
+
+def publish_in_prefect(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraNight:
+    """`tasks.publish.publish` as a Prefect task, one a camera, which fails where the night is not whole."""
+    try:
+        # A call and not the plan: Prefect looks for futures in all that a task is given, and a plan has a hundred
+        # thousand parts.
+        return _publish_night(plan.camera.id, plan.night, partial(publish, plan, store_url, settings))
+    except NotWholeError as error:
+        return error.outcome
 
 
 # One task for all cameras, and a plain future each: a Prefect task costs some tenths of a second, a future ten

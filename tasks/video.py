@@ -92,7 +92,7 @@ def restore_clip(
     progress: Callable[[int, int], None],
     frame_wise: bool = False,
 ) -> int:
-    """Restore one video file into another: same size, timestamps, frame rate and audio, as H.264.
+    """Restore one video file into another: same size and shape, timestamps, frame rate and audio, as H.264.
 
     Audio is copied, or turned into AAC where the target's container can't hold it as it is. Damage costs the frames
     that it hit. The target appears when it is whole. `progress` is told (frames done, frames expected or 0). Frames
@@ -187,6 +187,7 @@ def _transcode(
                     video = _add_h264(out, rate, shown.shape[0], shown.shape[1], CRF)
                     video.codec_context.time_base = base
                     video.codec_context.thread_count = 0
+                    _keep_pixel_shape(stream, frame, video)
                 # Timestamps must rise; a frame without one follows its predecessor at the stream's pace.
                 pts = frame.pts if frame.pts is not None else last + max(1, round(1 / (rate * base)))
                 if pts <= last and count:
@@ -204,6 +205,13 @@ def _transcode(
         out.mux(video.encode(None))
         out.mux([p for sound in sounds.values() for p in sound.end()])
     return count
+
+
+def _keep_pixel_shape(stream: VideoStream, frame: VideoFrame, target: VideoStream) -> None:
+    """Where the source states how wide its pixels are shown, so does the target: cameras may record narrow pictures."""
+    shape = stream.sample_aspect_ratio
+    if shape:
+        target.codec_context.sample_aspect_ratio = 1 / shape if frame.rotation % 180 else shape
 
 
 def _packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:

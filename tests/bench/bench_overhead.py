@@ -1,8 +1,9 @@
 """What a work item costs Dask and Prefect: `python -m tests.bench.bench_overhead [ITEMS]`.
 
-Sends work items that do nothing to one Dask worker, as plain Dask futures and as Prefect tasks, in one run, and prints
-wall and driver CPU milliseconds an item. The items are as large as a night's real ones: 71 shards, 8 segments. A
-Prefect server is started and ended.
+Sends work items that do nothing to one Dask worker, as a night's are fed (`flows.feeding`) and, for comparison, as a
+Prefect task each, in one run, and prints wall and driver CPU milliseconds an item. The driver is this process, the Dask
+scheduler in it. The items are as large as a night's real ones: 71 shards, 8 segments. A Prefect server is started and
+ended.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 import sys
 import time
 from fractions import Fraction
+from math import inf
+from unittest import mock
 
 from distributed import Client, LocalCluster
 from prefect import flow, task
 from prefect_dask.task_runners import DaskTaskRunner
 
+from flows import feeding
 from flows.engine import prefect_server
+from flows.feeding import Batch, DaskItems, ItemFeed
+from tasks.logs import PrefectRun
 from tasks.settings import NightSettings
 from tasks.types import Grid, Segment, Shard, WorkItem
 
@@ -31,7 +37,7 @@ def item(k: int) -> WorkItem:
     return WorkItem("camera-0001", "2026-01-15", run, grid, 1080, 1920, 21, shards, segments, "small", 100)
 
 
-def nothing(work: WorkItem, settings: NightSettings) -> int:
+def nothing(work: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> int:
     return len(work.shards)
 
 
@@ -44,15 +50,17 @@ def main() -> int:
         Client(cluster) as client,
     ):
 
-        def plain() -> None:
-            client.gather([client.submit(nothing, i, settings, pure=False) for i in items])
+        def feed(prepared: list[WorkItem]) -> None:
+            with ItemFeed(DaskItems(client, settings)) as way:
+                way.add(Batch("a camera", lambda: prepared, inf))
+                assert not way.next_done().failure
 
         @flow(task_runner=DaskTaskRunner(address=cluster.scheduler_address))
         def prefect_items() -> None:
             unit = task(nothing, name="nothing", persist_result=False)
-            unit.submit(items[0], settings).wait()  # the worker reads its settings once
+            unit.submit(items[0], settings, inf, None).wait()  # the worker reads its settings once
             started, cpu = time.perf_counter(), time.process_time()
-            submitted = [unit.submit(i, settings) for i in items]
+            submitted = [unit.submit(i, settings, inf, None) for i in items]
             sent, sent_cpu = time.perf_counter() - started, time.process_time() - cpu
             for future in submitted:
                 future.wait()
@@ -62,10 +70,11 @@ def main() -> int:
         def show(name: str, seconds: float, cpu: float) -> None:
             print(f"{name:26} {1000 * seconds / count:7.1f} ms an item, {1000 * cpu / count:6.1f} ms of driver CPU")
 
-        plain()
-        started, cpu = time.perf_counter(), time.process_time()
-        plain()
-        show("Dask futures", time.perf_counter() - started, time.process_time() - cpu)
+        with mock.patch.object(feeding, "enhance", nothing):
+            feed(items[:2])
+            started, cpu = time.perf_counter(), time.process_time()
+            feed(items)
+            show("fed, as a night's are", time.perf_counter() - started, time.process_time() - cpu)
         prefect_items()
     return 0
 

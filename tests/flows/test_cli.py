@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import re
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from rich.console import Console
 
-from flows.cli import exit_code
+from flows.cli import exit_code, log_handler
 from tasks.types import CameraNight
 from tests.flows.conftest import Run
 
@@ -145,3 +149,27 @@ def test_exit_codes_tell_whole_nights_from_partial_and_failed_ones() -> None:
     assert exit_code(night(("published", 1, True))) == 2
     assert exit_code(night(("published", 0, True), ("no footage", 0, False))) == 2
     assert exit_code(night(("failed", 0, False))) == 1
+
+
+def test_ctrl_c_is_told_and_ends_as_shells_expect(
+    lednet_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    write_clip(tmp_path / "in.mp4", frames=1)
+    monkeypatch.setattr("tasks.video.restore_clip", interrupted)
+    result = lednet_here("clip", str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4"))
+    assert result.returncode == 130
+    assert result.stderr.splitlines()[-1].endswith("run the same command again to go on")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_log_line_on_a_terminal_says_its_time_and_kind_once() -> None:
+    screen = io.StringIO()
+    log = logging.Logger("lednet")
+    log.addHandler(log_handler(Console(file=screen, force_terminal=True, width=80, no_color=True)))
+    log.info("pit: published")
+    words = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).split()
+    assert re.fullmatch(r"\[\d\d:\d\d:\d\d\]", words[0]) or re.fullmatch(r"\d\d:\d\d:\d\d", words[0])
+    assert words[1:] == ["INFO", "pit:", "published"]

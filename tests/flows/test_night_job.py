@@ -3,6 +3,9 @@ is published is even over cameras and night, and the next run finishes the rest 
 
 from __future__ import annotations
 
+import gc
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,12 +14,15 @@ from pathlib import Path
 import pytest
 
 from flows import night_job
-from flows.night_job import NightJob
+from flows.feeding import ItemFeed
+from flows.night_job import NightJob, Publish
 from flows.progress import NightProgress
 from lednet import Restorer
 from tasks import enhance, store
+from tasks.publish import publish
 from tasks.settings import NightSettings
-from tasks.types import CameraNight, ItemResult, NightPlan
+from tasks.shelf import PlanShelf
+from tasks.types import CameraNight, NightPlan, WorkItem
 from tests.tasks import night
 from tests.tasks.night import CAMERA, NIGHT, Site
 
@@ -43,14 +49,26 @@ class Clock:
 class Done:
     """A future of a work item that was done at once."""
 
-    def __init__(self, result: ItemResult) -> None:
-        self.result = result
-        self.state = self
+    status = "finished"
 
-    def wait(self) -> None:
-        pass
+    def add_done_callback(self, call: Callable[[Done], object]) -> None:
+        call(self)
 
-    def is_completed(self) -> bool:
+
+class AtOnce:
+    """Stands in for the workers: does what it is handed at once."""
+
+    def __init__(self, settings: NightSettings) -> None:
+        self.settings = settings
+
+    def submit(self, item: WorkItem, until_s: float) -> Done:
+        enhance.enhance_item(item, self.settings, until_s)
+        return Done()
+
+    def most(self) -> int:
+        return 1
+
+    def alive(self) -> bool:
         return True
 
 
@@ -62,21 +80,21 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     def ticking(weights: str, memory_mb: int) -> Restorer:
         return night.watched(loaded(weights, memory_mb), clock.pass_frames)
 
-    def at_once(plan: NightPlan, settings: NightSettings, until_s: float) -> list[Done]:
-        return [Done(enhance.enhance_item(item, settings, until_s)) for item in plan.items]
-
     monkeypatch.setattr(enhance, "time", clock)
     monkeypatch.setattr(night_job, "time", clock)
     monkeypatch.setattr(enhance, "load_restorer", ticking)
-    monkeypatch.setattr(night_job, "submit", at_once)
     made = night.make_site(tmp_path)
     return made._replace(settings=replace(made.settings, deadline_coarsest=4))
 
 
-def run(site: Site, seconds: float | None) -> dict[str, CameraNight]:
+def run(site: Site, seconds: float | None, publish: Publish = publish) -> dict[str, CameraNight]:
     until = datetime.fromtimestamp(enhance.time.time(), UTC) + timedelta(seconds=seconds) if seconds else None
-    with ExitStack() as held:
-        job = NightJob(NIGHT, site.archive, site.store, site.settings, until, NightProgress())
+    with (
+        ExitStack() as held,
+        PlanShelf(site.archive, site.store, site.settings) as shelf,
+        ItemFeed(AtOnce(site.settings)) as feed,  # type: ignore[arg-type]
+    ):
+        job = NightJob(NIGHT, site.archive, site.store, site.settings, until, NightProgress(), shelf, feed, publish)
         for camera in CAMERAS:
             job.begin(camera, held)
         return {outcome.camera: outcome for outcome in job.finish()}
@@ -135,20 +153,55 @@ def test_a_second_run_before_the_deadline_goes_on_from_the_pass_that_is_publishe
     assert [o.reason.partition(",")[0] for o in outcomes.values()] == ["", "", "one slot in 2"]
 
 
-def test_a_finer_pass_that_fails_leaves_the_coarse_one_published_and_says_so(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    published = night_job.publish
-
+def test_a_finer_pass_that_fails_leaves_the_coarse_one_published_and_says_so(site: Site) -> None:
     def failing(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraNight:
         if plan.camera.id == "second" and plan.camera.rate == CAMERA.rate:
             raise OSError("the store is full")
-        return published(plan, store_url, settings)
+        return publish(plan, store_url, settings)
 
-    monkeypatch.setattr(night_job, "publish", failing)
-    outcomes = run(site, 250)
+    outcomes = run(site, 250, failing)
     assert steps(site)[0] == steps(site)[2] == 1
     assert steps(site)[1] > 1
     assert outcomes["second"].status == "partial"
     assert "the store is full" in outcomes["second"].reason
     assert outcomes["second"].manifest_url
+
+
+def test_the_coordinator_keeps_no_plan_of_the_cameras_that_wait(site: Site) -> None:
+    class Stopped(AtOnce):
+        def most(self) -> int:
+            begun.wait(60)
+            return 1
+
+    begun = threading.Event()
+    with (
+        ExitStack() as held,
+        PlanShelf(site.archive, site.store, site.settings) as shelf,
+        ItemFeed(Stopped(site.settings)) as feed,  # type: ignore[arg-type]
+    ):
+        job = NightJob(NIGHT, site.archive, site.store, site.settings, None, NightProgress(), shelf, feed)
+        for camera in CAMERAS:
+            job.begin(camera, held)
+        gc.collect()
+        plans = [o for o in gc.get_objects() if isinstance(o, NightPlan)]
+        assert len(plans) <= 1  # of the camera that is being fed
+        del plans
+        begun.set()
+        assert {o.status for o in job.finish()} == {"published"}
+
+
+def test_items_whose_shards_are_all_stored_are_not_handed_over_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = night.plan(site.archive, site.store, site.settings, CAMERAS[0])
+    store.create_run(planned, site.settings, "0")
+    enhance.enhance_item(planned.items[0], site.settings)
+    handed, submit = [], AtOnce.submit
+
+    def noted(self: AtOnce, item: WorkItem, until_s: float) -> Done:
+        handed.append((item.camera, item.shards[0].index))
+        return submit(self, item, until_s)
+
+    monkeypatch.setattr(AtOnce, "submit", noted)
+    run(site, None)
+    assert [first for camera, first in handed if camera == "first"] == [i.shards[0].index for i in planned.items[1:]]

@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 
 from flows import progress
 from tasks import storage, store
+from tasks.passes import extent
 from tests.tasks import night
 
 LONGEST_S = 60
@@ -51,7 +52,7 @@ def test_the_artifact_follows_the_receipts_while_the_flow_runs(
         run = str(flow_run.id)
         with progress.shown_in_prefect(planned.night) as shown:
             words = [wait_for(server, run, 0)["description"]]
-            shown.plans.append(planned)
+            shown.cameras.append(progress.Followed(extent(planned), 0, at_work=True))
             receive(range(half))
             words.append(wait_for(server, run, 100 * half / planned.shards)["description"])
             receive(range(half, planned.shards))
@@ -73,5 +74,5 @@ def test_a_server_that_can_not_be_told_costs_the_night_nothing(
     monkeypatch.setattr("prefect.artifacts.update_progress_artifact", away)
     monkeypatch.setattr("prefect.artifacts.create_progress_artifact", away)
     with progress.shown_in_prefect("2026-01-15") as shown:
-        assert shown.plans == []
+        assert shown.cameras == []
     assert "nobody there" in caplog.text

@@ -7,14 +7,17 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from footage import number_of, write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.slots import Damage, SlotFrame, fill_slots, night_grid
+from tasks.decode import read_frames
+from tasks.slots import Damage, FrameReader, SlotFrame, fill_slots, night_grid, slot_times
 from tasks.types import NANOSECONDS, Camera, Grid, Segment
 
 START = 1_768_471_200 * NANOSECONDS
@@ -363,3 +366,42 @@ def test_frames_above_the_limit_are_told(tmp_path: Path) -> None:
     (event,) = fill_slots(grid_of(20), 0, 20, (segment(clip),), 64 * 48 - 1)
     assert isinstance(event, Damage)
     assert "64x48 are above the limit of 3071 pixels" in event.cause
+
+
+@given(
+    rate=st.fractions(min_value=Fraction(1, 600), max_value=240, max_denominator=1001),
+    slots=st.integers(0, 4000),
+    start=st.integers(0, 2 * 10**18),
+)
+def test_the_times_of_all_slots_are_those_of_each(rate: Fraction, slots: int, start: int) -> None:
+    grid = Grid(start, rate, slots)
+    assert slot_times(grid).tolist() == [grid.time_ns(i) for i in range(slots)]
+
+
+def chosen(path: Path, rate: Fraction, slots: int, read: FrameReader = read_frames) -> list[tuple[int, int]]:
+    """(slot, number of its frame) of a clip that begins with the grid."""
+    grid = grid_of(slots, rate)
+    events = fill_slots(grid, 0, slots, (segment(path, 0, 1000),), LIMIT, read)
+    return [(e.slot, number_of(e.pixels)) for e in events if isinstance(e, SlotFrame)]
+
+
+@pytest.mark.parametrize("times", [
+    [Fraction(k, 10) for k in range(400)],
+    [Fraction(k * k, 100) for k in range(64)],
+    [Fraction(k, 10) for k in (*range(90), *range(250, 400))],
+], ids=["steady", "ever slower", "a gap"])  # fmt: skip
+def test_slots_far_apart_are_sought_and_filled_as_if_all_were_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: list[Fraction]
+) -> None:
+    path, rate, seen = write_clip(tmp_path / "long.mp4", times, gop=20), Fraction(1, 12), []
+
+    def counted(*arguments: Any) -> Iterator[tuple[float, VideoFrame]]:
+        for found in read_frames(*arguments):
+            seen.append(found[0])
+            yield found
+
+    sought = chosen(path, rate, 5, counted)
+    count = len(seen)
+    monkeypatch.setattr("tasks.slots.SEEK_STEP_S", 1000.0)
+    assert sought == chosen(path, rate, 5)
+    assert count < len(times) / 2

@@ -105,6 +105,21 @@ def test_times_survive_from_container_to_container(tmp_path: Path, source: str, 
     assert [float(t) for t in after] == pytest.approx([float(t) for t in before], abs=0.0011)
 
 
+@pytest.mark.parametrize("target", ["mp4", "mkv", "mov"])
+def test_the_shape_of_its_pixels_is_kept(tmp_path: Path, target: str) -> None:
+    source, shape = tmp_path / "in.mp4", Fraction(4, 3)
+    with av.open(str(source), "w") as out:
+        video = out.add_stream("libx264", rate=10)
+        video.height, video.width, video.pix_fmt = 48, 64, "yuv420p"
+        video.codec_context.sample_aspect_ratio = shape
+        for picture in pictures(2):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(video.encode(None))
+    restore(source, tmp_path / f"out.{target}")
+    with av.open(str(tmp_path / f"out.{target}")) as found:
+        assert found.streams.video[0].sample_aspect_ratio == shape
+
+
 @pytest.mark.parametrize("fps", [10, 25, Fraction(30_000, 1001), 60])
 def test_the_frame_rate_and_the_duration_are_kept(tmp_path: Path, fps: Any) -> None:
     source = write_clip(tmp_path / "in.mp4", pictures(20), fps)

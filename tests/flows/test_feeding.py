@@ -1,0 +1,151 @@
+"""Work items fed to the workers: few at a time, camera by camera, whatever becomes of any of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from flows.engine import EngineError
+from flows.feeding import Batch, ItemFeed
+
+
+class Future:
+    """One of a work item, which the test ends."""
+
+    def __init__(self) -> None:
+        self.status, self.calls = "pending", []  # type: ignore[var-annotated]
+
+    def add_done_callback(self, call: Callable[[Future], object]) -> None:
+        self.calls.append(call)
+
+    def end(self, status: str = "finished") -> None:
+        self.status = status
+        for call in self.calls:
+            call(self)
+
+    def exception(self) -> BaseException:
+        return OSError("the disk is full")
+
+    def cancel(self) -> None:
+        self.status = "cancelled"
+
+
+class Workers:
+    """Stands in for Dask: keeps what it is handed until the test ends it."""
+
+    def __init__(self, most: int = 2) -> None:
+        self.count, self.lives = most, True
+        self.futures: list[tuple[Any, Future]] = []
+        self.handed = threading.Semaphore(0)
+
+    def submit(self, item: Any, until_s: float) -> Future:
+        future = Future()
+        self.futures.append((item, future))
+        self.handed.release()
+        return future
+
+    def most(self) -> int:
+        return self.count
+
+    def alive(self) -> bool:
+        return self.lives
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            assert self.handed.acquire(timeout=30)
+
+    def idle(self) -> bool:
+        """Whether nothing more is handed over for a moment."""
+        return not self.handed.acquire(timeout=0.2)
+
+
+def feed_of(workers: Workers) -> ItemFeed:
+    return ItemFeed(workers)  # type: ignore[arg-type]
+
+
+def batch(name: str, count: int) -> Batch:
+    return Batch(name, lambda: iter(f"{name}{k}" for k in range(count)), float("inf"))  # type: ignore[arg-type]
+
+
+def test_no_more_items_wait_at_the_scheduler_than_it_has_room_for() -> None:
+    workers = Workers(most=2)
+    with feed_of(workers) as feed:
+        feed.add(batch("a", 3))
+        feed.add(batch("b", 2))
+        workers.wait_for(2)
+        assert workers.idle()
+        for k in range(5):
+            workers.futures[k][1].end()
+            if k < 3:
+                workers.wait_for(1)
+            assert workers.idle()
+        assert [feed.next_done().name for _ in range(2)] == ["a", "b"]
+    assert [item for item, _ in workers.futures] == ["a0", "a1", "a2", "b0", "b1"]
+
+
+def test_a_camera_s_items_are_made_when_its_turn_comes() -> None:
+    made = []
+
+    def items(name: str) -> Iterator[str]:
+        made.append(name)
+        yield from (f"{name}0", f"{name}1")
+
+    workers = Workers(most=1)
+    with feed_of(workers) as feed:
+        for name in "ab":
+            feed.add(Batch(name, lambda n=name: items(n), 0.0))  # type: ignore[misc]
+        workers.wait_for(1)
+        assert workers.idle()
+        assert made == ["a"]
+
+
+def test_an_item_that_fails_is_told_and_costs_no_other() -> None:
+    workers = Workers()
+    with feed_of(workers) as feed:
+        feed.add(batch("a", 2))
+        workers.wait_for(2)
+        workers.futures[0][1].end("error")
+        workers.futures[1][1].end()
+        assert feed.next_done().failure == "OSError: the disk is full"
+
+
+def test_a_camera_whose_items_can_not_be_made_ends_and_the_next_is_fed() -> None:
+    def broken() -> Iterator[Any]:
+        raise ValueError("no plan")
+
+    workers = Workers()
+    with feed_of(workers) as feed:
+        feed.add(Batch("a", broken, 0.0))
+        feed.add(batch("b", 1))
+        assert feed.next_done().failure == "ValueError: no plan"
+        workers.wait_for(1)
+        workers.futures[0][1].end()
+        assert feed.next_done().failure == ""
+
+
+def test_a_camera_without_items_is_done_at_once() -> None:
+    with feed_of(Workers()) as feed:
+        feed.add(batch("a", 0))
+        assert feed.next_done().name == "a"
+
+
+def test_giving_up_takes_back_what_is_not_done() -> None:
+    workers = Workers()
+    with feed_of(workers) as feed:
+        feed.add(batch("a", 5))
+        workers.wait_for(2)
+    assert [future.status for _, future in workers.futures] == ["cancelled", "cancelled"]
+
+
+def test_a_scheduler_that_went_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.feeding.LOOK_S", 0.05)
+    workers = Workers()
+    with feed_of(workers) as feed:
+        feed.add(batch("a", 1))
+        workers.wait_for(1)
+        workers.lives = False
+        with pytest.raises(EngineError, match="run the night again"):
+            feed.next_done()
