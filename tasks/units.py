@@ -5,13 +5,13 @@ One task a work item: it costs the scheduler some tenths of a second, and a nigh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from distributed import Client
+from distributed import Client, get_worker
 from prefect import task
 
 from tasks.camera_facts import FactsJob, FactsOutcome, camera_facts
-from tasks.enhance import enhance_item
+from tasks.enhance import always, enhance_item
 from tasks.logs import show_in_prefect
 from tasks.settings import NightSettings
 from tasks.types import ItemResult, WorkItem
@@ -27,7 +27,26 @@ from tasks.types import ItemResult, WorkItem
 def enhance(item: WorkItem, settings: NightSettings, until_s: float) -> ItemResult:
     """`tasks.enhance.enhance_item` on a Dask worker."""
     show_in_prefect()
-    return enhance_item(item, settings, until_s)
+    return enhance_item(item, settings, until_s, wanted_by_dask())
+
+
+def wanted_by_dask() -> Callable[[], bool]:
+    """Whether anybody waits for the Dask task that this is called in; may be asked from any thread.
+
+    Dask leaves a task alone that has begun: when a run is cancelled or killed, its workers would finish their work
+    items for nobody, and hold up the next run for as long.
+    """
+    try:
+        worker = get_worker()
+    except ValueError:  # not on a Dask worker
+        return always
+    key = worker.get_current_task()
+
+    def wanted() -> bool:
+        known = worker.state.tasks.get(key)
+        return known is not None and known.state != "cancelled"
+
+    return wanted
 
 
 # One task for all cameras, and a plain future each: a Prefect task costs some tenths of a second, a future ten
