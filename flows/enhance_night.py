@@ -18,6 +18,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import clusters, versions
 from flows.events import tell_night
+from flows.logs import PlainError
 from flows.night_job import NightJob, dask_client, planned_row
 from flows.progress import shown_in_prefect
 from tasks import storage
@@ -29,7 +30,7 @@ from tasks.site import read_site
 from tasks.types import CameraNight
 
 
-class NightIncompleteError(RuntimeError):
+class NightIncompleteError(PlainError):
     """Some camera's night could not be finished; `outcomes` has all cameras, the published ones too."""
 
     def __init__(self, night: str, outcomes: list[CameraNight]) -> None:

@@ -35,6 +35,9 @@ log = logging.getLogger("lednet")
 
 Futures = list[PrefectFuture[ItemResult]]
 
+FAULT_S = 10
+"""Longest wait for Dask to say why a work item did not end."""
+
 
 @dataclass
 class CameraWork:
@@ -223,8 +226,18 @@ def wait(futures: Iterable[PrefectFuture[ItemResult]]) -> str:
         future.wait()
         state = future.state
         if not state.is_completed():
-            failure = failure or state.message or f"a work item ended as {state.name}; its worker may have been killed"
+            failure = failure or state.message or f"a work item ended as {state.name}: {_fault(future)}"
     return failure
+
+
+def _fault(future: PrefectFuture[ItemResult]) -> str:
+    """Why Dask did not bring a work item to its end, of which Prefect knows nothing: its worker was killed too often,
+    or the scheduler could not read what it was sent."""
+    try:
+        fault = future.wrapped_future.exception(timeout=FAULT_S)  # type: ignore[attr-defined]
+    except Exception as error:  # whatever it is, it is the best answer there is
+        fault = error
+    return str(fault or "its worker may have been killed")
 
 
 def finish(plan: NightPlan, store_url: str, settings: NightSettings, failure: str) -> CameraNight:

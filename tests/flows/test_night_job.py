@@ -152,3 +152,32 @@ def test_a_finer_pass_that_fails_leaves_the_coarse_one_published_and_says_so(
     assert outcomes["second"].status == "partial"
     assert "the store is full" in outcomes["second"].reason
     assert outcomes["second"].manifest_url
+
+
+class Lost:
+    """A future of a work item whose Dask task failed outside of Prefect."""
+
+    def __init__(self, message: str, fault: Exception | None) -> None:
+        self.message, self.fault, self.name = message, fault, "Pending"
+        self.state = self.wrapped_future = self
+
+    def wait(self) -> None:
+        pass
+
+    def is_completed(self) -> bool:
+        return False
+
+    def exception(self, timeout: float) -> Exception | None:
+        return self.fault
+
+
+@pytest.mark.parametrize(
+    ("future", "words"),
+    [
+        (Lost("the store is full", None), "the store is full"),
+        (Lost("", RuntimeError("the scheduler could not read it")), "Pending: the scheduler could not read it"),
+        (Lost("", None), "Pending: its worker may have been killed"),
+    ],
+)
+def test_a_work_item_that_did_not_end_is_told_with_its_reason(future: Lost, words: str) -> None:
+    assert night_job.wait([future]).endswith(words)  # type: ignore[list-item]
