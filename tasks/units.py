@@ -38,9 +38,9 @@ def wanted_by_dask() -> Callable[[], bool]:
     """
     try:
         worker = get_worker()
-    except ValueError:  # not on a Dask worker
+        key = worker.get_current_task()
+    except (ValueError, KeyError):  # on no Dask worker, or in a thread that does no task of it
         return always
-    key = worker.get_current_task()
 
     def wanted() -> bool:
         known = worker.state.tasks.get(key)
