@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 
 from rich.console import Console
@@ -31,7 +31,8 @@ def show_nights(
             the other.
     """
     in_place = follow and out.is_terminal and not as_json
-    with Live(console=out, auto_refresh=False) if in_place else nullcontext() as live:
+    screen: AbstractContextManager[Live | None] = Live(console=out, auto_refresh=False) if in_place else nullcontext()
+    with screen as live:
         while True:
             nights = list_nights(store, night, cameras)
             if live is not None:

@@ -44,7 +44,7 @@ def wanted_by_dask() -> Callable[[], bool]:
 
     def wanted() -> bool:
         known = worker.state.tasks.get(key)
-        return known is not None and known.state != "cancelled"
+        return bool(known is not None and known.state != "cancelled")
 
     return wanted
 
