@@ -311,29 +311,13 @@ def status(
     night: Annotated[str, typer.Argument(help="Only this night, YYYY-MM-DD.")] = "",
     store: Store = "store",
     camera: CameraIds = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Show it anew until no night is under way.")] = False,
     as_json: Json = False,
 ) -> None:
     """What is done and what is under way."""
-    from tasks.status import list_nights
+    from flows.status import show_nights
 
-    nights = list_nights(store, night_date(night) if night else None, camera)
-    if as_json:
-        typer.echo(json.dumps([asdict(n) for n in nights]))
-        return
-    table = Table(title=f"Nights in {store}")
-    for name in ("camera", "night", "state", "shards", "frames", "coverage", "quarantined"):
-        table.add_column(name)
-    for n in nights:
-        table.add_row(
-            n.camera,
-            n.night,
-            n.state,
-            f"{n.shards_done}/{n.shards}",
-            str(n.frames),
-            f"{n.coverage:.1%}",
-            str(n.problems),
-        )
-    screen().print(table if nights else f"{store}: holds no nights")
+    show_nights(store, night_date(night) if night else None, camera, screen(), as_json=as_json, follow=follow)
 
 
 AlarmUrl = Annotated[str, typer.Option(envvar="LEDNET_ALARM_URL", help="Webhook for failed runs and low coverage.")]

@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from flows.logs import PlainError
+
 log = logging.getLogger("lednet")
 
 SERVER_START_S = 300
@@ -40,7 +42,7 @@ QUIET = {
 """For machines that reach nothing outside the site, and for logs that people read."""
 
 
-class EngineError(RuntimeError):
+class EngineError(PlainError):
     """The Prefect server or the Dask workers can't be had; the message says why and what to do."""
 
 

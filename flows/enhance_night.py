@@ -19,6 +19,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 from flows import clusters, versions
 from flows.events import tell_night
 from flows.feeding import DaskItems, ItemFeed
+from flows.logs import PlainError
 from flows.night_job import NightJob, dask_client
 from flows.progress import shown_in_prefect
 from tasks import storage
@@ -32,7 +33,7 @@ from tasks.types import CameraNight
 from tasks.units import publish_in_prefect
 
 
-class NightIncompleteError(RuntimeError):
+class NightIncompleteError(PlainError):
     """Some camera's night could not be finished; `outcomes` has all cameras, the published ones too."""
 
     def __init__(self, night: str, outcomes: list[CameraNight]) -> None:

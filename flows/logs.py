@@ -1,13 +1,17 @@
-"""Log messages that stay what they are: names of files and cameras come from outside and may hold anything.
+"""Log messages that stay what they are, and errors that need no traceback.
 
-A name with a line break would forge a line of the log, one with an escape sequence rewrite the terminal. Tracebacks,
-which are written by Python itself, keep their lines.
+Names of files and cameras come from outside and may hold anything: a name with a line break would forge a line of the
+log, one with an escape sequence rewrite the terminal. Tracebacks, which are written by Python itself, keep their lines.
 """
 
 from __future__ import annotations
 
 import logging
 import unicodedata
+
+
+class PlainError(RuntimeError):
+    """An error whose message names the cause and the next step; where it was raised is of no use to anybody."""
 
 
 def one_line(text: str) -> str:
@@ -19,9 +23,12 @@ def one_line(text: str) -> str:
 
 
 class OneLine(logging.Filter):
-    """Makes every message one line."""
+    """Makes every message one line, and leaves the traceback of a `PlainError` out: Prefect logs it with every run that
+    ends in one."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the message; keep the record."""
         record.msg, record.args = one_line(record.getMessage()), None
+        if record.exc_info and isinstance(record.exc_info[1], PlainError):
+            record.exc_info = record.exc_text = None
         return True

@@ -26,10 +26,10 @@ log = logging.getLogger("lednet")
 FIRST_WORKER_S = 600
 """Longest wait for a first worker: a job in a queue, a node that a cluster has to boot."""
 
-SAME_EVERYWHERE: tuple[str, ...] = ("dask", "distributed", "cloudpickle", "msgpack")
-"""Packages in which client, scheduler and workers talk to each other."""
-SAME_ON_WORKERS: tuple[str, ...] = ("lednet", "prefect", "torch", "zarr")
-"""Packages that decide what is stored; a scheduler needs none of them."""
+SAME_EVERYWHERE: tuple[str, ...] = ("dask", "distributed", "cloudpickle", "msgpack", "lednet", "prefect")
+"""Packages in which client, scheduler and workers talk to each other: a scheduler unpacks what it hands on."""
+SAME_ON_WORKERS: tuple[str, ...] = ("torch", "zarr")
+"""Packages that decide what is stored; a scheduler may have others."""
 
 TOPIC = "lednet-software"
 """Of the scheduler's events that name a worker that was sent away; also the plugin's name."""

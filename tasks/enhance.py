@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import groupby
+from itertools import groupby, takewhile
 
 import cv2
 import numpy as np
@@ -45,32 +45,45 @@ def load_restorer(checkpoint: str, memory_mb: int) -> Restorer:
     return Restorer(models.fetch(checkpoint), memory_mb=memory_mb)
 
 
-def enhance_item(item: WorkItem, settings: NightSettings, until_s: float = math.inf) -> ItemResult:
+def always() -> bool:
+    """The answer where nobody can call a work item off."""
+    return True
+
+
+def enhance_item(
+    item: WorkItem, settings: NightSettings, until_s: float = math.inf, wanted: Callable[[], bool] = always
+) -> ItemResult:
     """Restore a work item's missing shards and store each with its receipt.
 
     Args:
         until_s: a deadline, in seconds since the Unix epoch by this machine's clock. The shard that is not whole by
             then, and those after it, are left for another run.
+        wanted: whether the work is still asked for, asked before every batch; where it is not, the same is left.
 
     Raises:
         StoreError, StorageError: if the store can't be written or the archive read; shards finished so far stay.
         CheckpointError: if the weights can't be loaded.
     """
     started = time.monotonic()
-    if time.time() >= until_s:
+
+    def over() -> bool:
+        return time.time() >= until_s or not wanted()
+
+    if over():
         return ItemResult(item.camera, 0, 0, 0, 0.0)
     done = store.done_shards(item.run_url)
     missing = [s for s in item.shards if s.index not in done]
     frames, stored = 0, 0
     if missing:
         restorer = load_restorer(item.checkpoint, settings.tile_mb)
-        for stretch in consecutive(missing):
-            counts = _enhance_stretch(item, stretch, settings, restorer, until_s)
+        for stretch in takewhile(lambda _: not over(), consecutive(missing)):
+            counts = _enhance_stretch(item, stretch, settings, restorer, over)
             frames, stored = frames + counts[0], stored + counts[1]
     seconds = time.monotonic() - started
     item_log(log, item).info("%d shards, %d frames in %.1f s", stored, frames, seconds)
     if stored < len(missing):
-        item_log(log, item).warning("the deadline came before %d of its shards", len(missing) - stored)
+        cause = "the deadline came" if time.time() >= until_s else "its run was cancelled"
+        item_log(log, item).warning("%s before %d of its shards", cause, len(missing) - stored)
     return ItemResult(item.camera, stored, len(item.shards) - len(missing), frames, seconds)
 
 
@@ -81,7 +94,7 @@ def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
 
 
 def _enhance_stretch(
-    item: WorkItem, shards: list[Shard], settings: NightSettings, restorer: Restorer, until_s: float
+    item: WorkItem, shards: list[Shard], settings: NightSettings, restorer: Restorer, over: Callable[[], bool]
 ) -> tuple[int, int]:
     """Restore consecutive shards; returns how many frames were restored, and how many shards stored."""
     first, last = shards[0].first, shards[-1].first + shards[-1].count
@@ -96,7 +109,7 @@ def _enhance_stretch(
     ):
         builder = _ShardBuilder(item, shards, settings, writer)
         for batch, damage in batches(events, settings.batch):
-            if time.time() >= until_s:
+            if over():
                 break  # the shard at hand is not whole: it is dropped
             before = stacked([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
             with meters.stage("restore"):

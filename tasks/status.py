@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from tasks import storage, store
 
+PUBLISHED, UNDER_WAY, DAMAGED = "published", "under way", "damaged"
+
 
 @dataclass(frozen=True)
 class NightStatus:
@@ -15,7 +17,7 @@ class NightStatus:
     camera: str
     night: str
     state: str
-    """`published`, `under way` or `damaged`."""
+    """`PUBLISHED`, `UNDER_WAY` (which a cancelled night is as well) or `DAMAGED`."""
     shards_done: int
     shards: int
     frames: int = 0
@@ -40,7 +42,7 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
     try:
         manifest = store.read_manifest(store_url, camera, night)
     except store.StoreError:
-        return [NightStatus(camera, night, "damaged", 0, 0)]
+        return [NightStatus(camera, night, DAMAGED, 0, 0)]
     statuses = []
     if manifest is not None:
         count = len(manifest["shards"])
@@ -48,7 +50,7 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
             NightStatus(
                 camera,
                 night,
-                "published",
+                PUBLISHED,
                 count,
                 count,
                 manifest["frames"],
@@ -62,7 +64,7 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
             continue
         done, wanted = progress(storage.join(folder, run))
         if wanted and (manifest is None or done < wanted):
-            statuses.append(NightStatus(camera, night, "under way", done, wanted))
+            statuses.append(NightStatus(camera, night, UNDER_WAY, done, wanted))
     return statuses
 
 

@@ -95,8 +95,10 @@ def filesystem(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str
     try:
         kind = fsspec.get_filesystem_class(_scheme(url))
         if _scheme(url) in ("s3", "s3a") and not options.get("asynchronous"):
-            # `retry` below is the only one: three layers of retries would make hours of one dead store.
-            options = {"config_kwargs": {"retries": {"total_max_attempts": 1}}, **options}
+            # `retry` below is the only one: three layers of retries would make hours of one dead store. Likewise `call`
+            # says how long a try may take: s3fs gives a busy store 15 s for the first byte of an answer.
+            patience = {"retries": {"total_max_attempts": 1}, "read_timeout": CALL_S}
+            options = {"config_kwargs": patience, **options}
         fs = kind(use_listings_cache=False, **kind._get_kwargs_from_urls(url), **options)
         if "config_kwargs" in options:
             fs.retries = 1

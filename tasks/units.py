@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from distributed import Client
+from distributed import Client, get_worker
 from prefect import task
 
 from tasks.camera_facts import FactsJob, FactsOutcome, camera_facts
-from tasks.enhance import enhance_item
+from tasks.enhance import always, enhance_item
 from tasks.logs import PrefectRun, shown_in
 from tasks.publish import publish
 from tasks.settings import NightSettings
@@ -26,7 +26,7 @@ ITEM_RETRIES = 1
 def enhance(item: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> ItemResult:
     """`tasks.enhance.enhance_item` on a Dask worker; its log lines stand beside the flow run."""
     with shown_in(run):
-        return enhance_item(item, settings, until_s)
+        return enhance_item(item, settings, until_s, wanted_by_dask())
 
 
 @task(name="publish-night", task_run_name="{camera} {night}", persist_result=False)
@@ -53,6 +53,25 @@ def publish_in_prefect(plan: NightPlan, store_url: str, settings: NightSettings)
         return _publish_night(plan.camera.id, plan.night, partial(publish, plan, store_url, settings))
     except NotWholeError as error:
         return error.outcome
+
+
+def wanted_by_dask() -> Callable[[], bool]:
+    """Whether anybody waits for the Dask task that this is called in; may be asked from any thread.
+
+    Dask leaves a task alone that has begun: when a run is cancelled or killed, its workers would finish their work
+    items for nobody, and hold up the next run for as long.
+    """
+    try:
+        worker = get_worker()
+        key = worker.get_current_task()
+    except (ValueError, KeyError):  # on no Dask worker, or in a thread that does no task of it
+        return always
+
+    def wanted() -> bool:
+        known = worker.state.tasks.get(key)
+        return bool(known is not None and known.state != "cancelled")
+
+    return wanted
 
 
 # One task for all cameras, and a plain future each: a Prefect task costs some tenths of a second, a future ten

@@ -1,5 +1,5 @@
-"""Workers that come and go during a night, as real processes: one that joins late does the work of one that is killed,
-and one with other software is sent away by name before it is given any."""
+"""Workers that come and go during a night, as real processes: two join late, one is killed and one asked to leave, and
+nothing is lost or done for nothing; one with other software is sent away by name before it is given any."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def wait_until(happens: Callable[[], bool], what: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2 * LONGEST_S)
+@pytest.mark.timeout(3 * LONGEST_S)
 def test_late_workers_take_over_and_those_of_other_software_are_sent_away(tmp_path: Path, start: Start) -> None:
     night.film(tmp_path / "archive")
     site = tmp_path / "cameras.toml"
@@ -107,23 +107,32 @@ def test_late_workers_take_over_and_those_of_other_software_are_sent_away(tmp_pa
     def receipts() -> int:
         return len(list((tmp_path / "store").rglob("receipts/*.json")))
 
+    def pause_after_work(process: subprocess.Popen[bytes], before: int, what: str) -> int:
+        """Stop a worker once it has stored something, so that work is left, however slowly the next one starts."""
+        wait_until(lambda: receipts() > before or flow.poll() is not None, what)
+        assert flow.poll() is None, (tmp_path / "flow.log").read_text()
+        os.killpg(process.pid, signal.SIGSTOP)
+        return receipts()
+
     start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", port, "--dashboard-address", "127.0.0.1:0")
     first = worker("first")
     places = ["--site", str(site), "--archive", str(tmp_path / "archive"), "--store", str(tmp_path / "store")]
     flow = start("flow", "enhance", NIGHT, *places, "--scheduler", address, "--no-report", "--json")
-    wait_until(lambda: receipts() > 0 or flow.poll() is not None, "no shard was stored")
-    assert flow.poll() is None, (tmp_path / "flow.log").read_text()
-    os.killpg(first.pid, signal.SIGSTOP)  # so that work is left, however slowly the others start
-    before = receipts()
+    by_first = pause_after_work(first, 0, "no shard was stored")
     other = worker("other", PYTHONPATH=f"{old}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    late = worker("late")
+    second = worker("second")
     wait_until(lambda: other.poll() is not None, "the worker of other software stayed")
-    wait_until(lambda: receipts() > before, "the late worker was given nothing")
+    by_two = pause_after_work(second, by_first, "the second worker was given nothing")
+    third = worker("third")
+    wait_until(lambda: receipts() > by_two, "the third worker was given nothing")
     kill(first)
+    os.kill(second.pid, signal.SIGTERM)
+    os.killpg(second.pid, signal.SIGCONT)
     wait_until(lambda: flow.poll() is not None, "the night did not end")
+    wait_until(lambda: second.poll() is not None, "the worker that was asked to leave stayed")
     said = (tmp_path / "flow.log").read_text()
     assert flow.returncode == 0, said
-    assert late.poll() is None
+    assert third.poll() is None
     [outcome] = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     assert {o["status"] for o in outcome["cameras"]} == {"published"}
     shards = 0
@@ -132,6 +141,6 @@ def test_late_workers_take_over_and_those_of_other_software_are_sent_away(tmp_pa
         assert manifest is not None
         assert manifest["frames"] == 25
         shards += len(manifest["shards"])
-    assert before < shards == receipts()  # what `first` did not do, the item at hand among it, `late` did
+    assert by_first < by_two < shards == receipts()  # what they did not do, the items at hand among it, `third` did
     assert "sent away: worker tcp://127.0.0.1:" in said
     assert "zarr 2.18.0, here 3." in said

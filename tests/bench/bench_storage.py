@@ -1,0 +1,100 @@
+"""What the I/O layer costs above plain s3fs: `python -m tests.bench.bench_storage [MB] [ROUNDS]`.
+
+Objects of so many megabytes are written and read through `tasks.storage` and through s3fs itself, in turns, against one
+S3 server over HTTP; printed is the median of each and its share of plain s3fs. The server is moto's, a process of its
+own on this machine, so the megabytes a second are its and this machine's; the share is what counts. Read by ranges is
+as the decoder reads a segment. Not covered: a real network.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from urllib.request import urlopen
+
+import boto3
+import s3fs
+
+from flows.engine import free_port, stop_group
+from tasks import storage
+
+BUCKET = "bench"
+RANGE = 2**20
+"""Bytes that one read asks for."""
+START_S = 300
+
+
+def start_server() -> tuple[subprocess.Popen[bytes], str]:
+    """moto's server in a process of its own, so that it does not share this one's interpreter."""
+    port = str(free_port())
+    program = str(Path(sys.executable).parent / "moto_server")
+    process = subprocess.Popen(
+        [program, "--host", "127.0.0.1", "--port", port],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            urlopen(f"http://127.0.0.1:{port}/moto-api/").close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                stop_group(process)
+                raise
+            time.sleep(0.2)
+        else:
+            return process, f"http://127.0.0.1:{port}"
+
+
+def read_by_ranges(url: str) -> bytes:
+    with storage.open_seekable(url) as file:
+        return b"".join(iter(lambda: file.read(RANGE), b""))
+
+
+def plain_by_ranges(fs: s3fs.S3FileSystem, path: str) -> bytes:
+    with fs.open(path, "rb", block_size=RANGE, cache_type="none") as file:
+        return b"".join(iter(lambda: file.read(RANGE), b""))
+
+
+def timed(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def measure(size: int, rounds: int) -> None:
+    """Print one line for each way of moving `size` bytes."""
+    data, url, path = os.urandom(size), f"s3://{BUCKET}/ours", f"{BUCKET}/theirs"
+    fs = s3fs.S3FileSystem(use_listings_cache=False)
+    pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "write": (lambda: storage.write(url, data), lambda: fs.pipe_file(path, data)),
+        "read whole": (lambda: storage.read(url), lambda: fs.cat_file(path)),
+        "read by ranges": (lambda: read_by_ranges(url), lambda: plain_by_ranges(fs, path)),
+    }
+    for name, (ours, theirs) in pairs.items():
+        ours(), theirs()  # the first call connects
+        seconds = [(timed(ours), timed(theirs)) for _ in range(rounds)]
+        own, plain = (size / 1e6 / median(column) for column in zip(*seconds, strict=True))
+        print(f"{name:15} {own:7.1f} MB/s, plain s3fs {plain:7.1f} MB/s: {own / plain:.0%}")
+    assert storage.read(url) == read_by_ranges(url) == data
+
+
+def main() -> int:
+    megabytes, rounds = (int(word) for word in [*sys.argv[1:], *("16", "5")[len(sys.argv) - 1 :]])
+    process, endpoint = start_server()
+    os.environ |= {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+    try:
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        measure(megabytes * 2**20, rounds)
+    finally:
+        stop_group(process)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

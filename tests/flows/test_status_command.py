@@ -1,0 +1,29 @@
+"""`lednet status --follow`: shown anew until no night is under way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from flows import status
+from tasks.status import PUBLISHED, UNDER_WAY, NightStatus
+from tests.flows.conftest import Run
+
+NIGHT = NightStatus("pit", "2026-01-15", UNDER_WAY, 1, 3)
+SEEN = [[NIGHT], [replace(NIGHT, shards_done=2)], [NightStatus("pit", "2026-01-15", PUBLISHED, 3, 3, 25, 0.7)]]
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_following_ends_when_no_night_is_under_way(
+    words: tuple[str, ...], lednet_here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(SEEN)
+    monkeypatch.setattr(status, "list_nights", lambda *_: next(left))
+    monkeypatch.setattr(status, "EVERY_S", 0)
+    shown = lednet_here("status", "--store", "file:///store", "--follow", *words).stdout
+    if words:
+        assert [json.loads(line)[0]["shards_done"] for line in shown.splitlines()] == [1, 2, 3]
+    else:
+        assert [shown.count(f"{done}/3") for done in (1, 2, 3)] == [1, 1, 1]
