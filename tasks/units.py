@@ -14,6 +14,7 @@ from tasks.camera_facts import FactsJob, FactsOutcome, camera_facts
 from tasks.enhance import enhance_item
 from tasks.logs import show_in_prefect
 from tasks.settings import NightSettings
+from tasks.stall import ended_if_stalled
 from tasks.types import ItemResult, WorkItem
 
 
@@ -25,9 +26,10 @@ from tasks.types import ItemResult, WorkItem
     persist_result=False,
 )
 def enhance(item: WorkItem, settings: NightSettings, until_s: float) -> ItemResult:
-    """`tasks.enhance.enhance_item` on a Dask worker."""
+    """`tasks.enhance.enhance_item` on a Dask worker, which ends if it hangs."""
     show_in_prefect()
-    return enhance_item(item, settings, until_s)
+    with ended_if_stalled(settings.item_stall_s) as alive:
+        return enhance_item(item, settings, until_s, alive)
 
 
 # One task for all cameras, and a plain future each: a Prefect task costs some tenths of a second, a future ten
