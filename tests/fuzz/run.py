@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ SLOW_S = 10.0
 FINDINGS = Path("fuzz-findings")
 MOST_BYTES = 16_384
 """Of an input; the video seeds have some thousands."""
+MOST_MEMORY = 8 * 2**30
+"""Address space: a bomb must cost this process alone."""
 READERS = ["tasks", "lednet", "tests.fuzz.targets", "json", "tomllib", "strptime"]
 """Modules whose branches are counted."""
 
@@ -62,6 +65,7 @@ def main() -> None:
     """Run until the time is up or something is found."""
     name, seconds = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 600.0
     atheris = atheris_module()
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     with atheris.instrument_imports(include=READERS) if atheris else nullcontext():
         from tests.fuzz import targets  # only here: what is imported before is not counted
     seeds = targets.TARGETS[name].seeds

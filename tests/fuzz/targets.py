@@ -6,6 +6,7 @@ hypothesis, `python -m tests.fuzz.run` for minutes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import torch
 
 from lednet import checkpoint
 from lednet.clips import ClipError
+from lednet.model import LEDNetConfig
 from tasks import decode, landed, lease, models, status, store
 from tasks.archive import find_segments, pattern_regex, static_prefix
 from tasks.footage import list_footage
@@ -98,8 +101,14 @@ def site(data: bytes) -> object:
 
 
 def weights(data: bytes) -> object:
-    """A checkpoint's tensors and card."""
-    _written("fuzz.safetensors", data)
+    """A checkpoint's tensors; a whole file's hash is compared with its card's first, which no change would pass."""
+    return checkpoint.read_safetensors(data, "fuzz")
+
+
+def card(data: bytes) -> object:
+    """A checkpoint's card, beside weights that are another network's."""
+    _written("fuzz.safetensors", WEIGHTS)
+    _written("fuzz.json", data)
     return checkpoint.load(str(FOLDER / "fuzz.safetensors"))
 
 
@@ -158,6 +167,11 @@ RECEIPT = json.dumps(
     {"shard": 1, "sha256": "ab", "size": 3, "valid": [[0, 4]], "sources": [["u", 4]], "rows_sha256": "",
      "problems": [{"url": "u", "reason": "r", "frames": 0}]}
 ).encode()  # fmt: skip
+WEIGHTS = checkpoint.write_safetensors({"a": torch.zeros(2, 3), "b": torch.zeros(4, dtype=torch.float16)})
+CARD = json.dumps(
+    {"name": "fuzz", "sha256": hashlib.sha256(WEIGHTS).hexdigest(), "training": {}, "validation": {},
+     "config": LEDNetConfig((8, 8, 8), (1, 1, 1), 1, (1, 1), 8).to_dict()}
+).encode()  # fmt: skip
 PROMOTED = json.dumps(
     {
         "format": 1,
@@ -188,7 +202,8 @@ TARGETS: dict[str, Target] = {
     "event": Target(event, (ValueError, KeyError, TypeError, RecursionError, OSError, ClipError), (EVENT,)),
     "rows": Target(rows, (store.StoreError,), (b"PAR1",)),
     "site": Target(site, (SiteError,), (SITE,)),
-    "weights": Target(weights, (checkpoint.CheckpointError,), (b"\x02\0\0\0\0\0\0\0{}",)),
+    "weights": Target(weights, (checkpoint.CheckpointError,), (WEIGHTS,)),
+    "card": Target(card, (checkpoint.CheckpointError,), (CARD,)),
     "lease": Target(leases, (), (lease._bytes({**lease._self(), "token": "x"}, 1),)),
     "pattern": Target(name_pattern, (), (b"north/%Y-%m-%d/%H%M%S.*north/2026-01-15/220000.mp4",)),
     "segments": Target(segments, (), (b"20260115-220000.mp4",)),

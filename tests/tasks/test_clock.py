@@ -1,6 +1,6 @@
 """A clock that is set while a night is at work spoils nothing: what is planned and stored does not depend on it.
 
-The clock is Python's, changed at every reading. Leases are in `test_lease`, the collection of garbage in `test_collect`.
+The clock is Python's, changed at every reading. Leases are in `test_lease`, collecting garbage in `test_collect`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import random
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
