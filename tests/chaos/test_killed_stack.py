@@ -40,8 +40,8 @@ from tests.tasks.night import NIGHT, s3_bucket
 STOPPED = "stopped worker"
 VICTIMS = ("worker", "scheduler", "flow", "server", "store", STOPPED)
 SEEDS = seeds(range(len(VICTIMS)))
-HEARTBEAT_S = 120
-"""A worker without a heartbeat for so long is started anew; imports hold one up for a minute on a busy machine."""
+HEARTBEAT_S = 180
+"""A worker without a heartbeat for so long is started anew; imports hold one up for minutes on a busy machine."""
 HANGS_S = 900
 """A flow that has not ended by then is killed by its operator."""
 RUNS = 3

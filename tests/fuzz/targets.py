@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import pandas as pd
 import torch
 
 from lednet import checkpoint
@@ -167,6 +168,7 @@ RECEIPT = json.dumps(
     {"shard": 1, "sha256": "ab", "size": 3, "valid": [[0, 4]], "sources": [["u", 4]], "rows_sha256": "",
      "problems": [{"url": "u", "reason": "r", "frames": 0}]}
 ).encode()  # fmt: skip
+ROWS = pd.DataFrame({"slot": [0, 1], "light_before": [0.5, None], "after_jpeg": [b"\xff\xd8", None]})
 WEIGHTS = checkpoint.write_safetensors({"a": torch.zeros(2, 3), "b": torch.zeros(4, dtype=torch.float16)})
 CARD = json.dumps(
     {"name": "fuzz", "sha256": hashlib.sha256(WEIGHTS).hexdigest(), "training": {}, "validation": {},
@@ -200,7 +202,7 @@ TARGETS: dict[str, Target] = {
     "seen": Target(seen, (landed.LandedError,), (SEEN,)),
     # RecursionError, KeyError and TypeError stand for what Prefect refuses before a flow begins.
     "event": Target(event, (ValueError, KeyError, TypeError, RecursionError, OSError, ClipError), (EVENT,)),
-    "rows": Target(rows, (store.StoreError,), (b"PAR1",)),
+    "rows": Target(rows, (store.StoreError,), (store.parquet_bytes(ROWS),)),
     "site": Target(site, (SiteError,), (SITE,)),
     "weights": Target(weights, (checkpoint.CheckpointError,), (WEIGHTS,)),
     "card": Target(card, (checkpoint.CheckpointError,), (CARD,)),
