@@ -148,7 +148,7 @@ def _self() -> dict[str, Any]:
 
 def _started_after_boot_s(process: psutil.Process) -> float:
     """When a process was started, in seconds since the machine was: that stays, whatever the wall clock is set to."""
-    return round(process.create_time() - psutil.boot_time(), 2)
+    return round(float(process.create_time() - psutil.boot_time()), 2)
 
 
 def _machine() -> str:

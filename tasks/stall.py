@@ -30,7 +30,7 @@ def ended_if_stalled(stall_s: float) -> Iterator[Callable[[], None]]:
     global _running
 
     def alive() -> None:
-        faulthandler.dump_traceback_later(stall_s, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(stall_s, exit=True, file=sys.__stderr__ or 2)
 
     with _lock:
         _running += 1
