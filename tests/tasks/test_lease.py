@@ -124,3 +124,15 @@ def test_an_object_is_created_once(night: str) -> None:
     assert not storage.create(f"{night}/a", b"2")
     assert storage.read(f"{night}/a") == b"1"
     assert storage.names(night) == ["a"]
+
+
+def test_what_was_anothers_and_is_gone_again_was_not_created(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = storage.call
+
+    def refused(fs: object, method: str, *args: object, **options: object) -> object:
+        if method == "pipe_file":
+            raise FileExistsError("the precondition did not hold")
+        return call(fs, method, *args, **options)
+
+    monkeypatch.setattr(storage, "call", refused)
+    assert not storage.create(f"{bucket}/gone", b"1")
