@@ -89,9 +89,8 @@ def main() -> int:
         print(f"memory: {slopes[0]:+.3f} MB per 1,000 frames, decoder {slopes[1]:+.3f}")
         print(f"open files: {samples[len(samples) // 2].files} half-way, {samples[-1].files} at the end")
         print(f"pace: {pace(samples, 0.25, 0.5):.2f} frames/s in the second quarter, {pace(samples, 0.75, 1):.2f} last")
-        print(
-            f"cost: {cost(samples, 0.25, 0.5):.1f} ms of CPU a frame in the second quarter, {cost(samples, 0.75, 1):.1f} last"
-        )
+        early, late = cost(samples, 0.25, 0.5), cost(samples, 0.75, 1)
+        print(f"cost: {early:.1f} ms of CPU a frame in the second quarter, {late:.1f} last")
         return int(max(slopes) > MOST_SLOPE_MB)
     finally:
         shutil.rmtree(root, ignore_errors=True)
