@@ -390,12 +390,17 @@ def gc(
 ) -> None:
     """Free space: superseded and abandoned runs, unfinished objects. Never touches a published run."""
     from tasks import storage
-    from tasks.collect import find_garbage, remove
+    from tasks.collect import Garbage, InUseError, find_garbage, remove
 
-    found = list(find_garbage(storage.normalise(store), older_than))
-    for garbage in found:
-        if not dry_run:
-            remove(garbage)
+    found: list[Garbage] = []
+    for garbage in list(find_garbage(storage.normalise(store), older_than)):
+        try:
+            if not dry_run:
+                remove(garbage)
+        except InUseError as error:
+            log.warning("left alone: %s", error)
+            continue
+        found.append(garbage)
         if not as_json:
             typer.echo(f"{garbage.kind}: {garbage.url}, {garbage.bytes / 1e9:.3f} GB, {garbage.days:.1f} days old")
     freed = sum(g.bytes for g in found) / 1e9

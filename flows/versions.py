@@ -76,7 +76,8 @@ def late_workers_checked(client: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(ValueError, OSError):  # the scheduler has gone, and the plugin with it
+        # Where the scheduler has gone, so has the plugin; a client that gave it up has nothing to ask with.
+        with suppress(ValueError, OSError, AttributeError):
             client.unregister_worker_plugin(TOPIC)
             client.unsubscribe_topic(TOPIC)
 

@@ -30,6 +30,10 @@ SMALLEST = 16
 """Least height and width of a frame, in pixels: two tokens at the coarsest scale."""
 
 
+MOST_CHANNELS, MOST_BLOCKS = 512, 16
+"""Of one scale; twice and four times what the largest size has."""
+
+
 @dataclass(frozen=True)
 class LEDNetConfig:
     """Shape of a LEDNet. Tuples run from the fine scale to the coarse one: 1/2, 1/4, 1/8."""
@@ -43,6 +47,14 @@ class LEDNetConfig:
     """Most tokens along an axis that one token attends to, at every scale; a multiple of 4."""
 
     def __post_init__(self) -> None:
+        """Raises ValueError for what is no LEDNet's shape: cards come from outside, one could ask for any memory."""
+        blocks = (*self.encoder_blocks, self.middle_blocks, *self.decoder_blocks)
+        whole = all(type(n) is int for n in (*self.channels, *blocks, self.axis_window))
+        lengths = (len(self.channels), len(self.encoder_blocks), len(self.decoder_blocks)) == (3, 3, 2)
+        if not (whole and lengths and all(0 < c <= MOST_CHANNELS for c in self.channels)):
+            raise ValueError(f"no shape of a LEDNet of up to {MOST_CHANNELS} channels: {self}")
+        if not all(0 <= b <= MOST_BLOCKS for b in blocks):
+            raise ValueError(f"a stage of a LEDNet has 0 to {MOST_BLOCKS} blocks: {self}")
         if self.axis_window < 4 or self.axis_window % 4:
             raise ValueError(f"axis_window must be a multiple of 4 from 4 up, not {self.axis_window}")
 

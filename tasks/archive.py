@@ -110,6 +110,8 @@ def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str], camera: 
     match = regex.fullmatch(relative)
     if match is None:
         return None
+    if {".", ".."} & set(relative.split("/")):  # an object's key may hold them; clients ask for another object then
+        return Problem(entry.url, "its name leads to another place (a part of it is . or ..)")
     groups = match.groupdict()
     chapter = int(groups.get("chapter") or 0)
     clip = relative[: relative.rfind("/") + 1] + (groups.get("clip") or "")

@@ -17,6 +17,10 @@ OLDER_THAN_DAYS = 7.0
 """What was written since is left alone: a night may be under way, or waiting for late footage."""
 
 
+class InUseError(RuntimeError):
+    """A run that was to go is in use; the message says by whom."""
+
+
 @dataclass(frozen=True)
 class Garbage:
     """Something that may go."""
@@ -30,6 +34,8 @@ class Garbage:
     """Since the last write to it."""
     entry: storage.Entry | None = None
     """The object, where it is unfinished."""
+    night: tuple[str, str, str] | None = None
+    """Store, camera and night of a run."""
 
 
 def find_garbage(store_url: str, older_than_days: float = OLDER_THAN_DAYS) -> Iterator[Garbage]:
@@ -61,16 +67,37 @@ def _old_runs(store_url: str, camera: str, night: str, now: float) -> Iterator[G
         if entries:
             kind = "unpublished run" if manifest is None else "superseded run"
             days = (now - max(beat, *(e.modified_s for e in entries))) / 86_400
-            yield Garbage(storage.join(folder, run), kind, len(entries), sum(e.size for e in entries), days)
+            yield Garbage(storage.join(folder, run), kind, len(entries), sum(e.size for e in entries), days,
+                          night=(store_url, camera, night))  # fmt: skip
 
 
 def remove(garbage: Garbage) -> None:
     """Delete it. A run's receipts go first: killed half-way, it is a run with shards to be done again, never one whose
-    receipts name shards that are gone."""
+    receipts name shards that are gone.
+
+    How old something is, is told by clocks, and clocks are set wrong at times. So a run goes only under its night's
+    lease and by its manifest as it stands then: nobody is at work on it, and it was not published meanwhile.
+
+    Raises:
+        InUseError: if somebody is at work on its night, or it is published now; nothing is deleted.
+    """
     if garbage.entry is not None:
         storage.remove_unfinished(garbage.entry)
         return
-    entries = list(storage.find(garbage.url))
+    assert garbage.night is not None
+    store_url, camera, night = garbage.night
+    try:
+        with lease.held(lease.folder(store_url, camera, night)):
+            manifest = store.read_manifest(store_url, camera, night)
+            if manifest is not None and garbage.url.endswith(f"/{manifest['run']}"):
+                raise InUseError(f"{garbage.url}: was published meanwhile")
+            _remove_run(garbage.url)
+    except (lease.HeldError, store.StoreError) as error:
+        raise InUseError(f"{garbage.url}: {error}") from error
+
+
+def _remove_run(url: str) -> None:
+    entries = list(storage.find(url))
     for entry in sorted(entries, key=lambda e: "/receipts/" not in e.url):
         storage.remove(entry.url)
-    storage.remove_empty_folders(garbage.url)
+    storage.remove_empty_folders(url)

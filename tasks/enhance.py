@@ -31,6 +31,9 @@ from tasks.slots import Damage, SlotFrame
 from tasks.steady import WARM_UP, ShardRestorer, Touching
 from tasks.types import ItemResult, Problem, Receipt, Shard, WorkItem
 
+Sign = Callable[[], None]
+"""Called whenever the work has got somewhere."""
+
 log = logging.getLogger(__name__)
 
 JPEG_QUALITY = 88
@@ -51,7 +54,11 @@ def always() -> bool:
 
 
 def enhance_item(
-    item: WorkItem, settings: NightSettings, until_s: float = math.inf, wanted: Callable[[], bool] = always
+    item: WorkItem,
+    settings: NightSettings,
+    until_s: float = math.inf,
+    wanted: Callable[[], bool] = always,
+    alive: Sign = lambda: None,
 ) -> ItemResult:
     """Restore a work item's missing shards and store each with its receipt.
 
@@ -59,6 +66,7 @@ def enhance_item(
         until_s: a deadline, in seconds since the Unix epoch by this machine's clock. The shard that is not whole by
             then, and those after it, are left for another run.
         wanted: whether the work is still asked for, asked before every batch; where it is not, the same is left.
+        alive: called with every frame and every damage; see `tasks.stall`.
 
     Raises:
         StoreError, StorageError: if the store can't be written or the archive read; shards finished so far stay.
@@ -77,7 +85,7 @@ def enhance_item(
     if missing:
         restorer = load_restorer(item.checkpoint, settings.tile_mb)
         for stretch in takewhile(lambda _: not over(), consecutive(missing)):
-            counts = _enhance_stretch(item, stretch, settings, restorer, over)
+            counts = _enhance_stretch(item, stretch, settings, restorer, over, alive)
             frames, stored = frames + counts[0], stored + counts[1]
     seconds = time.monotonic() - started
     item_log(log, item).info("%d shards, %d frames in %.1f s", stored, frames, seconds)
@@ -94,11 +102,16 @@ def consecutive(shards: Sequence[Shard]) -> list[list[Shard]]:
 
 
 def _enhance_stretch(
-    item: WorkItem, shards: list[Shard], settings: NightSettings, restorer: Restorer, over: Callable[[], bool]
+    item: WorkItem,
+    shards: list[Shard],
+    settings: NightSettings,
+    restorer: Restorer,
+    over: Callable[[], bool],
+    alive: Sign,
 ) -> tuple[int, int]:
     """Restore consecutive shards; returns how many frames were restored, and how many shards stored."""
     first, last = shards[0].first, shards[-1].first + shards[-1].count
-    restore = _restoration(item, first, settings, restorer)
+    restore = _restoration(item, first, settings, restorer, alive)
     segments = Touching(item.grid, item.segments).of(item.shards)
     decoded = decode_process.fill_slots(item.grid, first, last, segments, settings)
     count, ahead = 0, settings.queue_batches * settings.batch
@@ -108,7 +121,7 @@ def _enhance_stretch(
         Background(settings.queue_batches) as background,
     ):
         builder = _ShardBuilder(item, shards, settings, writer)
-        for batch, damage in batches(events, settings.batch):
+        for batch, damage in batches(signed(events, alive), settings.batch):
             if over():
                 break  # the shard at hand is not whole: it is dropped
             before = stacked([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
@@ -124,7 +137,7 @@ def _enhance_stretch(
 
 
 def _restoration(
-    item: WorkItem, first: int, settings: NightSettings, restorer: Restorer
+    item: WorkItem, first: int, settings: NightSettings, restorer: Restorer, alive: Sign
 ) -> Callable[[list[int], NDArray[np.uint8]], NDArray[np.uint8]]:
     """What restores frames of given slots from `first` on: with a memory of earlier ones, if the settings say so."""
     if settings.video == FRAME_WISE:
@@ -132,8 +145,16 @@ def _restoration(
     before = max(0, first - WARM_UP)
     # Damage of these slots is told by the shard that they belong to.
     earlier = decode_process.fill_slots(item.grid, before, first, item.segments, settings) if before < first else ()
-    seen = [(f.slot, fit(f.pixels, item.height, item.width)) for f in earlier if isinstance(f, SlotFrame)]
+    told = signed(iter(earlier), alive)
+    seen = [(f.slot, fit(f.pixels, item.height, item.width)) for f in told if isinstance(f, SlotFrame)]
     return ShardRestorer(restorer, item.grid, item.shard_slots, seen).restore
+
+
+def signed(events: Iterator[SlotFrame | Damage], alive: Sign) -> Iterator[SlotFrame | Damage]:
+    """The same events, each a sign of life."""
+    for event in events:
+        alive()
+        yield event
 
 
 def batches(events: Iterator[SlotFrame | Damage], size: int) -> Iterator[tuple[list[SlotFrame], list[Damage]]]:

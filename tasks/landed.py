@@ -136,7 +136,7 @@ def read_seen(url: str) -> dict[str, Seen]:
         }
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LandedError(
             f"{url}: does not say what footage was seen ({error}); remove it, and all footage is told again"
         ) from error

@@ -142,9 +142,13 @@ def _read(url: str) -> dict[str, Any] | None:
 
 def _self() -> dict[str, Any]:
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    process = psutil.Process()
-    return {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "started": process.create_time(),
-            "since": now}  # fmt: skip
+    return {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(),
+            "started_after_boot_s": _started_after_boot_s(psutil.Process()), "since": now}  # fmt: skip
+
+
+def _started_after_boot_s(process: psutil.Process) -> float:
+    """When a process was started, in seconds since the machine was: that stays, whatever the wall clock is set to."""
+    return round(float(process.create_time() - psutil.boot_time()), 2)
 
 
 def _machine() -> str:
@@ -167,7 +171,9 @@ def _is_dead(lease: dict[str, Any]) -> bool:
         return False
     try:
         process = psutil.Process(int(lease["pid"]))
-        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() == lease["started"]
+        alive = (
+            process.status() != psutil.STATUS_ZOMBIE and _started_after_boot_s(process) == lease["started_after_boot_s"]
+        )
         return not alive
     except psutil.AccessDenied:
         return False

@@ -128,7 +128,7 @@ def read_version(store: str, name: str) -> Version:
     except FileNotFoundError:
         known = ", ".join(version_names(store)) or "none"
         raise ModelError(f"{name}: no such version in {models_url(store)}; stored are {known}") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{url}/card.json: not a card ({error}); add the checkpoint again") from error
     return Version(name, url, card, _decision(url))
 
@@ -143,7 +143,7 @@ def _card(data: bytes) -> Card:
 def _decision(url: str) -> dict[str, Any] | None:
     try:
         decision = json.loads(storage.read(storage.join(url, "decision.json")))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return decision if isinstance(decision, dict) else None
 
@@ -161,7 +161,7 @@ def read_production(store: str) -> Production:
         return Production(str(record["version"]), history)
     except FileNotFoundError:
         return Production()
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ModelError(f"{url}: not a record of promotions ({error}); restore it, or remove and promote") from error
 
 

@@ -30,7 +30,8 @@ def night_date(night: str, cameras: Sequence[Camera] = (), now: datetime | None 
     if night == LAST:
         if not cameras:
             raise ValueError("night 'last': which one that is depends on the site's cameras; write YYYY-MM-DD here")
-        return min(_last_ended(camera, now or datetime.now(UTC)) for camera in cameras).isoformat()
+        moment = now or datetime.now(UTC)  # read once: the clock may be set between two looks
+        return min(_last_ended(camera, moment) for camera in cameras).isoformat()
     try:
         return date.fromisoformat(night).isoformat()
     except ValueError:

@@ -96,12 +96,12 @@ def create(plan: PairsPlan, version: str) -> None:
     url = storage.join(plan.aside, "plan.json")
     try:
         found = json.loads(storage.read(url))
-        if found.get("key") != plan.key:
+        if not isinstance(found, dict) or found.get("key") != plan.key:
             raise StoreError(f"{plan.url}: made of other footage or settings; name another --dataset")
         return
     except FileNotFoundError:
         pass
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{url}: not a plan ({error}); remove the data set, or name another") from error
     objects = _layout(plan, version)
     for key in sorted(objects, key=lambda k: (k.count("/"), k)):

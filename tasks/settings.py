@@ -52,10 +52,18 @@ class NightSettings:
     """Address space of the process that decodes; a file that needs more is left out."""
     decode_stall_s: int = 900
     """A file that gives no frame for so long is left out; longer than all retries of the store take together."""
+    item_stall_s: int = 3600
+    """A worker whose work item gets nowhere for so long is ended, and another does the item; longer than a file takes
+    that hangs the decoder until it is left out, which is twice `decode_stall_s`."""
 
     def __post_init__(self) -> None:
         if self.video not in (STEADY, FRAME_WISE):
             raise ValueError(f"video must be {STEADY} or {FRAME_WISE}, not {self.video!r}")
+        if self.item_stall_s <= 2 * self.decode_stall_s:
+            raise ValueError(
+                f"item_stall_s = {self.item_stall_s}: must be more than twice decode_stall_s, which is "
+                f"{self.decode_stall_s}, or a file that hangs the decoder would end its worker"
+            )
 
     def stored(self) -> dict[str, Any]:
         """The settings that decide what is stored, and so are part of the run key."""

@@ -44,6 +44,8 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
     except store.StoreError:
         return [NightStatus(camera, night, DAMAGED, 0, 0)]
     statuses = []
+    if manifest is not None and not (isinstance(manifest["shards"], list) and isinstance(manifest["problems"], list)):
+        return [NightStatus(camera, night, "damaged", 0, 0)]
     if manifest is not None:
         count = len(manifest["shards"])
         statuses.append(
@@ -72,6 +74,6 @@ def progress(run_url: str) -> tuple[int, int]:
     """Shards of a run that are stored, and that are wanted (0: the run is not laid out)."""
     try:
         wanted = int(json.loads(storage.read(storage.join(run_url, "ready.json")))["shards"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0, 0
     return len(store.done_shards(run_url)), wanted

@@ -215,6 +215,8 @@ def create(url: str, data: bytes) -> bool:
         try:
             return read(url) == data
         except FileNotFoundError:
+            if isinstance(error, FileExistsError):  # it was another's, and is gone since
+                return False
             raise StorageError(f"{url}: could not be created ({error}); check the store") from error
     return True
 

@@ -210,7 +210,7 @@ def parquet_bytes(table: pd.DataFrame) -> bytes:
 def done_shards(run_url: str) -> set[int]:
     """Shards of a run that have a receipt."""
     folder = storage.join(run_url, "receipts")
-    return {int(n.removesuffix(".json")) for n in storage.names(folder) if n.endswith(".json") and n[:-5].isdigit()}
+    return {int(n.removesuffix(".json")) for n in storage.names(folder) if n.endswith(".json") and n[:-5].isdecimal()}
 
 
 def read_receipt(run_url: str, shard: int) -> Receipt:

@@ -17,6 +17,7 @@ from tasks.enhance import always, enhance_item
 from tasks.logs import PrefectRun, shown_in
 from tasks.publish import publish
 from tasks.settings import NightSettings
+from tasks.stall import ended_if_stalled
 from tasks.types import CameraNight, ItemResult, NightPlan, WorkItem
 
 ITEM_RETRIES = 1
@@ -24,9 +25,9 @@ ITEM_RETRIES = 1
 
 
 def enhance(item: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> ItemResult:
-    """`tasks.enhance.enhance_item` on a Dask worker; its log lines stand beside the flow run."""
-    with shown_in(run):
-        return enhance_item(item, settings, until_s, wanted_by_dask())
+    """`tasks.enhance.enhance_item` on a Dask worker, which ends if it hangs; its lines stand beside the flow run."""
+    with shown_in(run), ended_if_stalled(settings.item_stall_s) as alive:
+        return enhance_item(item, settings, until_s, wanted_by_dask(), alive)
 
 
 @task(name="publish-night", task_run_name="{camera} {night}", persist_result=False)

@@ -4,8 +4,9 @@
 
 A small night is filmed once and done again and again by an untrained network of the least size, each time in an empty
 store. Printed are, for this process and its decoder, resident memory and open files as they go, and at the end the
-slope of memory in MB per 1,000 frames over the second half, and the pace of the last quarter against that of the
-second. Exit code 1 if a slope is above 1 MB.
+slope of memory in MB per 1,000 frames over the second half, and the pace and the cost of the last quarter against those
+of the second: on a machine that others share, the cost in CPU time says more than the pace. Exit code 1 if a slope is
+above 1 MB.
 """
 
 from __future__ import annotations
@@ -37,13 +38,17 @@ class Sample:
     """Of this process and of its decoder."""
     files: int
     """Open in both."""
+    cpu_s: float
+    """Spent by both so far."""
 
 
 def look(began: float, frames: int) -> Sample:
     me = psutil.Process()
     decoders = [p for p in me.children() if any("decode_worker" in part for part in p.cmdline())]
     memory = tuple(sum(p.memory_info().rss for p in group) / 2**20 for group in ([me], decoders))
-    return Sample(time.monotonic() - began, frames, memory, sum(p.num_fds() for p in [me, *decoders]))  # type: ignore[arg-type]
+    spent = [p.cpu_times() for p in [me, *decoders]]
+    cpu_s = sum(s.user + s.system for s in spent)
+    return Sample(time.monotonic() - began, frames, memory, sum(p.num_fds() for p in [me, *decoders]), cpu_s)  # type: ignore[arg-type]
 
 
 def slope(samples: list[Sample], which: int) -> float:
@@ -56,6 +61,12 @@ def pace(samples: list[Sample], first: float, last: float) -> float:
     """Frames a second between two shares of the run."""
     a, b = samples[int(len(samples) * first)], samples[int((len(samples) - 1) * last)]
     return (b.frames - a.frames) / max(b.seconds - a.seconds, 1e-9)
+
+
+def cost(samples: list[Sample], first: float, last: float) -> float:
+    """Milliseconds of CPU a frame between two shares of the run."""
+    a, b = samples[int(len(samples) * first)], samples[int((len(samples) - 1) * last)]
+    return 1000 * (b.cpu_s - a.cpu_s) / max(b.frames - a.frames, 1)
 
 
 def main() -> int:
@@ -78,6 +89,8 @@ def main() -> int:
         print(f"memory: {slopes[0]:+.3f} MB per 1,000 frames, decoder {slopes[1]:+.3f}")
         print(f"open files: {samples[len(samples) // 2].files} half-way, {samples[-1].files} at the end")
         print(f"pace: {pace(samples, 0.25, 0.5):.2f} frames/s in the second quarter, {pace(samples, 0.75, 1):.2f} last")
+        early, late = cost(samples, 0.25, 0.5), cost(samples, 0.75, 1)
+        print(f"cost: {early:.1f} ms of CPU a frame in the second quarter, {late:.1f} last")
         return int(max(slopes) > MOST_SLOPE_MB)
     finally:
         shutil.rmtree(root, ignore_errors=True)

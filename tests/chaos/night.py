@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,13 @@ rate = {camera.rate}
 start = "{camera.start}"
 end = "{camera.end}"
 """
+
+
+def seeds(usual: range) -> list[int]:
+    """The seeds to try: the usual ones, or those of LEDNET_CHAOS_SEEDS, such as 7,8,200-299."""
+    parts = [part.partition("-") for part in os.environ.get("LEDNET_CHAOS_SEEDS", "").split(",") if part]
+    chosen = [seed for first, _, last in parts for seed in range(int(first), int(last or first) + 1)]
+    return chosen or list(usual)
 
 
 def backend() -> S3Backend:

@@ -6,6 +6,7 @@ hypothesis, `python -m tests.fuzz.run` for minutes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -15,10 +16,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import pandas as pd
+import torch
 
 from lednet import checkpoint
-from tasks import decode, lease, store
+from lednet.clips import ClipError
+from lednet.model import LEDNetConfig
+from tasks import decode, landed, lease, models, status, store
 from tasks.archive import find_segments, pattern_regex, static_prefix
+from tasks.footage import list_footage
+from tasks.nights import night_range
 from tasks.site import SiteError, read_site
 from tasks.types import Camera
 
@@ -48,6 +55,35 @@ def manifest(data: bytes) -> object:
     return store.read_manifest(ROOT, "pit", "2026-01-15")
 
 
+def nights(data: bytes) -> object:
+    """What `lednet status` makes of a manifest and of a run that is under way."""
+    _written("status/enhanced/pit/2026-01-15/manifest.json", data)
+    _written("status/enhanced/pit/2026-01-16/a/ready.json", data)
+    return status.list_nights(f"{ROOT}/status")
+
+
+def promotions(data: bytes) -> object:
+    """Which model is in production."""
+    _written("promoted/models/production.json", data)
+    return models.read_production(f"{ROOT}/promoted")
+
+
+def seen(data: bytes) -> object:
+    """What was seen of uploaded footage."""
+    return landed.read_seen(_written("landed.json", data))
+
+
+def event(data: bytes) -> object:
+    """An event's payload, as the deployments of prefect.yaml hand it to flows: after Prefect has seen to the types."""
+    payload = json.loads(data)
+    night, footage = payload["night"], payload["footage"]
+    if not isinstance(night, str) or not isinstance(footage, list) or not all(isinstance(f, str) for f in footage):
+        raise TypeError
+    night_range(night)
+    _written("footage/pit/GX010119.MP4", b"x")
+    return list_footage([f"{ROOT}/footage/{f}" for f in footage])
+
+
 def receipt(data: bytes) -> object:
     """A shard's receipt."""
     _written("run/receipts/000001.json", data)
@@ -66,8 +102,14 @@ def site(data: bytes) -> object:
 
 
 def weights(data: bytes) -> object:
-    """A checkpoint's tensors and card."""
-    _written("fuzz.safetensors", data)
+    """A checkpoint's tensors; a whole file's hash is compared with its card's first, which no change would pass."""
+    return checkpoint.read_safetensors(data, "fuzz")
+
+
+def card(data: bytes) -> object:
+    """A checkpoint's card, beside weights that are another network's."""
+    _written("fuzz.safetensors", WEIGHTS)
+    _written("fuzz.json", data)
     return checkpoint.load(str(FOLDER / "fuzz.safetensors"))
 
 
@@ -126,6 +168,23 @@ RECEIPT = json.dumps(
     {"shard": 1, "sha256": "ab", "size": 3, "valid": [[0, 4]], "sources": [["u", 4]], "rows_sha256": "",
      "problems": [{"url": "u", "reason": "r", "frames": 0}]}
 ).encode()  # fmt: skip
+ROWS = pd.DataFrame({"slot": [0, 1], "light_before": [0.5, None], "after_jpeg": [b"\xff\xd8", None]})
+WEIGHTS = checkpoint.write_safetensors({"a": torch.zeros(2, 3), "b": torch.zeros(4, dtype=torch.float16)})
+CARD = json.dumps(
+    {"name": "fuzz", "sha256": hashlib.sha256(WEIGHTS).hexdigest(), "training": {}, "validation": {},
+     "config": LEDNetConfig((8, 8, 8), (1, 1, 1), 1, (1, 1), 8).to_dict()}
+).encode()  # fmt: skip
+PROMOTED = json.dumps(
+    {
+        "format": 1,
+        "version": "a",
+        "history": [dict.fromkeys(("version", "previous", "action", "who", "when", "why"), "a")],
+    }
+).encode()
+SEEN = json.dumps(
+    {"format": 1, "upload": "u", "clips": {"a": {"key": "k", "files": ["f"], "told": "", "waiting": "w"}}}
+).encode()
+EVENT = json.dumps({"night": "2026-01-15..2026-01-16", "footage": ["pit/GX010119.MP4", "pit"]}).encode()
 SITE = b"""[[camera]]
 id = "pit"
 name = "Pit"
@@ -138,9 +197,15 @@ rate = "30000/1001"
 TARGETS: dict[str, Target] = {
     "manifest": Target(manifest, (store.StoreError,), (MANIFEST,)),
     "receipt": Target(receipt, (store.StoreError,), (RECEIPT,)),
-    "rows": Target(rows, (store.StoreError,), (b"PAR1",)),
+    "nights": Target(nights, (), (MANIFEST, b'{"shards": 4}')),
+    "promotions": Target(promotions, (models.ModelError,), (PROMOTED,)),
+    "seen": Target(seen, (landed.LandedError,), (SEEN,)),
+    # RecursionError, KeyError and TypeError stand for what Prefect refuses before a flow begins.
+    "event": Target(event, (ValueError, KeyError, TypeError, RecursionError, OSError, ClipError), (EVENT,)),
+    "rows": Target(rows, (store.StoreError,), (store.parquet_bytes(ROWS),)),
     "site": Target(site, (SiteError,), (SITE,)),
-    "weights": Target(weights, (checkpoint.CheckpointError,), (b"\x02\0\0\0\0\0\0\0{}",)),
+    "weights": Target(weights, (checkpoint.CheckpointError,), (WEIGHTS,)),
+    "card": Target(card, (checkpoint.CheckpointError,), (CARD,)),
     "lease": Target(leases, (), (lease._bytes({**lease._self(), "token": "x"}, 1),)),
     "pattern": Target(name_pattern, (), (b"north/%Y-%m-%d/%H%M%S.*north/2026-01-15/220000.mp4",)),
     "segments": Target(segments, (), (b"20260115-220000.mp4",)),

@@ -351,6 +351,19 @@ def test_a_name_of_an_impossible_time_is_a_problem(written: str, tmp_path: Path)
     assert re.match(f"its name holds no possible time: {written[:10]}", problem.reason)
 
 
+@pytest.mark.parametrize("folder", ["..", "."])
+def test_an_objects_name_that_leads_elsewhere_is_a_problem(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = put(tmp_path, "pit/2026-01-15/a/22-00-00.mp4")
+    (good,) = storage.find(archive)
+    bad = replace(good, url=f"{archive}/pit/2026-01-15/{folder}/22-01-00.mp4")
+    monkeypatch.setattr(storage, "find", lambda _: [good, bad])
+    found = find(replace(MINUTES, pattern="pit/%Y-%m-%d/*/%H-%M-%S.mp4"), archive)
+    assert [s.url for s in found.segments] == [good.url]
+    assert [(p.url, p.reason[:36]) for p in found.problems] == [(bad.url, "its name leads to another place (a p")]
+
+
 def test_an_empty_file_is_a_problem(tmp_path: Path) -> None:
     archive = put(tmp_path, "pit/2026-01-15/22-00-00.mp4")
     (tmp_path / "pit/2026-01-15/22-01-00.mp4").touch()

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from tasks import collect, storage, store
+from tasks import collect, lease, storage, store
 from tasks.collect import find_garbage
 from tests.tasks.night import s3_bucket
 
@@ -81,7 +81,29 @@ def test_receipts_go_before_their_shards(full: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(storage, "remove", gone.append)
     for garbage in find_garbage(full, 0):
         collect.remove(garbage)
+    gone = [url for url in gone if "/lease." not in url]
     assert ["/receipts/" in u for u in gone] == [True, False, False, False] * 2
+
+
+def test_a_run_that_somebody_is_at_work_on_stays_however_old_the_clock_makes_it(
+    full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 30 * 86_400)
+    (old, left) = find_garbage(full)
+    before = list(storage.find(left.url))
+    with lease.held(lease.folder(full, "silo", NIGHT)):
+        done = CliRunner().invoke(app, ["gc", "--store", full, "--json"])
+    assert [g["url"] for g in json.loads(done.stdout)["garbage"]] == [old.url]
+    assert list(storage.find(left.url)) == before
+
+
+def test_a_run_that_was_published_after_it_was_looked_at_stays(full: str) -> None:
+    (left,) = [g for g in find_garbage(full, 0) if g.kind == "unpublished run"]
+    before = list(storage.find(left.url))
+    manifest(full, "silo", "left")
+    with pytest.raises(collect.InUseError, match="published meanwhile"):
+        collect.remove(left)
+    assert list(storage.find(left.url)) == before
 
 
 def test_the_command_says_what_would_go_and_deletes_nothing(full: str) -> None:

@@ -95,7 +95,7 @@ def test_settings_that_are_named_are_read_and_the_others_keep_their_defaults(tmp
 
 @pytest.mark.parametrize("field", [f.name for f in fields(NightSettings)])
 def test_every_setting_can_be_set(field: str) -> None:
-    value: Any = {"checkpoint": "other", "video": "frame-wise"}.get(field, 7)
+    value: Any = {"checkpoint": "other", "video": "frame-wise", "item_stall_s": 7200}.get(field, 7)
     assert getattr(site_of(settings={field: value}).settings, field) == value
 
 
