@@ -101,6 +101,12 @@ def test_a_camera_without_a_night_is_missing_and_stands_first() -> None:
     assert summary.loc[0, "frames"] == 0
 
 
+def test_a_camera_that_is_still_being_restored_is_under_way_and_not_missing() -> None:
+    cameras = [Camera(i, i.title(), "indoor", "UTC", "*", Fraction(5)) for i in ("late", "pit")]
+    summary = camera_summary(made_facts(), LAST, cameras, under_way={"late", "pit"})
+    assert dict(zip(summary["camera"], summary["verdict"], strict=True)) == {"late": "under way", "pit": "good"}
+
+
 def test_an_empty_store_makes_every_camera_missing() -> None:
     facts = made_facts().iloc[:0]
     summary = camera_summary(facts, LAST, [Camera("pit", "Pit", "outdoor", "UTC", "*", Fraction(5))])
