@@ -56,6 +56,8 @@ class HealthSettings:
     """... with contrast, relative to brightness, down to this share of the usual."""
     infrared_colour: float = 0.002
     """Deviation of chroma below which a picture has no colour."""
+    infrared_usual: float = 0.01
+    """A camera that usually shows at least this has colours to lose. Infrared ones come to 0.005 by noise alone."""
     overlap_s: float = 2.0
     """Overlap of a recorder's files that a clock which runs on cannot make; names state whole seconds."""
     drift_s_per_h: float = 10.0
@@ -199,7 +201,7 @@ def _infrared(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Fi
         return
     values = {"value": night["colour"], "threshold": s.infrared_colour, "slot": float(night["typical_slot"])}
     usual = known["colour"].median() if len(known) else math.nan
-    if _above(usual, s.infrared_colour):
+    if _above(usual, s.infrared_usual):
         yield _finding(night, "infrared", "attention", case="new", usual=usual, **values)
     else:
         yield _finding(night, "infrared", "note", **values)

@@ -123,6 +123,7 @@ def test_another_scene_is_told_from_a_shift() -> None:
 def test_infrared_all_along_is_a_note_and_a_change_asks_for_attention() -> None:
     always = EARLIER.assign(colour=0.0)
     assert [f.severity for f in findings(always, colour=0.0)] == ["note"]
+    assert [f.severity for f in findings(EARLIER.assign(colour=0.005), colour=0.0)] == ["note"]
     assert [f.severity for f in findings(colour=0.0)] == ["attention"]
 
 
