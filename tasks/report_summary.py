@@ -69,8 +69,8 @@ def _attention(page: ReportPage, text: PageText) -> str:
 
 
 def _missing(page: ReportPage, text: PageText) -> list[str]:
-    lost = len(unpublished_by_attention(page))
-    parts = [text.count("summary.without_night", lost)] if lost else []
+    cameras = len(unpublished_by_attention(page))
+    parts = [text.count("summary.without_night", cameras)] if cameras else []
     filled, whole = _lengths(page)
     if whole > filled:
         gaps = sum(len(s.manifest["gaps"]) for s in page.sections)

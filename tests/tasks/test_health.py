@@ -84,12 +84,13 @@ def test_a_part_of_the_lens_that_shows_no_detail_any_more_is_covered() -> None:
     (finding,) = findings(flat=0.8)
     assert (finding.kind, finding.values["case"]) == ("covered", "part")
     assert all("{" not in say(finding, language) for language in LANGUAGES)
-    assert kinds(flat=0.6) == []
+    assert kinds(flat=0.5) == []
 
 
 def test_where_lamps_are_out_or_dust_hangs_nothing_is_covered() -> None:
     assert kinds(flat=0.9, dark=0.9) == []
     assert kinds(flat=0.9, veil=0.6, relative_contrast=0.4) == ["dusty"]
+    assert kinds(flat=0.9, veil=0.6, relative_contrast=0.4, match=0.05) == ["covered"]
 
 
 def test_a_camera_that_often_looks_covered_is_so_only_beyond_its_usual() -> None:
