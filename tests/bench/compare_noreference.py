@@ -5,7 +5,7 @@
 
 Both are put into a folder of their own, never into the environment: OpenCV's contributed build would take the other's
 place. Compared are grey photographs that scikit-image ships. Of NIQE the features of whole blocks at the first scale:
-scikit-video's second scale rests on a function that SciPy no longer has, and its diagonals give one side twice.
+scikit-video's second scale rests on a function that SciPy no longer has.
 """
 
 from __future__ import annotations
@@ -40,11 +40,10 @@ def load(path: Path) -> ModuleType:
 
 
 def video_features(block: NDArray[Any], stats: ModuleType) -> NDArray[Any]:
-    """scikit-video's 18 features of a block of normalised luma, in the order of ours."""
+    """scikit-video's 18 features of a block of normalised luma: its own, then those of four products of neighbours."""
     alpha, _, left, right, *_ = stats.aggd_features(block.copy())
-    # Theirs come vertical, horizontal, then the diagonals; ours horizontal first.
-    down, across, *diagonals = ([float(v) for v in stats.aggd_features(p)[:4]] for p in stats.paired_product(block))
-    return np.array([alpha, (left + right) / 2, *across, *down, *diagonals[0], *diagonals[1]])
+    products = [[float(v) for v in stats.aggd_features(p)[:4]] for p in stats.paired_product(block)]
+    return np.array([alpha, (left + right) / 2, *sum(products, [])])
 
 
 def main() -> None:
