@@ -43,7 +43,7 @@ def video_features(block: NDArray[Any], stats: ModuleType) -> NDArray[Any]:
     """scikit-video's 18 features of a block of normalised luma: its own, then those of four products of neighbours."""
     alpha, _, left, right, *_ = stats.aggd_features(block.copy())
     products = [[float(v) for v in stats.aggd_features(p)[:4]] for p in stats.paired_product(block)]
-    return np.array([alpha, (left + right) / 2, *sum(products, [])])
+    return np.array([alpha, (left + right) / 2, *np.ravel(products)])
 
 
 def main() -> None:
