@@ -23,7 +23,7 @@ from tasks.evaluate import against_truth
 from tasks.judge import judge_night
 from tasks.logs import show_in_prefect
 from tasks.nights import night_range
-from tasks.publish import summary
+from tasks.outcome import stored_outcome
 from tasks.report import Truth, collect, write_page
 from tasks.site import Site, read_site
 from tasks.types import Camera, CameraNight
@@ -92,7 +92,10 @@ def draw(
 ) -> str:
     """Judge a night by the facts and write its report; returns the report's URL."""
     outcomes = outcomes or [stored_outcome(store_url, camera.id, night) for camera in cameras]
-    judged = judge_night(store_url, night, cameras, site.health, site.language)
+    # What somebody else is at work on may be published in part, and has got further since.
+    outcomes = [stored_outcome(store_url, o.camera, night) if o.status == "under way" else o for o in outcomes]
+    under_way = {o.camera for o in outcomes if o.status == "under way"}
+    judged = judge_night(store_url, night, cameras, site.health, site.language, under_way)
     page = collect(
         night,
         store_url,
@@ -116,14 +119,3 @@ def _known_truths(night: str, site: Site, store_url: str, truths: Mapping[str, s
             rows = against_truth(manifest, camera, truths[camera.id], site.settings.most_pixels)
             figures[camera.id] = Truth(truths[camera.id], rows)
     return figures
-
-
-def stored_outcome(store_url: str, camera: str, night: str) -> CameraNight:
-    """What the store says of a camera's night."""
-    try:
-        manifest = store.read_manifest(store_url, camera, night)
-    except store.StoreError as error:
-        return CameraNight(camera, "damaged", str(error))
-    if manifest is None:
-        return CameraNight(camera, "not published", "the store holds no manifest of it; run the night")
-    return summary(manifest, "published", store_url)

@@ -19,7 +19,7 @@ Where do I go to ...?
     train on, compare old and new      tasks.finetune, tasks.promotion
     store and promote models           tasks.models
     publish a finished night           tasks.publish
-    see what is done                   tasks.status
+    see what is done                   tasks.status, tasks.outcome
     write logs of a work item          tasks.logs
     count for Prometheus               tasks.meters
     find GoPro footage that landed     tasks.landed

@@ -7,7 +7,7 @@ would make any difference look certain. Pure functions on the table of `tasks.fa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ LEAST_NIGHTS = 3
 """Fewer nights give neither an interval nor a change."""
 CONFIDENCE = 0.95
 SUMMARY_COLUMNS = ("camera", "name", "scene", "night", "model", "frames", "coverage", "quarantined", "gaps_s")
-GRAVITY = ("missing", "bad", "attention", "good")
+GRAVITY = ("missing", "bad", "attention", "under way", "good")
 LEVELS = ("camera", "scene", "model_sha", "night")
 
 
@@ -114,6 +114,7 @@ def camera_summary(
     night: str,
     cameras: Sequence[Camera] = (),
     settings: HealthSettings = HealthSettings(),  # noqa: B008 (frozen)
+    under_way: Collection[str] = (),
 ) -> pd.DataFrame:
     """A night in one row a camera, the gravest first.
 
@@ -122,12 +123,14 @@ def camera_summary(
         night: YYYY-MM-DD.
         cameras: the site's; those without facts of the night stand in the table as missing. By default the cameras
             that the facts know.
+        settings: thresholds of camera health.
+        under_way: ids of the cameras that are still being restored, which are not missing.
 
     Returns:
         camera, name, scene, night, model, frames, coverage, quarantined, gaps_s; for each headline metric m: m, the
         night's mean; m_low and m_high, m +- t * s, in which 95 % of such nights fall when s is how the camera's nights
         vary, by the 28 nights up to this one; m_change7 and m_change28, the difference to the mean of the nights
-        before; verdict (good, attention, bad or missing); findings, a list of Finding.
+        before; verdict (good, attention, bad, missing or under way); findings, a list of Finding.
     """
     window = between(facts, night_before(night, FOUR_WEEKS), night)
     known = _described(window, night, cameras)
@@ -142,8 +145,8 @@ def camera_summary(
     findings = _findings(window, tonight, night, settings)
     summary["findings"] = pd.Series([findings.get(camera, []) for camera in summary["camera"]], dtype=object)
     summary["verdict"] = [
-        verdict(found) if frames else "missing"
-        for frames, found in zip(summary["frames"], summary["findings"], strict=True)
+        verdict(found) if frames else "under way" if camera in under_way else "missing"
+        for camera, frames, found in zip(summary["camera"], summary["frames"], summary["findings"], strict=True)
     ]
     gravity = summary["verdict"].map(GRAVITY.index)
     return summary.assign(gravity=gravity).sort_values(["gravity", "camera"], ignore_index=True).drop(columns="gravity")

@@ -147,7 +147,7 @@ def _picture_figures(job: FactsJob, manifest: Mapping[str, Any], quality: pd.Dat
         none = ("covered_share", "flat", "blown", "dark", "veil", "colour", "relative_contrast", "edge_width", "moved")
         slots = dict.fromkeys(facts.SLOT_COLUMNS, -1)
         return dict.fromkeys((*none, "match"), NOTHING) | {"moved_since": ""} | slots
-    covered = (table["flat"] >= job.health.covered_flat) & (table["contrast"] <= job.health.covered_contrast)
+    covered = (table["flat"] >= job.health.covered_flat) & (table["steepest"] <= job.health.covered_slope)
     median = table.median()
     relative = table["contrast"] / table["brightness"].clip(lower=1 / 255)
     return {

@@ -26,15 +26,18 @@ class HealthSettings:
     least_nights: int = 3
     """Of them must be known before anything is compared with them."""
     covered_flat: float = 0.95
-    """A picture looks covered when this share of its blocks is flat, ..."""
-    covered_contrast: float = 0.03
-    """... and its luma deviates by no more than this, of 1."""
+    """A picture looks covered when this share of its blocks holds no detail, ..."""
+    covered_slope: float = 2.0
+    """... and nothing in it is sharper than this, in levels of 255 a pixel: noise and shades are not, lamps are."""
     covered_share: float = 0.25
-    """Share of a night's pictures that look covered, from which the camera is called so."""
+    """Share of a night's pictures that look covered, beyond the camera's usual, from which it is called so."""
+    covered_rise: float = 0.4
+    """Rise above earlier nights of the share of blocks that are lit and hold no detail, from which a part of the lens
+    is called covered. Nights differ by less: a dark and noisy one hides detail as well."""
     usual_share: float = 0.5
     """A camera whose earlier nights, or whose neighbours, look covered to this share is in the dark, not covered."""
-    defocused_times: float = 1.5
-    """Edges so many times as wide as on earlier nights."""
+    defocused_times: float = 1.3
+    """Edges so many times as wide as on earlier nights. Nights of a camera that sways differ by 1.2 times."""
     defocused_px: float = 1.0
     """And wider by at least this, in pixels of a kept picture."""
     moved_share: float = 0.02
@@ -53,6 +56,8 @@ class HealthSettings:
     """... with contrast, relative to brightness, down to this share of the usual."""
     infrared_colour: float = 0.002
     """Deviation of chroma below which a picture has no colour."""
+    infrared_usual: float = 0.01
+    """A camera that usually shows at least this has colours to lose. Infrared ones come to 0.005 by noise alone."""
     overlap_s: float = 2.0
     """Overlap of a recorder's files that a clock which runs on cannot make; names state whole seconds."""
     drift_s_per_h: float = 10.0
@@ -92,14 +97,16 @@ def findings_of(night: Row, earlier: pd.DataFrame, peers: pd.DataFrame, settings
     covered = list(_covered(night, known, peers, settings))
     if covered:  # nothing else can be read from a covered lens
         return [*covered, *found]
-    dark = list(_dark(night, settings))
+    dark, defocused = list(_dark(night, settings)), list(_defocused(night, known, settings))
     return [
         *dark,
         *_frozen(night, settings),
         *_blown(night, settings),
-        *_moved(night, settings),
-        *_defocused(night, known, settings),
-        *([] if dark else [*_dusty(night, known, settings), *_infrared(night, known, settings)]),
+        *_moved(night, known, settings),
+        *defocused,
+        # Blur fills the dark places of a picture with light, as dust does.
+        *([] if dark or defocused else _dusty(night, known, settings)),
+        *([] if dark else _infrared(night, known, settings)),
         *found,
     ]
 
@@ -115,10 +122,12 @@ def _above(value: float, threshold: float) -> bool:
 def _covered(night: Row, known: pd.DataFrame, peers: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
     share = night["covered_share"]
     if not _above(share, s.covered_share):
+        yield from _partly_covered(night, known, s)
         return
     # A moonless night looks the same: what tells them apart is how this camera, or its neighbours, see other things.
     if not known.empty:
-        told = known["covered_share"].median() < s.usual_share
+        usual = known["covered_share"].median()
+        told = usual < s.usual_share and share >= usual + s.covered_share
     elif not peers.empty:
         told = peers["covered_share"].median() < s.usual_share
     else:
@@ -126,6 +135,16 @@ def _covered(night: Row, known: pd.DataFrame, peers: pd.DataFrame, s: HealthSett
     if told:
         values = {"value": share, "threshold": s.covered_share, "slot": float(night["flat_slot"])}
         yield _finding(night, "covered", "bad", **values)
+
+
+def _partly_covered(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
+    # Dust hides detail too, but leaves the scene where it was; where lamps are out, the blocks are black.
+    if known.empty or (any(_dusty(night, known, s)) and not any(_moved(night, known, s))):
+        return
+    hidden, usual = night["flat"] - night["dark"], (known["flat"] - known["dark"]).clip(lower=0).median()
+    if _above(hidden, usual + s.covered_rise):
+        values = {"value": hidden, "usual": usual, "threshold": usual + s.covered_rise}
+        yield _finding(night, "covered", "bad", case="part", slot=float(night["flat_slot"]), **values)
 
 
 def _dark(night: Row, s: HealthSettings) -> Iterator[Finding]:
@@ -136,8 +155,9 @@ def _dark(night: Row, s: HealthSettings) -> Iterator[Finding]:
 
 def _frozen(night: Row, s: HealthSettings) -> Iterator[Finding]:
     if _above(night["frozen_s"], s.frozen_s):
-        values = {"value": night["frozen_s"], "threshold": s.frozen_s, "slot": float(night["typical_slot"])}
-        yield _finding(night, "frozen", "bad", clock=night["frozen_at"], **values)
+        unit, case = _time_unit(night["frozen_s"])
+        values = {"value": night["frozen_s"] / unit, "threshold": s.frozen_s, "slot": float(night["typical_slot"])}
+        yield _finding(night, "frozen", "bad", case=case, clock=night["frozen_at"], **values)
 
 
 def _blown(night: Row, s: HealthSettings) -> Iterator[Finding]:
@@ -146,7 +166,10 @@ def _blown(night: Row, s: HealthSettings) -> Iterator[Finding]:
         yield _finding(night, "blown", "attention", **values)
 
 
-def _moved(night: Row, s: HealthSettings) -> Iterator[Finding]:
+def _moved(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
+    # A camera on a vehicle, or one that is steered, looks elsewhere every night.
+    if len(known) and (known["moved"].median() >= s.moved_share or known["match"].median() < s.moved_match):
+        return
     values = {"since": night["moved_since"], "slot": float(night["typical_slot"])}
     if math.isfinite(night["match"]) and night["match"] < s.moved_match:
         values |= {"case": "turned", "value": night["match"], "threshold": s.moved_match}
@@ -178,7 +201,7 @@ def _infrared(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Fi
         return
     values = {"value": night["colour"], "threshold": s.infrared_colour, "slot": float(night["typical_slot"])}
     usual = known["colour"].median() if len(known) else math.nan
-    if _above(usual, s.infrared_colour):
+    if _above(usual, s.infrared_usual):
         yield _finding(night, "infrared", "attention", case="new", usual=usual, **values)
     else:
         yield _finding(night, "infrared", "note", **values)

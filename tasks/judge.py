@@ -8,7 +8,7 @@ Not covered: the page (`tasks.report`) and where facts come from (`tasks.camera_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -39,16 +39,29 @@ class Judgement:
 
 
 def judge_night(
-    store_url: str, night: str, cameras: Sequence[Camera], settings: HealthSettings, language: str = "en"
+    store_url: str,
+    night: str,
+    cameras: Sequence[Camera],
+    settings: HealthSettings,
+    language: str = "en",
+    under_way: Collection[str] = (),
 ) -> Judgement:
     """Judge a night by the facts in the store and write its tables.
+
+    Args:
+        store_url: where facts are, and tables go.
+        night: YYYY-MM-DD.
+        cameras: the site's.
+        settings: thresholds of camera health.
+        language: of the reasons in the tables.
+        under_way: ids of the cameras that are still being restored: they have no verdict yet.
 
     Raises:
         StorageError: if the store can't be read or written.
     """
     first = night_before(night, max(HISTORY_NIGHTS, settings.history_nights))
     history = read_facts(store_url, [c.id for c in cameras] or None, first, night)
-    summary = camera_summary(history, night, cameras, settings)
+    summary = camera_summary(history, night, cameras, settings, under_way)
     findings = [f for found in summary["findings"] for f in found]
     _write_tables(store_url, night, summary, history, language)
     return Judgement(summary.drop(columns="findings"), tuple(with_pictures(findings, store_url, night)), history)

@@ -32,6 +32,8 @@ BEAT_S = 15.0
 """How often a holder renews its lease."""
 EXPIRES_S = 60.0
 """A lease that is not renewed for so long, by the watch of the one who waits, is free. Clocks are never compared."""
+QUIET_S = 600.0
+"""One of another machine that was not renewed for so long is no sign of work, even where clocks differ by minutes."""
 WATCH_S = 1.0
 """How often one who waits looks."""
 
@@ -74,6 +76,18 @@ def held(url: str) -> Iterator[None]:
 def last_beat_s(url: str) -> float:
     """When a night's lease was last renewed, by the store's clock, in seconds since the Unix epoch; 0 if never."""
     return max((e.modified_s for e in storage.find(url) if _NAME.fullmatch(storage.relative(e.url, url))), default=0.0)
+
+
+def is_held(url: str) -> bool:
+    """Whether somebody seems to be at work on a night, at one look and without waiting: for telling people.
+
+    A holder on this machine is asked for; of one elsewhere the last beat must be recent, by two clocks that may differ.
+    """
+    numbers = _numbers(url)
+    latest = _read(_url(url, numbers[-1])) if numbers else None
+    if latest is None or _is_dead(latest):
+        return False
+    return _is_here(latest) or time.time() - last_beat_s(url) < QUIET_S
 
 
 def _url(url: str, number: int) -> str:

@@ -104,7 +104,8 @@ def collect(
             if manifest is None:
                 raise store.StoreError(f"{outcome.manifest_url}: is gone; run the night again")
             moments_bytes = int(share * (1 - FINDINGS_SHARE * (outcome.camera in pictured)))
-            sections.append(_section(manifest, truths.get(outcome.camera), moments_bytes))
+            section = _section(manifest, truths.get(outcome.camera), moments_bytes)
+            sections.append(replace(section, done=outcome.done))
         except (store.StoreError, OSError) as error:
             unpublished.append(replace(outcome, status="damaged", reason=str(error), manifest_url=""))
     shown = _shrunk(findings, int(share * FINDINGS_SHARE))

@@ -67,10 +67,21 @@ def unpublished_view(page: ReportPage, camera: CameraNight, anchor: str, text: P
     return {
         "anchor": anchor,
         "camera": camera,
+        "name": page.name_of(camera.camera),
         "status": text.known(f"status.{camera.status.replace(' ', '_')}", camera.status),
         "findings": findings,
         "pictured": [f for f in findings if f["picture"]],
     }
+
+
+def under_way_view(page: ReportPage, camera: CameraNight, text: PageText) -> dict[str, Any]:
+    """A camera whose night is still being restored, for the templates."""
+    return {"name": page.name_of(camera.camera), "says": text("table.under_way", share=_stored(camera.done))}
+
+
+def _stored(done: float) -> str:
+    """How much of a run is stored, in whole per cent; only a whole one is shown as 100."""
+    return f"{min(math.floor(done * 100), 99)}%"
 
 
 def findings_view(findings: list[Finding], text: PageText) -> list[dict[str, Any]]:
@@ -106,6 +117,8 @@ def _marks(section: CameraSection, text: PageText) -> list[tuple[str, str]]:
         marks.append(("attention", text("in_brackets", what=gaps, more=lost)))
     if files := quarantined(m):
         marks.append(("attention", text.count("mark.quarantined", files)))
+    if section.done < 1:
+        marks.append(("note", text("mark.under_way", share=_stored(section.done))))
     return marks or [("good", text("mark.complete"))]
 
 

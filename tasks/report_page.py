@@ -16,9 +16,9 @@ from markupsafe import Markup
 
 from tasks.page_format import encodable
 from tasks.page_text import page_text
-from tasks.report_camera import section_view, unpublished_view
+from tasks.report_camera import section_view, under_way_view, unpublished_view
 from tasks.report_summary import sentences, tiles
-from tasks.report_table import by_attention, unpublished_by_attention
+from tasks.report_table import by_attention, under_way, unpublished_by_attention
 from tasks.report_values import METRICS, TRUTH_METRICS, ReportPage
 
 STYLES = ("report.css", "report_camera.css", "report_small.css")
@@ -43,6 +43,7 @@ def render(page: ReportPage) -> str:
         tiles=tiles(page),
         sections=sections,
         unpublished=unpublished,
+        under_way=[under_way_view(page, c, text) for c in under_way(page)],
         truth_known=known,
         synthesised=any(f["synthesised"] for s in sections for f in s["figures"]),
         facts_known=any(s["has_facts"] for s in sections),

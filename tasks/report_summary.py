@@ -8,7 +8,15 @@ import pandas as pd
 
 from tasks.page_format import number, percent
 from tasks.page_text import PageText, page_text
-from tasks.report_table import by_attention, camera_table, quarantined, seconds, state, unpublished_by_attention
+from tasks.report_table import (
+    by_attention,
+    camera_table,
+    quarantined,
+    seconds,
+    state,
+    under_way,
+    unpublished_by_attention,
+)
 from tasks.report_values import SIDES, ReportPage
 
 NAMED = 3
@@ -28,10 +36,10 @@ def tiles(page: ReportPage) -> list[tuple[str, str, str]]:
     text = page_text(page.language)
     cameras = len(page.sections) + len(page.unpublished)
     filled, whole = _lengths(page)
-    calling, files = len(_calling(page)), _files(page)
-    bad = page.unpublished or any(state(page, s) in ("bad", "missing") for s in page.sections)
+    calling, files, lost = len(_calling(page)), _files(page), len(unpublished_by_attention(page))
+    bad = lost or any(state(page, s) in ("bad", "missing") for s in page.sections)
     return [
-        (text("tile.restored"), f"{len(page.sections):,} / {cameras:,}", "bad" if page.unpublished else ""),
+        (text("tile.restored"), f"{len(page.sections):,} / {cameras:,}", "bad" if lost else ""),
         (text("tile.attention"), f"{calling:,}", "bad" if calling and bad else "attention" if calling else "good"),
         (text("tile.covered"), percent(filled / whole) if whole else percent(math.nan), ""),
         (text("tile.quarantined"), f"{files:,}", "attention" if files else ""),
@@ -42,22 +50,27 @@ def _footage(page: ReportPage, text: PageText) -> str:
     filled, whole = _lengths(page)
     done, footage = f"{len(page.sections):,}", text.duration(filled)
     cameras = text.count("cameras", len(page.sections) + len(page.unpublished))
+    waiting = len(under_way(page))
+    more = text.count("summary.under_way", waiting) if waiting else ""
     if not whole:
-        return text("summary.footage", done=done, cameras=cameras, footage=footage)
-    return text("summary.footage_share", done=done, cameras=cameras, footage=footage, share=percent(filled / whole))
+        return text("summary.footage", done=done, cameras=cameras, footage=footage, more=more)
+    share = percent(filled / whole)
+    return text("summary.footage_share", done=done, cameras=cameras, footage=footage, share=share, more=more)
 
 
 def _attention(page: ReportPage, text: PageText) -> str:
     names, missing = _calling(page), _missing(page, text)
     if not names:
-        return text("summary.complaint", missing=text.listed(missing)) if missing else text("summary.well")
+        well = "summary.well_so_far" if under_way(page) else "summary.well"
+        return text("summary.complaint", missing=text.listed(missing)) if missing else text(well)
     shown = names if len(names) <= NAMED else [*names[:NAMED], text.count("summary.more", len(names) - NAMED)]
     call = text.count("summary.attention", len(names), names=text.listed(shown))
     return text("summary.and_missing", call=call, missing=text.listed(missing)) if missing else call + text("stop")
 
 
 def _missing(page: ReportPage, text: PageText) -> list[str]:
-    parts = [text.count("summary.without_night", len(page.unpublished))] if page.unpublished else []
+    cameras = len(unpublished_by_attention(page))
+    parts = [text.count("summary.without_night", cameras)] if cameras else []
     filled, whole = _lengths(page)
     if whole > filled:
         gaps = sum(len(s.manifest["gaps"]) for s in page.sections)
@@ -102,7 +115,7 @@ def _lengths(page: ReportPage) -> tuple[float, float]:
 def _calling(page: ReportPage) -> list[str]:
     """Names of the cameras that need attention, in their order."""
     published = [str(s.manifest["camera"]["name"]) for s in by_attention(page) if state(page, s) != "good"]
-    return [c.camera for c in unpublished_by_attention(page)] + published
+    return [page.name_of(c.camera) for c in unpublished_by_attention(page)] + published
 
 
 def _files(page: ReportPage) -> int:

@@ -18,7 +18,9 @@ from tasks.page_format import encodable
 from tasks.report_values import METRICS, SIDES, TRUTH_METRICS, CameraSection, ReportPage
 from tasks.types import NANOSECONDS, CameraNight
 
-STATES = ("missing", "bad", "attention", "good")
+UNDER_WAY = "under way"
+"""State and status of a camera whose night is still being restored: it has no verdict, and nobody need act."""
+STATES = ("missing", "bad", "attention", UNDER_WAY, "good")
 """From what needs attention most to what needs none."""
 STATISTICS = ("_low", "_high", "_change7", "_change28")
 """Beside a figure's mean in the facts: bounds of its interval, and what it changed against the nights before."""
@@ -52,8 +54,13 @@ def by_attention(page: ReportPage) -> list[CameraSection]:
 
 
 def unpublished_by_attention(page: ReportPage) -> list[CameraNight]:
-    """The cameras without a night, those that hold least first."""
-    return sorted(page.unpublished, key=lambda c: (c.coverage, c.camera))
+    """The cameras without a night, those that hold least first; without those that are still being restored."""
+    return sorted((c for c in page.unpublished if c.status != UNDER_WAY), key=lambda c: (c.coverage, c.camera))
+
+
+def under_way(page: ReportPage) -> list[CameraNight]:
+    """The cameras whose night is still being restored, and of which nothing is published yet."""
+    return sorted((c for c in page.unpublished if c.status == UNDER_WAY), key=lambda c: c.camera)
 
 
 def camera_table(page: ReportPage) -> pd.DataFrame:
@@ -64,9 +71,7 @@ def camera_table(page: ReportPage) -> pd.DataFrame:
     (one of STATES). With facts also the bounds and changes of every figure, `psnr_synthesised` and `ssim_synthesised`.
     """
     keys = [f"{m.key}_{side}" for m in METRICS + TRUTH_METRICS for side in SIDES]
-    rows: list[dict[str, Any]] = [
-        asdict(c) | {"name": c.camera, "scene": "", "state": "missing"} for c in unpublished_by_attention(page)
-    ]
+    rows = [_without_night(page, c, "missing") for c in unpublished_by_attention(page)]
     for section in by_attention(page):
         m = section.manifest
         rows.append(
@@ -83,10 +88,15 @@ def camera_table(page: ReportPage) -> pd.DataFrame:
                 **{key: mean(section, key) for key in keys},
             }
         )
+    rows += [_without_night(page, c, UNDER_WAY) for c in under_way(page)]
     rows = [{k: encodable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
     columns = ["camera", "name", "scene", "coverage", "frames", "gaps_s", "quarantined", *keys, "status", "state"]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(["coverage", "gaps_s", *keys], float))
     return _with_facts(table, page.summary)
+
+
+def _without_night(page: ReportPage, camera: CameraNight, judged: str) -> dict[str, Any]:
+    return asdict(camera) | {"name": page.name_of(camera.camera), "scene": "", "state": judged}
 
 
 def _with_facts(table: pd.DataFrame, summary: pd.DataFrame | None) -> pd.DataFrame:

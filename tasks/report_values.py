@@ -63,6 +63,8 @@ class CameraSection:
     pictures: tuple[Picture, ...]
     reference: pd.DataFrame | None = None
     """Where a truth is known: slot, and each of TRUTH_METRICS as `<key>_before` and `<key>_after`."""
+    done: float = 1.0
+    """Share that is stored of a finer or newer run, which is to take this one's place; 1 where there is none."""
 
     @property
     def camera(self) -> str:
@@ -90,6 +92,11 @@ class ReportPage:
     def facts_of(self, camera: str) -> Mapping[str, Any]:
         """The camera's row of `summary`; empty where there is none."""
         return self._facts.get(camera, {})
+
+    def name_of(self, camera: str) -> str:
+        """What people call a camera, where its night or the facts tell; else its id."""
+        names = {s.camera: str(s.manifest["camera"]["name"]) for s in self.sections}
+        return names.get(camera) or str(self.facts_of(camera).get("name") or camera)
 
     def findings_of(self, camera: str) -> list[Finding]:
         """What was found of a camera, the gravest first."""

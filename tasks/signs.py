@@ -17,7 +17,10 @@ SIGNS_WIDTH = 320
 """Single pictures and the pictures of two nights are measured at most this wide: sensor noise averages out."""
 BLOCK = 16
 FLAT_LEVELS = 2.5
-"""A block of `BLOCK` x `BLOCK` pixels is flat when its luma deviates less than this, in levels of 255."""
+"""A block of `BLOCK` x `BLOCK` pixels is flat when its luma, less what changes over more than a block, deviates
+less than this, in levels of 255. A hand before the lens shades the picture, but draws nothing in it."""
+STEEP_SHARE = 0.001
+"""Share of the pixels that count as a picture's steepest: a lamp of a few pixels is enough to see by."""
 WHITE, BLACK = 250, 8
 """Luma levels from which, and up to which, a pixel holds no detail."""
 DARK_CHANNEL = 15
@@ -39,6 +42,9 @@ class Signs(NamedTuple):
 
     flat: float
     """Share of blocks without detail. A covered lens nears 1, and so does a moonless night."""
+    steepest: float
+    """Slope that `STEEP_SHARE` of the pixels reach, in levels of 255 a pixel. What lies on the lens is never sharp; a
+    lamp in the dark is."""
     contrast: float
     """Standard deviation of luma."""
     blown: float
@@ -63,6 +69,7 @@ def picture_signs(picture: NDArray[np.uint8]) -> Signs:
     chroma = cv2.cvtColor(narrow(small, SIGNS_WIDTH // 4), cv2.COLOR_RGB2YCrCb)[:, :, 1:].astype(np.float32) / 255
     return Signs(
         _flat_share(luma),
+        _steepest(luma),
         float(luma.std()) / 255,
         float((luma >= WHITE).mean()),
         float((luma <= BLACK).mean()),
@@ -73,10 +80,17 @@ def picture_signs(picture: NDArray[np.uint8]) -> Signs:
 
 def _flat_share(luma: NDArray[Any]) -> float:
     rows, columns = (max(1, side // BLOCK) for side in luma.shape)
-    smooth = cv2.blur(luma, (3, 3))[: rows * BLOCK, : columns * BLOCK].astype(np.float32)
-    height, width = smooth.shape[0] // rows, smooth.shape[1] // columns
-    blocks = smooth[: rows * height, : columns * width].reshape(rows, height, columns, width)
+    exact = luma.astype(np.float32)
+    detail = (cv2.blur(exact, (3, 3)) - cv2.GaussianBlur(exact, (0, 0), BLOCK / 2))[: rows * BLOCK, : columns * BLOCK]
+    height, width = detail.shape[0] // rows, detail.shape[1] // columns
+    blocks = detail[: rows * height, : columns * width].reshape(rows, height, columns, width)
     return float((blocks.std((1, 3)) < FLAT_LEVELS).mean())
+
+
+def _steepest(luma: NDArray[Any]) -> float:
+    smooth = cv2.blur(luma.astype(np.float32), (3, 3))
+    slope = np.hypot(cv2.Sobel(smooth, -1, 1, 0), cv2.Sobel(smooth, -1, 0, 1)) / 8
+    return float(np.quantile(slope, 1 - STEEP_SHARE))
 
 
 def narrow(picture: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:

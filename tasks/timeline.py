@@ -27,6 +27,14 @@ DIGITS = 10
 REPEAT_WITHIN = 256
 """A frame is repeated when one of so many before it was equal: an encoder shows a still picture in as many versions as
 there are frames from one key frame to the next, over and over."""
+REPEAT_NEAR = 4
+"""A frame that equals one of so few before it is repeated whatever else happens: seen a second apart, the versions of a
+still picture take turns."""
+STILL = 0.001
+"""Relative change of the figures from frame to frame, typical of a still picture. Repeated footage that changes more, a
+clip that is played in a loop, shows a live scene: real ones, a dark hangar the stillest, change by 0.005 and more."""
+STILL_WINDOW = 9
+"""Frames that the typical change is taken over."""
 SAME_RUN = 4
 """Repeated frames in a row, so that a frame rate doubled by the recorder is no standstill."""
 REFRESH = 0.01
@@ -89,10 +97,12 @@ def longest_standstill(quality: pd.DataFrame) -> Stretch:
     index = pd.Series(np.arange(len(figures)), index=figures.index)
     age = index - index.groupby([figures[c] for c in columns]).shift()
     seen = figures["contrast_before"] >= LEAST_CONTRAST
-    repeated = ((age <= REPEAT_WITHIN) & seen).to_numpy()[1:]
     values = figures.to_numpy(float)
     scale = np.maximum(np.abs(values[1:]), np.abs(values[:-1])) + 1e-12
     change = (np.abs(np.diff(values, axis=0)) / scale).max(1)
+    typical = pd.Series(change).rolling(STILL_WINDOW, center=True, min_periods=1).median().to_numpy()
+    repeats = ((age <= REPEAT_WITHIN) & seen).to_numpy()[1:]
+    repeated = repeats & ((age <= REPEAT_NEAR).to_numpy()[1:] | (typical <= STILL))
     times = quality["time_ns"].to_numpy(np.int64)
     return longest([Stretch(int(times[a]), int(times[b])) for a, b in _joined(_runs(repeated), change)])
 

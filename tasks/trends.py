@@ -1,9 +1,11 @@
 """Whether restoration got worse or better on a camera: after a change of the model, and from night to night.
 
-Two questions, two tests; nights are the units of both.
+Three questions, three tests; nights are the units of all.
 - A new model is judged by PSNR and SSIM of the synthesised night, which only the model can change: its mean over the
   nights since the change against the nights before, on the same daylight. The difference must leave the interval
   t * s * sqrt(1/k + 1/n) and be more than anybody would miss.
+- Where no daylight of the camera is known, a new model is held against the old one by contrast, sharpness and noise
+  after restoration. Weather, and a model that is only different, change them as well, so this asks for attention.
 - A night under one model is judged by contrast and sharpness after restoration: one figure against the camera's earlier
   nights, outside t * s * sqrt(1 + 1/n) and a large part of the usual. Weather changes them as well, so this asks for
   attention and never says bad.
@@ -23,6 +25,8 @@ from tasks.findings import Finding
 from tasks.health import HealthSettings
 
 TREND_METRICS = ("contrast_after", "sharpness_after")
+UNPROVEN = {"contrast_after": -1, "sharpness_after": -1, "noise_after": 1}
+"""Figures of a new model without a truth, and the direction that is worse."""
 
 
 def trend_findings(
@@ -39,7 +43,9 @@ def trend_findings(
         return []
     known = earlier[earlier["frames"] > 0].sort_values("night")
     found = list(_model_change(night, known, settings))
-    return found if hindered else [*found, *_night_change(night, known, settings)]
+    if hindered:
+        return found
+    return [*found, *_unproven_change(night, known, settings), *_night_change(night, known, settings)]
 
 
 def _model_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
@@ -71,6 +77,34 @@ def _model_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettin
                 "after": _version(night),
             }
             yield Finding(night["camera"], kind, severity, values)
+
+
+def _unproven_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
+    others = known[known["model_sha"] != night["model_sha"]]
+    if others.empty or math.isfinite(night["psnr"]):
+        return
+    last = others.iloc[-1]
+    since = known[known["night"] > last["night"]]
+    for metric, worse in UNPROVEN.items():
+        old = others.loc[others["model_sha"] == last["model_sha"], metric].dropna().to_numpy(float)
+        new = np.append(since[metric].to_numpy(float), night[metric])
+        new = new[np.isfinite(new)]
+        if len(old) < s.least_nights or not len(new):
+            continue
+        usual = float(old.mean())
+        limit = max(_half_width(old, len(new), s.trend_confidence), s.trend_change * abs(usual))
+        if (float(new.mean()) - usual) * worse > limit:
+            values: dict[str, float | str] = {
+                "case": "unproven",
+                "metric": metric,
+                "value": float(new.mean()),
+                "usual": usual,
+                "threshold": usual + worse * limit,
+                "before": _version(last),
+                "after": _version(night),
+                "slot": float(night["typical_slot"]),
+            }
+            yield Finding(night["camera"], "worse", "attention", values)
 
 
 def _version(row: Mapping[str, Any] | pd.Series[Any]) -> str:

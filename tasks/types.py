@@ -201,3 +201,6 @@ class CameraNight:
     coverage: float = 0.0
     quarantined: int = 0
     manifest_url: str = ""
+    done: float = 1.0
+    """Share of the shards that are stored, of a night that is under way; of one that is published, those of a finer or
+    newer run that is to take its place."""

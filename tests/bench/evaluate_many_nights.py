@@ -1,9 +1,10 @@
-"""Sixty nights of fifty cameras, judged as the evaluate flow does it: time and peak memory.
+"""Sixty nights of fifty cameras, judged and drawn as the evaluate flow does it: time and peak memory.
 
     python -m tests.bench.evaluate_many_nights [CAMERAS] [NIGHTS]
 
 Builds a store of facts in a temporary folder, with one camera covered and one frozen in the last night and one whose
-model got worse, then calls `tasks.judge.judge_night`. Building is not timed.
+model got worse, then calls `tasks.judge.judge_night` and draws the report of the last night, with pictures, on what
+comes of it. Building is not timed; nor is fetching the pictures of a real store, which is its speed and not ours.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ import pandas as pd
 from tasks import facts, storage, store
 from tasks.health import HealthSettings
 from tasks.judge import judge_night
+from tasks.report_page import render
+from tasks.report_values import ReportPage
 from tasks.types import Camera
 from tests.tasks.made_facts import LAST, made_row, night_name
+from tests.tasks.report_example import moments, section
 
 FAULTS = {0: {"covered_share": 0.9}, 1: {"frozen_s": 1800.0, "frozen_at": "23:10:00"}}
 WORSE = 2
@@ -54,9 +58,15 @@ def main() -> None:
         started, cpu = time.perf_counter(), time.process_time()
         judged = judge_night(url, LAST, cameras, HealthSettings())
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    sections = tuple(section(moments(), name=n.title(), camera=n, night=LAST) for n in names)
+    drawing, drawing_cpu = time.perf_counter(), time.process_time()
+    html = render(ReportPage(LAST, sections, (), url, "en", judged.summary, judged.findings, judged.history))
+    drawing, drawing_cpu = time.perf_counter() - drawing, time.process_time() - drawing_cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{count} cameras x {nights} nights, {night_name(nights - 1)} to {LAST}: {len(judged.history)} rows of facts")
-    print(f"judged in {seconds:.1f} s ({cpu:.1f} s of CPU); peak memory of the process {peak:.0f} MB")
+    print(f"judged in {seconds:.1f} s ({cpu:.1f} s of CPU)")
+    print(f"report drawn in {drawing:.1f} s ({drawing_cpu:.1f} s of CPU), {len(html.encode()) / 1e6:.1f} MB of HTML")
+    print(f"peak memory of the process {peak:.0f} MB")
     print(judged.summary["verdict"].value_counts().to_dict())
     print({f.camera: f.kind for f in judged.findings})
 

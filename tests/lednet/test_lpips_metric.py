@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -120,16 +121,33 @@ def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_figure_is_the_lpips_packages(metric: LPIPS, state: dict[str, Tensor]) -> None:
+@pytest.fixture(scope="module")
+def package(state: dict[str, Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The lpips package's own metric with the same weights."""
     import_torchvision()
     import lpips
 
-    package = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    package.net.load_state_dict(
+    made = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    made.net.load_state_dict(
         {f"{ours}.{part}": state[f"features.{i}.{part}"] for i, ours in LAYERS.items() for part in ("weight", "bias")}
     )
-    x, y = torch.rand(2, 3, 3, 48, 64)
-    torch.testing.assert_close(metric(x, y), package(2 * x - 1, 2 * y - 1).flatten().detach())
+    return lambda x, y: made(2 * x - 1, 2 * y - 1).flatten().detach()
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 48, 64), (1, 3, 31, 31), (2, 3, 47, 101)])
+def test_the_figure_is_the_lpips_packages(
+    shape: tuple[int, ...], metric: LPIPS, package: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    x, y = torch.rand(2, *shape)
+    torch.testing.assert_close(metric(x, y), package(x, y), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("level", "other"), [(0, 0), (0, 1), (0.5, 0.5), (1, 0.2)])
+def test_of_flat_images_too(
+    level: float, other: float, metric: LPIPS, package: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    x, y = torch.full((2, 3, 33, 40), level), torch.full((2, 3, 33, 40), other)
+    torch.testing.assert_close(metric(x, y), package(x, y), rtol=0, atol=1e-4)
 
 
 def test_a_pair_scores_the_same_alone_and_in_a_batch(metric: LPIPS) -> None:

@@ -41,8 +41,21 @@ def test_psnr_of_a_whole_frame_equals_scikit_images() -> None:
     assert psnr(image, reference).item() == pytest.approx(theirs, abs=1e-4)
 
 
-def test_ssim_of_flat_dark_images_equals_scikit_images() -> None:
-    image, reference = torch.full((1, 3, 20, 20), 0.02), torch.full((1, 3, 20, 20), 0.03)
+@pytest.mark.parametrize(("level", "other"), [(0.02, 0.03), (0, 0), (0, 1), (1, 1), (1, 254 / 255), (0.9, 0.5)])
+@pytest.mark.parametrize("shape", [(1, 3, 20, 20), (2, 3, 11, 63)])
+def test_ssim_of_flat_images_equals_scikit_images(level: float, other: float, shape: tuple[int, ...]) -> None:
+    image, reference = torch.full(shape, level), torch.full(shape, other)
+    theirs = structural_similarity(
+        reference[0].double().numpy(), image[0].double().numpy(), data_range=1, gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False, channel_axis=0,
+    )  # fmt: skip
+    assert ssim(image, reference).tolist() == pytest.approx([theirs] * shape[0], abs=1e-4)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 0.98])
+def test_ssim_of_nearly_flat_images_equals_scikit_images(level: float) -> None:
+    """Sums of squares are large beside the variances here: where single precision loses most."""
+    image, reference = ((level + torch.randn(1, 3, 65, 91) / 255).clamp(0, 1) for _ in range(2))
     theirs = structural_similarity(
         reference[0].double().numpy(), image[0].double().numpy(), data_range=1, gaussian_weights=True, sigma=1.5,
         use_sample_covariance=False, channel_axis=0,

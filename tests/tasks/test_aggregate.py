@@ -14,6 +14,7 @@ from scipy import stats
 
 from tasks.aggregate import HEADLINES, SUMMARY_COLUMNS, aggregate, camera_summary, changes, group_table
 from tasks.types import Camera
+from tasks.wording import say
 from tests.tasks.made_facts import LAST, made_facts, made_row, night_name
 
 CAMERAS = ("gate", "hall", "pit", "trail")
@@ -88,6 +89,28 @@ def test_models_are_never_compared_over_different_daylight() -> None:
     assert kinds(row) == []
 
 
+def without_truth(nights_since: int, **figures: float) -> pd.Series[Any]:
+    """A camera without daylight, under another model since some nights."""
+    nothing = {"psnr": float("nan"), "ssim": float("nan"), "reference_count": 0, "reference_key": ""}
+    rows = [made_row(before_last=k, **nothing) for k in range(30)]
+    new = [made_row(before_last=k, model_sha="bbbb", **nothing, **figures) for k in range(nights_since)]
+    return summary_of(made_facts(*rows, *new))
+
+
+@pytest.mark.parametrize("nights_since", [1, 3, 10])
+@pytest.mark.parametrize("figures", [{"sharpness_after": 0.5}, {"contrast_after": 0.08}, {"noise_after": 0.03}])
+def test_a_worse_model_asks_for_attention_where_no_daylight_proves_it(
+    nights_since: int, figures: dict[str, float]
+) -> None:
+    row = without_truth(nights_since, **figures)
+    assert (row["verdict"], kinds(row)) == ("attention", ["worse"])
+    assert "look at the restored pictures" in say(row["findings"][0], "en")
+
+
+def test_another_model_whose_pictures_look_alike_is_not_called_worse() -> None:
+    assert without_truth(3, sharpness_after=1.1)["verdict"] == "good"
+
+
 def test_a_picture_much_less_sharp_than_usual_asks_for_attention() -> None:
     row = summary_of(made_facts(made_row(sharpness_after=0.3)))
     assert (row["verdict"], kinds(row)) == ("attention", ["worse"])
@@ -99,6 +122,12 @@ def test_a_camera_without_a_night_is_missing_and_stands_first() -> None:
     assert summary["camera"].tolist() == ["lost", "pit"]
     assert summary["verdict"].tolist() == ["missing", "good"]
     assert summary.loc[0, "frames"] == 0
+
+
+def test_a_camera_that_is_still_being_restored_is_under_way_and_not_missing() -> None:
+    cameras = [Camera(i, i.title(), "indoor", "UTC", "*", Fraction(5)) for i in ("late", "pit")]
+    summary = camera_summary(made_facts(), LAST, cameras, under_way={"late", "pit"})
+    assert dict(zip(summary["camera"], summary["verdict"], strict=True)) == {"late": "under way", "pit": "good"}
 
 
 def test_an_empty_store_makes_every_camera_missing() -> None:

@@ -29,7 +29,7 @@ def kinds(earlier: pd.DataFrame = EARLIER, peers: pd.DataFrame = PEERS, **change
 
 FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "covered": ({"covered_share": 0.25}, {"covered_share": 0.24}),
-    "defocused": ({"edge_width": 5.2}, {"edge_width": 4.4}),
+    "defocused": ({"edge_width": 4.4}, {"edge_width": 4.0}),
     "moved": ({"moved": 0.02}, {"moved": 0.019}),
     "frozen": ({"frozen_s": 60.0}, {"frozen_s": 59.0}),
     "blown": ({"blown": 0.2}, {"blown": 0.19}),
@@ -80,6 +80,34 @@ def test_a_camera_without_history_is_covered_where_its_neighbours_see() -> None:
     assert kinds(NOBODY, PEERS, covered_share=1.0, dark=0.99) == ["covered"]
 
 
+def test_a_part_of_the_lens_that_shows_no_detail_any_more_is_covered() -> None:
+    (finding,) = findings(flat=0.8)
+    assert (finding.kind, finding.values["case"]) == ("covered", "part")
+    assert all("{" not in say(finding, language) for language in LANGUAGES)
+    assert kinds(flat=0.5) == []
+
+
+def test_where_lamps_are_out_or_dust_hangs_nothing_is_covered() -> None:
+    assert kinds(flat=0.9, dark=0.9) == []
+    assert kinds(flat=0.9, veil=0.6, relative_contrast=0.4) == ["dusty"]
+    assert kinds(flat=0.9, veil=0.6, relative_contrast=0.4, match=0.05) == ["covered"]
+
+
+def test_a_camera_that_often_looks_covered_is_so_only_beyond_its_usual() -> None:
+    dim = EARLIER.assign(covered_share=0.3)
+    assert kinds(dim, covered_share=0.4) == []
+    assert kinds(dim, covered_share=0.6) == ["covered"]
+
+
+def test_a_camera_on_a_vehicle_looks_elsewhere_every_night_and_is_not_moved() -> None:
+    assert kinds(EARLIER.assign(moved=0.2), moved=0.3) == []
+    assert kinds(EARLIER.assign(match=0.05), match=0.02) == []
+
+
+def test_blur_is_not_taken_for_dust() -> None:
+    assert kinds(edge_width=9.0, veil=0.6, relative_contrast=0.4) == ["defocused"]
+
+
 def test_from_a_covered_lens_nothing_else_of_the_picture_is_read() -> None:
     assert kinds(covered_share=1.0, edge_width=9.0, moved=0.3, veil=0.9, colour=0.0, frozen_s=99.0) == ["covered"]
 
@@ -96,6 +124,7 @@ def test_another_scene_is_told_from_a_shift() -> None:
 def test_infrared_all_along_is_a_note_and_a_change_asks_for_attention() -> None:
     always = EARLIER.assign(colour=0.0)
     assert [f.severity for f in findings(always, colour=0.0)] == ["note"]
+    assert [f.severity for f in findings(EARLIER.assign(colour=0.005), colour=0.0)] == ["note"]
     assert [f.severity for f in findings(colour=0.0)] == ["attention"]
 
 

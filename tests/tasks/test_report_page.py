@@ -157,6 +157,30 @@ def test_why_a_camera_has_no_night_is_told() -> None:
     assert all(said in text for said in ("gate", "failed", "worker lost three times"))
 
 
+def test_a_night_that_is_still_being_restored_is_under_way_and_needs_no_attention() -> None:
+    ready = section(camera="m")
+    waiting = replace(page(ready, unpublished=(CameraNight("gate", "under way", done=0.374),)), summary=facts(["m"]))
+    text = Reader(render(waiting)).text
+    assert "1 of 2 cameras restored" in text
+    assert "; 1 camera is still being restored." in text
+    assert "So far every camera is well" in text
+    assert "Still being restored, 37% done." in text
+    assert "No night" not in text.split("How to read this")[0]
+    assert camera_table(waiting).set_index("camera")["state"].to_dict() == {"m": "good", "gate": "under way"}
+    assert "仍在复原中，已完成 37%" in Reader(render(replace(waiting, language="zh"))).text
+
+
+def test_a_published_night_that_a_fuller_one_will_replace_says_so() -> None:
+    text = Reader(render(page(replace(section(), done=0.999)))).text
+    assert "a fuller version is under way, 99% done" in text
+
+
+def test_a_camera_without_a_night_is_called_by_its_name() -> None:
+    lost = page(unpublished=(CameraNight("gate", "failed", "worker lost"),))
+    named = replace(lost, summary=pd.DataFrame([{"camera": "gate", "name": "North gate", "verdict": "missing"}]))
+    assert "1 camera needs attention: North gate" in Reader(render(named)).text
+
+
 def test_pictures_are_embedded_as_they_are() -> None:
     moment = Picture("median", "22:00:04", b"\xff\xd8before", b"\xff\xd8after", b"\xff\xd8truth")
     sources = [a["src"] or "" for a in Reader(render(page(section((moment,))))).all("img")]

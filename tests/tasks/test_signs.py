@@ -39,9 +39,25 @@ def test_a_covered_lens_is_flat_and_without_contrast_even_with_noise() -> None:
     noise = np.random.default_rng(0).normal(40, 4, (HEIGHT, WIDTH, 3)).clip(0, 255).astype(np.uint8)
     covered, seeing = picture_signs(noise), picture_signs(drawn())
     assert covered.flat >= LIMITS.covered_flat
-    assert covered.contrast <= LIMITS.covered_contrast
+    assert covered.steepest <= LIMITS.covered_slope
     assert seeing.flat < 0.5
-    assert seeing.contrast > 2 * LIMITS.covered_contrast
+    assert seeing.steepest > 2 * LIMITS.covered_slope
+
+
+def test_a_hand_before_the_lens_is_without_detail_however_it_is_lit() -> None:
+    coarse = np.random.default_rng(0).uniform(10, 110, (3, 4)).astype(np.float32)
+    shades = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    hand = np.repeat(cv2.GaussianBlur(shades, (0, 0), 20)[..., None], 3, 2).clip(0, 255).astype(np.uint8)
+    signs = picture_signs(hand)
+    assert signs.contrast > 0.04
+    assert signs.flat >= LIMITS.covered_flat
+    assert signs.steepest <= LIMITS.covered_slope
+
+
+def test_a_lamp_in_the_dark_is_something_to_see() -> None:
+    night = np.full((HEIGHT, WIDTH, 3), 4, np.uint8)
+    cv2.circle(night, (200, 60), 4, (200, 190, 170), -1)
+    assert picture_signs(night).steepest > LIMITS.covered_slope
 
 
 def test_white_and_black_pixels_are_counted() -> None:

@@ -53,6 +53,22 @@ def test_frames_that_a_recorder_doubles_are_no_standstill() -> None:
     assert longest_standstill(quality([f for _ in range(20) for f in [live()] * 2])).seconds == 0
 
 
+def test_a_live_clip_played_in_a_loop_is_no_standstill() -> None:
+    clip = [live() for _ in range(8)]
+    assert longest_standstill(quality(clip * 12)).seconds == 0
+
+
+def test_a_standstill_within_a_loop_is_told() -> None:
+    clip = [live() for _ in range(8)]
+    assert longest_standstill(quality([*clip * 4, *[clip[3]] * 20, *clip * 4])).seconds == pytest.approx(4, abs=0.8)
+
+
+def test_versions_of_a_still_picture_that_take_turns_are_a_standstill() -> None:
+    picture = live()
+    key = np.clip(picture * 1.2, 0, 255).astype(np.uint8)
+    assert longest_standstill(quality([picture, key] * 20)).seconds == pytest.approx(7.8, abs=0.5)
+
+
 def test_black_frames_have_nothing_to_stand_still() -> None:
     assert longest_standstill(quality([np.zeros_like(SCENE)] * 20)).seconds == 0
 

@@ -1,0 +1,40 @@
+"""What the store says of one camera's night, for a report that is drawn while others may still be at work on it.
+
+Covers the outcome only. Not covered: every night of a store (`tasks.status`), and who may work on one (`tasks.lease`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tasks import lease, storage, store
+from tasks.publish import summary
+from tasks.status import progress
+from tasks.types import CameraNight
+
+
+def stored_outcome(store_url: str, camera: str, night: str) -> CameraNight:
+    """Published, under way, given up half-way (`partial`), `damaged`, or `not published`.
+
+    A published night that is about to be replaced, by a finer pass or because footage came late, is published; its
+    `done` says how far that is.
+    """
+    try:
+        manifest = store.read_manifest(store_url, camera, night)
+    except store.StoreError as error:
+        return CameraNight(camera, "damaged", str(error))
+    folder = lease.folder(store_url, camera, night)
+    held, run = lease.is_held(folder), manifest["run"] if manifest else ""
+    others = [progress(storage.join(folder, name)) for name in storage.names(folder) if name != run]
+    # A whole run beside the published one was replaced by it; the one with most shards is the one aimed at.
+    unfinished = [(done, wanted) for done, wanted in others if wanted and (not run or done < wanted)]
+    done, wanted = max(unfinished, key=lambda found: found[1], default=(0, 0))
+    if manifest:
+        published = summary(manifest, "published", store_url)
+        return replace(published, done=done / wanted) if held and wanted else published
+    if held:
+        return CameraNight(camera, "under way", done=done / wanted if wanted else 0.0)
+    if wanted:
+        missing = f"{wanted - done} of {wanted} shards are not stored and nobody is at work"
+        return CameraNight(camera, "partial", f"{missing}; run the night again to finish it")
+    return CameraNight(camera, "not published", "the store holds no manifest of it; run the night")
