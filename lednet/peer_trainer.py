@@ -23,7 +23,8 @@ from lednet.footage_split import SPLITS
 from lednet.losses import LEDNetLoss, VGG19Features
 from lednet.metrics import psnr, ssim
 from lednet.model import LEDNet
-from lednet.trainer import Trainer, TrainSettings, learning_rate
+from lednet.train_settings import TrainSettings, learning_rate
+from lednet.trainer import Trainer
 
 LEDNET = "lednet"
 """The name of our own network among the peers'."""

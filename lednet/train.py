@@ -27,7 +27,7 @@ from lednet.memory import keep_freed_memory
 from lednet.model import SIZES
 from lednet.peer_trainer import LEDNET, ComparisonSettings, make_trainer
 from lednet.restorer import choose_device
-from lednet.trainer import TrainSettings
+from lednet.train_settings import TrainSettings
 
 log = logging.getLogger("lednet.train")
 

@@ -32,7 +32,8 @@ from lednet.memory import keep_freed_memory
 from lednet.peer_trainer import LEDNET, ComparisonSettings, make_trainer
 from lednet.restorer import choose_device
 from lednet.train import read_split
-from lednet.trainer import Trainer, TrainSettings
+from lednet.train_settings import TrainSettings
+from lednet.trainer import Trainer
 
 log = logging.getLogger("lednet.train")
 

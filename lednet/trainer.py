@@ -1,8 +1,8 @@
-"""The training run: its settings, the loop, exact resume, validation and the exported checkpoint.
+"""The training run: the loop, exact resume, validation and the exported checkpoint.
 
 Pairs are synthesised on the fly on the training device, so the disk never limits it. The light comes first: the tone
 curve is trained alone, which takes minutes, and then kept; the rest of the network learns what a curve can't do. Not
-covered: the command line (`lednet.train`), several GPUs in one run.
+covered: the settings (`lednet.train_settings`), the command line (`lednet.train`), several GPUs in one run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import pickle
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,124 +24,14 @@ from torch.nn import functional
 
 from lednet import checkpoint
 from lednet.baselines.gamma import fit_gamma, restore_gamma
-from lednet.clips import Clip, PairSampler
-from lednet.degrade import RECIPES, find_recipe
-from lednet.losses import LEDNetLoss, LossWeights, VGG19Features
+from lednet.clips import Clip
+from lednet.degrade import find_recipe
+from lednet.losses import LEDNetLoss, VGG19Features
 from lednet.metrics import psnr, ssim
-from lednet.model import SIZES, LEDNet
+from lednet.model import LEDNet
+from lednet.train_settings import TrainSettings, learning_rate, stage_at
 
 log = logging.getLogger("lednet.train")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One leg of the growing crops."""
-
-    until: float
-    """Share of all steps at which the next stage begins."""
-    height: int
-    width: int
-    batch: int
-
-
-@dataclass(frozen=True)
-class LightSettings:
-    """The tone curve's own training, before all else."""
-
-    steps: int = 600
-    """0 keeps the curve that the run starts from."""
-    height: int = 144
-    width: int = 256
-    batch: int = 16
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    square: int = 8
-    """The curve is judged by the means of squares of so many pixels a side: noise and blur, which it can't undo and the
-    rest of the network can, would make it shy of opening the shadows."""
-    noise_floor: float = 1e-3
-    """Squared error that no curve can undo; added before the logarithm."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """Everything that steers a training run; stored in the card."""
-
-    size: str = "small"
-    init: str = ""
-    """sha256 of the weights that the run starts from; random ones by default."""
-    recipes: tuple[str, ...] = ("night", "night", "night", "paper")
-    """Each batch is degraded by one of them, drawn evenly; a name that stands here more often is drawn more often."""
-    light: LightSettings = field(default_factory=LightSettings)
-    steps: int = 4_000
-    """After the light's."""
-    seed: int = 1
-    learning_rate: float = 8e-4
-    weight_decay: float = 1e-4
-    warmup_steps: int = 200
-    clip_norm: float = 1.0
-    ema: float = 0.998
-    loss: LossWeights = field(default_factory=LossWeights)
-    stages: tuple[Stage, ...] = (
-        Stage(0.20, 128, 128, 8),
-        Stage(0.60, 128, 224, 4),
-        Stage(1.00, 176, 320, 2),
-    )
-    """Crops grow and get wide, so that the network meets long axes and whole-frame statistics in training; shrunk to a
-    quarter, the last ones hold a whole 720p frame."""
-    batch_scale: int = 1
-    """Multiplies every stage's batch; for a GPU, whose memory holds far more."""
-    frames_per_clip: int = 60
-    high_speed_frames: int = 300
-    bursts_per_clip: int = 4
-    """Bursts taken from each clip below 120 fps, with frames put between its own; 0: stills only."""
-    between: int = 6
-    """Parts that a frame's time is cut into for them."""
-    high_speed_weight: int = 3
-    """How many times likelier a high-speed clip is drawn than another: it alone shows how things really move."""
-    held_out_share: float = 0.2
-    """Share of the clips kept for validation; by clip, never by frame."""
-    validation_pairs: int = 24
-    validation_crop: int = 256
-    gamma_pairs: int = 96
-    """Views of whole training frames that the fixed gamma, which the network stands beside, is fitted on."""
-    gamma_view: tuple[int, int] = (72, 128)
-    """Their height and width."""
-    log_every: int = 50
-    save_every: int = 500
-
-    def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise ValueError(f"unknown size {self.size!r}; name one of {', '.join(SIZES)}")
-        if not self.recipes:
-            raise ValueError(f"no recipe named; name some of {', '.join(RECIPES)}")
-        for name in self.recipes:
-            find_recipe(name)
-
-    @property
-    def all_steps(self) -> int:
-        """The light's steps and the others."""
-        return self.light.steps + self.steps
-
-    def weight_of(self, clip: Clip) -> int:
-        """How many times likelier a clip is drawn than a still."""
-        return self.high_speed_weight if clip.high_speed and not clip.group else 1
-
-    def pair_sampler(self, clips: Sequence[Clip], generator: torch.Generator, only: str = "") -> PairSampler:
-        """Pairs under this run's recipes, or under one of them."""
-        return PairSampler(clips, [find_recipe(name) for name in ([only] if only else self.recipes)], generator)
-
-
-def learning_rate(step: int, settings: TrainSettings, steps: int = 0) -> float:
-    """Linear warm-up, then cosine to a hundredth, over `steps`; by default those after the light's."""
-    if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
-    done = (step - settings.warmup_steps) / max(1, (steps or settings.steps) - settings.warmup_steps)
-    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1))))
-
-
-def stage_at(step: int, settings: TrainSettings) -> Stage:
-    """The crop stage that a step, counted after the light's, belongs to."""
-    return next((s for s in settings.stages if step < s.until * settings.steps), settings.stages[-1])
 
 
 def update_average(average: torch.nn.Module, model: torch.nn.Module, step: int, decay: float) -> None:

@@ -22,7 +22,8 @@ from lednet.losses import VGG19Features
 from lednet.memory import keep_freed_memory
 from lednet.model import SIZES, LEDNetConfig
 from lednet.restorer import choose_device
-from lednet.trainer import Trainer, TrainSettings
+from lednet.train_settings import TrainSettings
+from lednet.trainer import Trainer
 from tasks import models
 from tasks.decode import VideoError
 from tasks.footage import FootageClip, read_clip, split_footage

@@ -12,7 +12,7 @@ import pytest
 from lednet import checkpoint
 from lednet.clips import ClipError
 from lednet.model import SIZES
-from lednet.trainer import Stage, TrainSettings
+from lednet.train_settings import Stage, TrainSettings
 from tasks import finetune, models, storage
 from tasks.footage import list_footage
 from tasks.promotion import Decision

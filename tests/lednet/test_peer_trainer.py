@@ -21,7 +21,8 @@ from lednet.baselines.peers import PEERS
 from lednet.clips import Clip, ClipError
 from lednet.footage_split import EVERY, part_frames, split_leaky
 from lednet.peer_trainer import ComparisonSettings, PeerTrainer, make_trainer
-from lednet.trainer import LightSettings, Stage, Trainer, TrainSettings
+from lednet.train_settings import LightSettings, Stage, TrainSettings
+from lednet.trainer import Trainer
 
 CPU = torch.device("cpu")
 PLAIN = TrainSettings(

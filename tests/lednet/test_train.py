@@ -22,15 +22,8 @@ from lednet import checkpoint, train
 from lednet.clips import Clip, split_clips
 from lednet.losses import LossTerms
 from lednet.model import SIZES, LEDNet, LEDNetConfig
-from lednet.trainer import (
-    LightSettings,
-    Stage,
-    Trainer,
-    TrainSettings,
-    learning_rate,
-    stage_at,
-    update_average,
-)
+from lednet.train_settings import LightSettings, Stage, TrainSettings, learning_rate, stage_at
+from lednet.trainer import Trainer, update_average
 
 CPU = torch.device("cpu")
 NO_LIGHT = LightSettings(steps=0)

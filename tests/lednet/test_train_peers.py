@@ -13,7 +13,7 @@ import pytest
 from lednet import checkpoint, train_peers
 from lednet.baselines.registry import METHODS, Needs, find_trained
 from lednet.losses import WeightsMissingError
-from lednet.trainer import LightSettings, Stage, TrainSettings
+from lednet.train_settings import LightSettings, Stage, TrainSettings
 
 TWO = "local_global,zero_dce_trained"
 
