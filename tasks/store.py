@@ -262,11 +262,13 @@ def read_quality(run_url: str) -> pd.DataFrame:
 
 def _read_table(url: str, next_step: str) -> pd.DataFrame:
     try:
-        return pd.read_parquet(io.BytesIO(storage.read(url)))
-    except (FileNotFoundError, ValueError, OSError) as error:
-        if isinstance(error, (storage.StorageError, PermissionError)):
-            raise
+        data = storage.read(url)
+    except FileNotFoundError as error:
         raise StoreError(f"{url}: no quality rows ({error}); {next_step}") from error
+    try:
+        return pd.read_parquet(io.BytesIO(data))
+    except Exception as error:  # damage in what pandas notes of its columns raises whatever it leads to
+        raise StoreError(f"{url}: no quality rows ({error!r}); {next_step}") from error
 
 
 def write_valid(run_url: str, slots: int, receipts: Iterable[Receipt]) -> int:

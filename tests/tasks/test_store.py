@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import xarray
 import zarr
@@ -395,3 +397,11 @@ def test_runs_hold_every_slot_once_and_never_touch(slots: set[int]) -> None:
     assert [s for first, count in runs for s in range(first, first + count)] == sorted(slots)
     assert all(count > 0 for _, count in runs)
     assert all(a + n < b for (a, n), (b, _) in pairwise(runs))
+
+
+def test_rows_whose_description_by_pandas_is_damaged_are_told(tmp_path: Path) -> None:
+    table = pa.table({"slot": [0, 1]}).replace_schema_metadata({"pandas": '{"columns": [{"name": "slot"}]}'})
+    (tmp_path / "receipts").mkdir()
+    pq.write_table(table, tmp_path / "receipts/000001.parquet")
+    with pytest.raises(StoreError, match="no quality rows"):
+        store.read_rows(f"file://{tmp_path}", 1)
