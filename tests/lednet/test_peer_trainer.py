@@ -79,7 +79,17 @@ def test_peers_and_lednet_see_the_same_pairs(tmp_path: Path, clips: list[Clip]) 
     for model in ("lednet", "zero_dce_trained"):
         trainer = trainer_of(tmp_path / model, clips, model)
         pairs, sample = seen.setdefault(model, []), trainer.sampler.sample
-        trainer.sampler.sample = lambda *s, pairs=pairs, sample=sample: pairs.append(sample(*s)) or pairs[-1]  # type: ignore[method-assign, misc]
+
+        def noted(
+            *shape: int,
+            mosaic: bool,
+            pairs: list[tuple[Tensor, Tensor]] = pairs,
+            sample: Callable[..., tuple[Tensor, Tensor]] = sample,
+        ) -> tuple[Tensor, Tensor]:
+            pairs.append(sample(*shape, mosaic=mosaic))
+            return pairs[-1]
+
+        trainer.sampler.sample = noted  # type: ignore[method-assign, assignment]
         for _ in range(4):
             trainer.train_step()
     for ours, theirs in zip(*seen.values(), strict=True):
