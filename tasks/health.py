@@ -97,15 +97,16 @@ def findings_of(night: Row, earlier: pd.DataFrame, peers: pd.DataFrame, settings
     covered = list(_covered(night, known, peers, settings))
     if covered:  # nothing else can be read from a covered lens
         return [*covered, *found]
-    dark, defocused = list(_dark(night, settings)), list(_defocused(night, known, settings))
+    dark, blown = list(_dark(night, settings)), list(_blown(night, settings))
+    defocused = list(_defocused(night, known, settings))
     return [
         *dark,
         *_frozen(night, settings),
-        *_blown(night, settings),
+        *blown,
         *_moved(night, known, settings),
         *defocused,
-        # Blur fills the dark places of a picture with light, as dust does.
-        *([] if dark or defocused else _dusty(night, known, settings)),
+        # Blur and glare fill the dark places of a picture with light, as dust does.
+        *([] if dark or defocused or blown else _dusty(night, known, settings)),
         *([] if dark else _infrared(night, known, settings)),
         *found,
     ]
