@@ -11,13 +11,14 @@ help:
 	@echo "make check      lint and types"
 	@echo "make bench      how fast this machine restores"
 	@echo "make stack      a whole site on this machine; make stack-down ends it"
-	@echo "make lock       renew requirements.lock"
+	@echo "make lock       renew requirements.lock and requirements.hashes"
 
-# A stamp holds the lock's content, so that a second run installs nothing.
-.venv/installed: requirements.lock pyproject.toml
+# A stamp, so that a second run installs nothing. All but torch, of which each machine takes its own build, by hashes.
+.venv/installed: requirements.lock requirements.hashes pyproject.toml
 	@echo "installing the locked environment into .venv (about 3 minutes the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.hashes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -60,6 +61,9 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet --group dev .
 	echo "# Made by make lock from pyproject.toml. Exact versions of everything; each machine takes its own build of torch." > requirements.lock
 	.venv-lock/bin/python -m pip freeze --all --exclude lednet --exclude pip | sed 's/+cpu$$//' | grep -viE '^(nvidia|cuda)-|^triton' >> requirements.lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	echo "# Made by make lock: the hash of every file of the versions in requirements.lock, torch excepted." > requirements.hashes
+	.venv-lock/bin/uv pip compile requirements.lock --quiet --generate-hashes --no-deps --no-header --no-annotate --no-emit-package torch >> requirements.hashes
 	rm -rf .venv-lock
 
 clean:
