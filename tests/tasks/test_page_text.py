@@ -52,7 +52,7 @@ def test_one_is_told_from_many() -> None:
     [
         (0, "0 s", "0 秒"),
         (4.2, "4.2 s", "4.2 秒"),
-        (75, "1 min 15 s", "1 分 15 秒"),
+        (75, "1 min 15 s", "1 分钟 15 秒"),
         (3600 * 30 + 1, "30 h", "30 小时"),
     ],
 )
@@ -62,7 +62,7 @@ def test_durations_are_told_as_a_person_would(seconds: float, english: str, chin
 
 def test_days_carry_their_weekday() -> None:
     assert page_text("en").day("2026-01-15") == "Thursday 15 January 2026"
-    assert page_text("zh").day("2026-01-15") == "2026年1月15日，星期四"
+    assert page_text("zh").day("2026-01-15") == "2026年1月15日（星期四）"
 
 
 def test_names_are_listed_as_in_prose() -> None:
