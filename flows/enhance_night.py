@@ -18,7 +18,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import clusters, versions
 from flows.events import tell_night
-from flows.feeding import DaskItems, ItemFeed
+from flows.feeding import DaskItems, ItemFeed, told_by_workers
 from flows.logs import PlainError
 from flows.night_job import NightJob, dask_client
 from flows.progress import shown_in_prefect
@@ -74,10 +74,11 @@ def enhance_night(
         ExitStack() as held,
         versions.late_workers_checked(dask_client()),
         shown_in_prefect(night) as progress,
+        told_by_workers(dask_client()) as took,
         PlanShelf(archive, store_url, settings) as shelf,
         ItemFeed(DaskItems(dask_client(), settings)) as feed,
     ):
-        job = NightJob(night, archive, store_url, settings, until, progress, shelf, feed, publish_in_prefect)
+        job = NightJob(night, archive, store_url, settings, until, progress, shelf, feed, publish_in_prefect, took)
         for camera in chosen:
             job.begin(camera, held)
         create_table_artifact(job.rows, key="planned-night", description=f"Night of {night}, what is to be done")
