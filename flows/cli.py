@@ -60,6 +60,13 @@ def main() -> None:
     logging.getLogger("tasks").setLevel(logging.INFO)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     try:
+        if os.environ.get("LEDNET_S3_BLOCK") and "--help" not in sys.argv:
+            from flows.engine import be_quiet
+
+            be_quiet()
+            from flows.object_store import use_block
+
+            use_block()  # any command may read the store
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer makes it of Ctrl-C, without a word

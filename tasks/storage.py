@@ -90,7 +90,9 @@ def filesystem(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str
     (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), never from the URL, which is
     written into logs and manifests."""
     if not is_local(url) and "@" in url.partition("://")[2].partition("/")[0]:
-        raise StorageError(f"{_scheme(url)}://...: credentials do not belong in a URL; set the AWS_ variables instead")
+        raise StorageError(
+            f"{_scheme(url)}://...: credentials do not belong in a URL; set the AWS_ variables or a Prefect block instead"
+        )
     # Not fsspec's url_to_fs, which takes "::" in a file's name for the link of a chain of URLs.
     try:
         kind = fsspec.get_filesystem_class(_scheme(url))
@@ -105,6 +107,11 @@ def filesystem(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str
     except (ImportError, ValueError) as error:
         raise StorageError(f"{url}: cannot be opened ({error}); use file:// or s3://, or install its driver") from error
     return fs, cast(str, kind._strip_protocol(url))
+
+
+def forget() -> None:
+    """Let file systems of object stores be made anew, by the environment as it is now."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def _scheme(url: str) -> str:
