@@ -90,9 +90,7 @@ def filesystem(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str
     (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), never from the URL, which is
     written into logs and manifests."""
     if not is_local(url) and "@" in url.partition("://")[2].partition("/")[0]:
-        raise StorageError(
-            f"{_scheme(url)}://...: credentials do not belong in a URL; set the AWS_ variables or a Prefect block instead"
-        )
+        raise StorageError(f"{_scheme(url)}://...: credentials do not belong in a URL; set the AWS_ variables instead")
     # Not fsspec's url_to_fs, which takes "::" in a file's name for the link of a chain of URLs.
     try:
         kind = fsspec.get_filesystem_class(_scheme(url))

@@ -7,8 +7,10 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from distributed import Client, LocalCluster
 from prefect.blocks.system import Secret
@@ -17,6 +19,8 @@ from flows import object_store
 from flows.object_store import BLOCK, TAKEN, BlockError, hand_on, read_block, take, use_block
 from tasks import storage
 from tests.flows.conftest import Run
+from tests.flows.test_night_with_deadline import CAMERA, SITE
+from tests.tasks import night
 from tests.tasks.night import s3_bucket
 
 SECRET = "a-secret-that-nobody-may-see"
@@ -126,3 +130,30 @@ def test_a_block_without_a_server_to_keep_it_is_told(monkeypatch: pytest.MonkeyP
         pytest.raises(BlockError, match="PREFECT_API_URL is not set; name"),
     ):
         read_block("lednet-s3")
+
+
+def said_by(server: str) -> str:
+    """All that a Prefect server tells of its runs, but no block."""
+    filters = ("flow_runs", "task_runs", "logs", "artifacts", "work_pools", "flows")
+    return "".join(httpx.post(f"{server}/{kind}/filter", json={}, timeout=120).text for kind in filters)
+
+
+@pytest.mark.slow
+def test_a_night_on_s3_by_the_blocks_keys_alone_tells_nobody_of_them(
+    server: str, bare: dict[str, str], lednet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take({variable: bare[name] for name, variable in object_store.FIELDS.items()})
+    for path in night.film(tmp_path / "archive", (10,)):
+        storage.write(f"s3://mine/{path.relative_to(tmp_path)}", path.read_bytes())
+    site = tmp_path / "cameras.toml"
+    site.write_text(SITE.format(checkpoint=night.save_checkpoint(tmp_path)) + CAMERA.format(name="pit"))
+    places = ["--site", str(site), "--archive", "s3://mine/archive", "--store", "s3://mine/store"]
+    known = {"LEDNET_S3_BLOCK": save("lednet-s3", bare), "PREFECT_API_URL": server, "LEDNET_WORKERS": "1"}
+    without = {name: "" for name in (*AWS, TAKEN)}
+    done = lednet("enhance", night.NIGHT, *places, "--no-report", **known, **without)
+    assert done.returncode == 0, done.stderr
+    planned = lednet("plan", night.NIGHT, *places, **known, **without)
+    assert f"frames/s of pit: reached in the night of {night.NIGHT} with tiny" in planned.stdout, planned.stderr
+    stored = b"".join(storage.read(entry.url) for entry in storage.find("s3://mine/store"))
+    assert SECRET.encode() not in stored
+    assert SECRET not in said_by(server) + done.stdout + done.stderr + planned.stdout + planned.stderr
