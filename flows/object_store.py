@@ -49,7 +49,7 @@ def use_block() -> None:
         BlockError: if the block is needed and can't be used.
     """
     name = os.environ.get(BLOCK)
-    if name and TAKEN not in os.environ and not all(os.environ.get(variable) for variable in FIELDS.values()):
+    if name and not os.environ.get(TAKEN) and not all(os.environ.get(variable) for variable in FIELDS.values()):
         take(read_block(name))
 
 

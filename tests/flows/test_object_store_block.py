@@ -149,7 +149,7 @@ def test_a_night_on_s3_by_the_blocks_keys_alone_tells_nobody_of_them(
     site.write_text(SITE.format(checkpoint=night.save_checkpoint(tmp_path)) + CAMERA.format(name="pit"))
     places = ["--site", str(site), "--archive", "s3://mine/archive", "--store", "s3://mine/store"]
     known = {"LEDNET_S3_BLOCK": save("lednet-s3", bare), "PREFECT_API_URL": server, "LEDNET_WORKERS": "1"}
-    without = {name: "" for name in (*AWS, TAKEN)}
+    without = dict.fromkeys((*AWS, TAKEN), "")
     done = lednet("enhance", night.NIGHT, *places, "--no-report", **known, **without)
     assert done.returncode == 0, done.stderr
     planned = lednet("plan", night.NIGHT, *places, **known, **without)
