@@ -80,11 +80,13 @@ def rate_url(store_url: str, camera: str) -> str:
 
 
 def last_rate(store_url: str, plan: NightPlan) -> NightRate | None:
-    """What the last published night of a plan's camera reached at the same frame size; None where that is not known.
+    """What the last published night of a plan's camera reached at the same frame size; None where that is not known."""
+    rate = read_rate(rate_url(store_url, plan.camera.id))
+    return rate if rate and (rate.height, rate.width) == (plan.height, plan.width) else None
 
-    A damaged one is told in a warning and counts as none: the next night writes it anew.
-    """
-    url = rate_url(store_url, plan.camera.id)
+
+def read_rate(url: str) -> NightRate | None:
+    """A stored rate, None where there is none. A damaged one is told in a warning and counts as none."""
     try:
         fields = json.loads(storage.read(url))
         rate = NightRate(
@@ -95,11 +97,11 @@ def last_rate(store_url: str, plan: NightPlan) -> NightRate | None:
             int(fields["frames"]),
             float(fields["seconds"]),
         )
-        if not (rate.frames > 0 and 0 < rate.seconds < math.inf):
+        if not (0 < rate.seconds < math.inf and 0 < rate.frames_per_s < math.inf):
             raise ValueError(f"{rate.frames} frames in {rate.seconds} s")
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         log.warning("%s: not a rate (%r), passed over; the next night writes it anew, or remove it", url, error)
         return None
-    return rate if (rate.height, rate.width) == (plan.height, plan.width) else None
+    return rate

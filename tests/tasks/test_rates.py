@@ -53,7 +53,17 @@ def test_frames_of_another_size_say_nothing_of_these(plan: NightPlan, root: str)
     assert last_rate(root, replace(plan, height=2 * plan.height)) is None
 
 
-@pytest.mark.parametrize("data", [None, b"", b"[]", b"{}", b'{"night": "n", "seconds": "fast"}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        b"",
+        b"[]",
+        b"{}",
+        b'{"night": "n", "seconds": "fast"}',
+        b'{"night": "n", "height": 48, "width": 64, "model": "m", "frames": 1, "seconds": 0}',
+    ],
+)
 def test_what_is_missing_or_damaged_counts_as_no_rate(
     plan: NightPlan, root: str, data: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
