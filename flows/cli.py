@@ -60,6 +60,13 @@ def main() -> None:
     logging.getLogger("tasks").setLevel(logging.INFO)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     try:
+        if os.environ.get("LEDNET_S3_BLOCK") and "--help" not in sys.argv:
+            from flows.engine import be_quiet
+
+            be_quiet()
+            from flows.object_store import use_block
+
+            use_block()  # any command may read the store
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer makes it of Ctrl-C, without a word
@@ -129,10 +136,8 @@ def clip(
 
 
 Deadline = Annotated[str, typer.Option(help="HH:MM at the cameras' site: is it met, and what would meet it?")]
-Workers = Annotated[int, typer.Option(min=1, help="Workers like this machine that share the work.")]
-KnownRate = Annotated[
-    float, typer.Option("--rate", min=0, help="Frames/s of one worker, if known; else measured here.")
-]
+Workers = Annotated[int, typer.Option(min=1, help="Workers that share the work.")]
+KnownRate = Annotated[float, typer.Option("--rate", min=0, help="Frames/s of one worker, in place of last night's.")]
 Sizing = Annotated[float, typer.Option(min=0, help="Size sites of 10, 100, 1,000 such cameras, done in so many hours.")]
 
 
@@ -151,7 +156,8 @@ def plan(
 ) -> None:
     """What a night would take: gaps, gigabytes, hours, and whether it is done by a deadline.
 
-    Hours are at the rate measured on one frame of each camera on this machine. Writes nothing.
+    Hours are at the rate that workers reached in the camera's last published night; where the store knows none, at the
+    rate measured on one frame on this machine. It says which. Writes nothing.
     """
     from tasks.site import read_site
 

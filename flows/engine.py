@@ -52,8 +52,7 @@ def prefect_server() -> Iterator[str]:
 
     Without one, every worker process would start a temporary server of its own on one database file, and flows hang.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    be_quiet()
     given = os.environ.get("PREFECT_API_URL")
     if given:
         if not _healthy(given):
@@ -74,6 +73,12 @@ def prefect_server() -> Iterator[str]:
                 yield url
         finally:
             stop_group(process)
+
+
+def be_quiet() -> None:
+    """Set `QUIET` where the environment says nothing else; before Prefect is imported, which reads it then."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

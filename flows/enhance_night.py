@@ -18,9 +18,10 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import clusters, versions
 from flows.events import tell_night
-from flows.feeding import DaskItems, ItemFeed
+from flows.feeding import DaskItems, ItemFeed, told_by_workers
 from flows.logs import PlainError
 from flows.night_job import NightJob, dask_client
+from flows.object_store import hand_on, use_block
 from flows.progress import shown_in_prefect
 from tasks import storage
 from tasks.deadline import next_time
@@ -63,21 +64,24 @@ def enhance_night(
         ValueError: for a night or deadline that is none.
     """
     show_in_prefect()
+    use_block()
     described = read_site(site)
     chosen = by_priority(described.select(cameras))
     night = night_date(night, described.cameras)
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
     until = next_time(deadline, described.select(cameras)[0].timezone, datetime.now(UTC)) if deadline else None
     versions.check(dask_client())
+    hand_on(dask_client())
     settings = described.settings
     with (
         ExitStack() as held,
         versions.late_workers_checked(dask_client()),
         shown_in_prefect(night) as progress,
+        told_by_workers(dask_client()) as took,
         PlanShelf(archive, store_url, settings) as shelf,
         ItemFeed(DaskItems(dask_client(), settings)) as feed,
     ):
-        job = NightJob(night, archive, store_url, settings, until, progress, shelf, feed, publish_in_prefect)
+        job = NightJob(night, archive, store_url, settings, until, progress, shelf, feed, publish_in_prefect, took)
         for camera in chosen:
             job.begin(camera, held)
         create_table_artifact(job.rows, key="planned-night", description=f"Night of {night}, what is to be done")

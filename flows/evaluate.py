@@ -17,6 +17,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import clusters
 from flows.artifacts import publish_report
+from flows.object_store import hand_on, use_block
 from tasks import storage, store
 from tasks.camera_facts import FactsJob
 from tasks.evaluate import against_truth
@@ -53,6 +54,7 @@ def evaluate(
         cameras: ids of the cameras to evaluate; by default those of `outcomes`, or all.
     """
     show_in_prefect()
+    use_block()
     described, store_url = read_site(site), storage.normalise(store_url)
     nights = night_range(night, described.cameras)
     chosen = described.select(cameras or [o.camera for o in outcomes] or None)
@@ -67,6 +69,7 @@ def evaluate(
 def report(night: str, site: str, store_url: str) -> str:
     """Write a night's report anew from the facts and pictures in the store; returns its URL."""
     show_in_prefect()
+    use_block()
     described = read_site(site)
     return draw(
         night_range(night, described.cameras)[-1], described, described.cameras, storage.normalise(store_url), (), {}
@@ -74,11 +77,15 @@ def report(night: str, site: str, store_url: str) -> str:
 
 
 def _workers() -> tuple[str, dict[str, int]]:
-    """The scheduler's address, and what work must ask for: a worker with a GPU where there are any."""
+    """The scheduler's address, and what work must ask for: a worker with a GPU where there are any.
+
+    The workers are given what they need to reach the store.
+    """
     context = FlowRunContext.get()
     assert context is not None
     assert isinstance(context.task_runner, DaskTaskRunner)
     client = context.task_runner.client
+    hand_on(client)
     return str(client.scheduler_info()["address"]), clusters.worker_resources(client)
 
 

@@ -11,8 +11,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -22,6 +22,7 @@ from typing import Any
 from flows import clusters
 from flows.engine import EngineError
 from tasks.logs import this_run
+from tasks.rates import TOPIC, Took
 from tasks.settings import NightSettings
 from tasks.types import WorkItem
 from tasks.units import ITEM_RETRIES, enhance
@@ -77,6 +78,21 @@ class DaskItems:
     def alive(self) -> bool:
         """Whether the scheduler can still be reached."""
         return self._client.status not in ("closing", "closed")
+
+
+@contextmanager
+def told_by_workers(client: Any) -> Iterator[Took]:
+    """What work items take, as the workers of a Dask client tell it while the context lasts.
+
+    An item's word comes before its future is done: both go the same way, one after the other.
+    """
+    took = Took()
+    client.subscribe_topic(TOPIC, lambda event: took.add(event[1]))
+    try:
+        yield took
+    finally:
+        with suppress(ValueError, OSError, AttributeError):  # where the scheduler has gone, so has the topic
+            client.unsubscribe_topic(TOPIC)
 
 
 class ItemFeed:

@@ -26,6 +26,7 @@ from tasks.decode_process import prober
 from tasks.passes import Extent, extent, levels, next_pass, slots_left
 from tasks.plan import NothingToDoError, coarser, plan_night
 from tasks.publish import publish, summary
+from tasks.rates import Took
 from tasks.settings import NightSettings
 from tasks.shelf import PlanShelf
 from tasks.types import Camera, CameraNight, NightPlan, WorkItem
@@ -72,6 +73,8 @@ class NightJob:
     shelf: PlanShelf
     feed: ItemFeed
     publish: Publish = publish
+    took: Took = field(default_factory=Took)
+    """What work items took, as far as workers tell."""
     nights: list[CameraWork] = field(default_factory=list)
     nothing: list[CameraNight] = field(default_factory=list)
     """Outcomes of the cameras for which nothing is to be done."""
@@ -186,11 +189,14 @@ class NightJob:
         """Publish a camera's night if it is whole, and say why if it is not."""
         camera, failure = one.work.camera, one.batch.failure
         try:
-            outcome = self.publish(self.shelf.get(one.work.place, self.every), self.store_url, self.settings)
+            plan = self.shelf.get(one.work.place, self.every)
+            outcome = self.publish(plan, self.store_url, self.settings)
             one.followed.stored = len(store.done_shards(one.followed.planned.run_url))
         except Exception as error:  # as in `begin`
             log.exception("%s: publishing failed", camera)
             return CameraNight(camera, "failed", f"publishing: {error}")
+        if outcome.manifest_url:
+            self.took.keep(plan, self.store_url)
         if outcome.status == "partial" and failure:
             return CameraNight(camera, "partial", f"{outcome.reason} ({failure})")
         return outcome

@@ -18,6 +18,7 @@ from tasks.decode_process import prober
 from tasks.estimate import Estimate, estimate
 from tasks.nights import night_date
 from tasks.plan import NothingToDoError, plan_night
+from tasks.rates import last_rate
 from tasks.site import Site
 from tasks.store import done_shards
 
@@ -53,7 +54,8 @@ def plan_site(
     Args:
         deadline: HH:MM in the time zone of the first of the cameras; none: not asked.
         workers: like this machine, that will share the work.
-        known_rate: frames a second of one worker, where they are known; 0: measure here.
+        known_rate: frames a second of one worker, where they are known; 0: what the last night reached, or else what is
+            measured here.
         sizing_hours: hours in which nights of larger sites are to be done; 0: not asked.
 
     Raises:
@@ -67,7 +69,8 @@ def plan_site(
         try:
             where = storage.normalise(archive), storage.normalise(store)
             plan = plan_night(camera, night, *where, site.settings, prober(site.settings))
-            estimates.append(estimate(plan, site.settings, len(done_shards(plan.run_url)), known_rate))
+            last = last_rate(where[1], plan)
+            estimates.append(estimate(plan, site.settings, len(done_shards(plan.run_url)), known_rate, last))
         except NothingToDoError as reason:
             nothing[camera.id] = str(reason)
     rates = {camera.id: camera.rate for camera in chosen}
@@ -81,6 +84,8 @@ def show(planned: Planned, workers: int, out: Console) -> None:
     hours = sum(e.hours for e in planned.cameras)
     ready = datetime.now() + timedelta(hours=hours / workers)
     out.print(f"together {hours:.2f} worker-hours; {workers} worker(s) from now on: done by {ready:%Y-%m-%d %H:%M}")
+    for source in dict.fromkeys(e.rate_from for e in planned.cameras):
+        out.print(f"frames/s of {', '.join(e.camera for e in planned.cameras if e.rate_from == source)}: {source}")
     if planned.cameras:
         codecs = list(planned.cameras[0].gb_stored)
         stored = [f"{c} {sum(e.gb_stored[c] for e in planned.cameras):.3f}" for c in codecs]
@@ -94,7 +99,7 @@ def show(planned: Planned, workers: int, out: Console) -> None:
 
 
 def _table(planned: Planned) -> Table:
-    table = Table(title=f"Night of {planned.night}", caption="hours of one worker like this machine")
+    table = Table(title=f"Night of {planned.night}", caption="hours of one worker at these frames/s")
     for name in ("camera", "segments", "unreadable", "gaps", "slots", "with footage", "GB in", "GB raw", "GB stored",
                  "frames/s", "hours left"):  # fmt: skip
         table.add_column(name, justify="left" if name == "camera" else "right")

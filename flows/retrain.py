@@ -18,6 +18,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.object_store import use_block
 from lednet import checkpoint
 from tasks import finetune, models, storage
 from tasks.footage import list_footage
@@ -49,6 +50,7 @@ def retrain(
     Raises:
         ClipError: if there is no footage to learn from.
     """
+    use_block()
     described, store_url = read_site(site), storage.normalise(store_url)
     learn = replace(described.learn, steps=steps or described.learn.steps)
     clips = list_footage([*([learn.footage] if learn.footage else []), *(footage or [])])

@@ -55,5 +55,14 @@ def nights_table(store: str, nights: Sequence[NightStatus]) -> Table | str:
         table.add_column(name)
     for n in nights:
         done, coverage = f"{n.shards_done}/{n.shards}", f"{n.coverage:.1%}"
-        table.add_row(n.camera, n.night, n.state, done, str(n.frames), coverage, str(n.problems))
+        table.add_row(n.camera, n.night, state_words(n), done, str(n.frames), coverage, str(n.problems))
     return table
+
+
+def state_words(night: NightStatus) -> str:
+    """A night's state; of one that is published coarse, also how coarse and how far a fuller run is."""
+    if night.every == 1:
+        return night.state
+    done, wanted = night.fuller
+    fuller = f"a fuller run has {done} of {wanted} shards" if wanted else "no fuller run is begun"
+    return f"{night.state}, one slot in {night.every}; {fuller}"

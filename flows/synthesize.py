@@ -14,6 +14,7 @@ from distributed import Client, as_completed
 from prefect import flow
 
 from flows import clusters
+from flows.object_store import hand_on, use_block
 from lednet import __version__
 from tasks import pairs, storage
 from tasks.footage import list_footage
@@ -54,6 +55,7 @@ def synthesize(source: str, store_url: str, dataset: str = "", site: str = "") -
         ClipError: if there is no footage.
         SynthesisIncompleteError: if a worker or the store failed; what is done stays.
     """
+    use_block()
     learn = read_site(site).learn if site else LearnSettings()
     plan = pairs.plan_pairs(list_footage([source]), storage.normalise(store_url), dataset, learn)
     pairs.create(plan, __version__)
@@ -72,6 +74,7 @@ def make(plan: pairs.PairsPlan, missing: list[int]) -> list[str]:
     """Make clips on the workers, as plain futures, since a data set may have thousands; returns what failed."""
     failures = []
     with clusters.workers() as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
+        hand_on(client)
         shared = client.scatter(plan, broadcast=True)
         futures = {client.submit(pairs.synthesise_clip, shared, k, pure=False): k for k in missing}
         for future in as_completed(futures):  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from prefect import flow
 
 from flows.events import FOOTAGE_LANDED, send
+from flows.object_store import use_block
 from tasks import landed, storage
 from tasks.logs import show_in_prefect
 
@@ -31,6 +32,7 @@ def watch_gopro(upload: str, store_url: str) -> list[str]:
         store_url: where it is remembered what was seen, as a path or URL.
     """
     show_in_prefect()
+    use_block()
     upload, store_url = storage.normalise(upload), storage.normalise(store_url)
     memory = landed.state_url(store_url, upload)
     before = landed.read_seen(memory)

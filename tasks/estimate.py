@@ -1,7 +1,7 @@
-"""What a planned night will cost: hours at this machine's measured rate, gigabytes in and out.
+"""What a planned night will cost: hours at the rate that is known or measured, gigabytes in and out.
 
-One real frame of the night is decoded, restored and compressed; nothing is looked up or assumed. Not covered: whether
-that is in time (`tasks.deadline`).
+One real frame of the night is decoded, restored and compressed; nothing is assumed. Not covered: whether that is in
+time (`tasks.deadline`), and where last night's rate stands (`tasks.rates`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from tasks.decode import VideoError, pixels, read_frames
 from tasks.enhance import fit, load_restorer
+from tasks.rates import NightRate
 from tasks.settings import NightSettings
 from tasks.types import NightPlan
 
 OTHER_LEVELS = (1, 9)
 """Of zstd, for comparison: the fastest, and one that few sites would want to wait for."""
+
+MEASURED = "measured on this machine, the network alone"
+TOLD = "as told by --rate"
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,21 @@ class Estimate:
     gb_stored: dict[str, float]
     """By codec: the one that the settings name comes first, then others that `zstd_level` could name."""
     frames_per_s: float
-    """Measured on this machine, with all its cores or its GPU; or what the caller knows."""
+    """Of one worker, whatever `rate_from` says."""
     hours: float
-    """Of one worker like this machine, for what is not done yet; GPU-hours where it has a GPU."""
+    """Of one such worker, for what is not done yet; GPU-hours where it has a GPU."""
+    rate_from: str = MEASURED
+    """Where the rate comes from, in words."""
 
 
-def estimate(plan: NightPlan, settings: NightSettings, shards_done: int, known_rate: float = 0.0) -> Estimate:
+def estimate(
+    plan: NightPlan, settings: NightSettings, shards_done: int, known_rate: float = 0.0, last: NightRate | None = None
+) -> Estimate:
     """Measure one frame of the night and extrapolate.
 
     Args:
-        known_rate: frames a second that nights here really reach; 0: measure.
+        known_rate: frames a second of one worker, as the user knows them; 0: not known.
+        last: what the last night reached, which counts where the user knows nothing; None: the frame is timed here.
 
     Raises:
         VideoError: if no frame can be decoded after all.
@@ -59,7 +68,10 @@ def estimate(plan: NightPlan, settings: NightSettings, shards_done: int, known_r
     restorer.restore(picture)  # the first pass also allocates and tunes
     started = time.perf_counter()
     restored = restorer.restore(picture)
-    rate = known_rate or 1 / (time.perf_counter() - started)
+    measured = 1 / (time.perf_counter() - started)
+    rate, rate_from = (
+        (known_rate, TOLD) if known_rate else (last.frames_per_s, _reached(last)) if last else (measured, MEASURED)
+    )
     levels = [settings.zstd_level, *(level for level in OTHER_LEVELS if level != settings.zstd_level)]
     ratios = {f"zstd {level}": len(Zstd(level=level).encode(restored)) / restored.nbytes for level in levels}
     raw = plan.planned_slots * restored.nbytes
@@ -77,7 +89,12 @@ def estimate(plan: NightPlan, settings: NightSettings, shards_done: int, known_r
         {codec: raw * ratio / 1e9 for codec, ratio in ratios.items()},
         rate,
         plan.planned_slots * left / rate / 3600,
+        rate_from,
     )
+
+
+def _reached(last: NightRate) -> str:
+    return f"reached in the night of {last.night} with {last.model}"
 
 
 def _some_frame(plan: NightPlan, settings: NightSettings) -> NDArray[np.uint8]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks import lease, storage, store
+from tasks import lease, store
 from tasks.publish import summary
-from tasks.status import progress
+from tasks.status import aimed_at, unfinished
 from tasks.types import CameraNight
 
 
@@ -24,11 +24,8 @@ def stored_outcome(store_url: str, camera: str, night: str) -> CameraNight:
     except store.StoreError as error:
         return CameraNight(camera, "damaged", str(error))
     folder = lease.folder(store_url, camera, night)
-    held, run = lease.is_held(folder), manifest["run"] if manifest else ""
-    others = [progress(storage.join(folder, name)) for name in storage.names(folder) if name != run]
-    # A whole run beside the published one was replaced by it; the one with most shards is the one aimed at.
-    unfinished = [(done, wanted) for done, wanted in others if wanted and (not run or done < wanted)]
-    done, wanted = max(unfinished, key=lambda found: found[1], default=(0, 0))
+    held = lease.is_held(folder)
+    done, wanted = aimed_at(unfinished(folder, manifest["run"] if manifest else ""))
     if manifest:
         published = summary(manifest, "published", store_url)
         return replace(published, done=done / wanted) if held and wanted else published

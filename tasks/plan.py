@@ -83,7 +83,8 @@ def again(plan: NightPlan, every: int, archive: str, store: str, settings: Night
     found = Found(plan.segments, plan.problems)
     size, weights = (plan.height, plan.width), plan.items[0].checkpoint
     grid = night_grid(camera, plan.night)
-    return _lay_out(camera, plan.night, grid, found, size, weights, plan.model, archive, store, settings)
+    laid = _lay_out(camera, plan.night, grid, found, size, weights, plan.model, archive, store, settings)
+    return replace(laid, every=every)
 
 
 def _lay_out(

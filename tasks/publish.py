@@ -85,6 +85,7 @@ def _manifest(plan: NightPlan, receipts: list[Receipt], frames: int, preview: st
         "run": plan.run,
         "model": plan.model,
         "slots": plan.grid.slots,
+        "every": plan.every,
         "frames": frames,
         "coverage": frames / plan.grid.slots,
         "shards": [r.shard for r in receipts],

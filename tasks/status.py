@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks import storage, store
@@ -23,6 +24,10 @@ class NightStatus:
     frames: int = 0
     coverage: float = 0.0
     problems: int = 0
+    every: int = 1
+    """Of a published night: one slot in so many is restored, more than 1 after a deadline."""
+    fuller: tuple[int, int] = (0, 0)
+    """Of a coarse one: shards that the run which is to take its place has stored, and wants; (0, 0): none is begun."""
 
 
 def list_nights(store_url: str, night: str | None = None, cameras: list[str] | None = None) -> list[NightStatus]:
@@ -44,8 +49,11 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
     except store.StoreError:
         return [NightStatus(camera, night, DAMAGED, 0, 0)]
     statuses = []
-    if manifest is not None and not (isinstance(manifest["shards"], list) and isinstance(manifest["problems"], list)):
-        return [NightStatus(camera, night, "damaged", 0, 0)]
+    every = manifest.get("every", 1) if manifest is not None else 1  # nights of older releases do not say
+    whole = manifest is None or (isinstance(manifest["shards"], list) and isinstance(manifest["problems"], list))
+    if not whole or not isinstance(every, int) or every < 1:
+        return [NightStatus(camera, night, DAMAGED, 0, 0)]
+    left = unfinished(storage.join(store_url, "enhanced", camera, night), manifest["run"] if manifest else "")
     if manifest is not None:
         count = len(manifest["shards"])
         statuses.append(
@@ -58,16 +66,29 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
                 manifest["frames"],
                 manifest["coverage"],
                 len(manifest["problems"]),
+                every,
+                aimed_at(left) if every > 1 else (0, 0),
             )
         )
-    folder = storage.join(store_url, "enhanced", camera, night)
-    for run in storage.names(folder):
-        if run == "manifest.json" or (manifest is not None and run == manifest["run"]):
-            continue
-        done, wanted = progress(storage.join(folder, run))
-        if wanted and (manifest is None or done < wanted):
-            statuses.append(NightStatus(camera, night, UNDER_WAY, done, wanted))
-    return statuses
+    return [*statuses, *(NightStatus(camera, night, UNDER_WAY, done, wanted) for done, wanted in left)]
+
+
+def unfinished(folder: str, published: str) -> list[tuple[int, int]]:
+    """Shards that a night's unpublished runs have stored, and that they want, by the names of the runs.
+
+    Args:
+        folder: of the camera's night.
+        published: the run that the manifest names, empty for none. A whole run beside it was replaced by it.
+    """
+    found = [
+        progress(storage.join(folder, run)) for run in storage.names(folder) if run not in ("manifest.json", published)
+    ]
+    return [(done, wanted) for done, wanted in found if wanted and (not published or done < wanted)]
+
+
+def aimed_at(left: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Of unfinished runs the one with most shards, which a night ends with; (0, 0) where there is none."""
+    return max(left, key=lambda run: run[1], default=(0, 0))
 
 
 def progress(run_url: str) -> tuple[int, int]:

@@ -107,6 +107,11 @@ def filesystem(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str
     return fs, cast(str, kind._strip_protocol(url))
 
 
+def forget() -> None:
+    """Let file systems of object stores be made anew, by the environment as it is now."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
 def _scheme(url: str) -> str:
     return url.partition("://")[0] if "://" in url else "file"
 

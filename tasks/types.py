@@ -164,6 +164,8 @@ class NightPlan:
     items: tuple[WorkItem, ...]
     model: dict[str, str]
     """Name and sha256 of the weights."""
+    every: int = 1
+    """One slot in so many of what its camera is to have; more than 1: a pass of a night with a deadline."""
 
     @property
     def shards(self) -> int:

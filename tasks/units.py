@@ -7,7 +7,9 @@ several times as much (docs/performance.md), and what an item did is told by its
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from distributed import Client, get_worker
 from prefect import task
@@ -16,6 +18,7 @@ from tasks.camera_facts import FactsJob, FactsOutcome, camera_facts
 from tasks.enhance import always, enhance_item
 from tasks.logs import PrefectRun, shown_in
 from tasks.publish import publish
+from tasks.rates import TOPIC, words_of
 from tasks.settings import NightSettings
 from tasks.stall import ended_if_stalled
 from tasks.types import CameraNight, ItemResult, NightPlan, WorkItem
@@ -27,7 +30,18 @@ ITEM_RETRIES = 1
 def enhance(item: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> ItemResult:
     """`tasks.enhance.enhance_item` on a Dask worker, which ends if it hangs; its lines stand beside the flow run."""
     with shown_in(run), ended_if_stalled(settings.item_stall_s) as alive:
-        return enhance_item(item, settings, until_s, wanted_by_dask(), alive)
+        result = enhance_item(item, settings, until_s, wanted_by_dask(), alive)
+    _tell(words_of(item.run_url, result))
+    return result
+
+
+def _tell(words: dict[str, Any]) -> None:
+    """Tell whoever listens to the Dask scheduler; nothing comes of it on no Dask worker.
+
+    Pushed, since fetching results would cost the coordinator a request an item, and wait for workers that left.
+    """
+    with suppress(ValueError):
+        get_worker().log_event(TOPIC, words)
 
 
 @task(name="publish-night", task_run_name="{camera} {night}", persist_result=False)

@@ -68,5 +68,8 @@ def test_a_deadline_far_ahead_gives_a_coarse_night_first_and_then_the_whole(
         runs = {
             p.parent.name: len(list(p.iterdir())) for p in (tmp_path / "store").glob(f"enhanced/{camera}/*/*/receipts")
         }
+        rate = json.loads((tmp_path / f"store/rates/{camera}.json").read_text())
+        assert (rate["night"], rate["frames"]) == (NIGHT, 25)  # those of the whole night, as the workers told
+        assert rate["seconds"] > 0
         assert len(runs) == 2  # the coarse pass, which `lednet gc` removes, and the whole night
         assert manifest["run"] in runs

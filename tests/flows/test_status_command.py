@@ -27,3 +27,14 @@ def test_following_ends_when_no_night_is_under_way(
         assert [json.loads(line)[0]["shards_done"] for line in shown.splitlines()] == [1, 2, 3]
     else:
         assert [shown.count(f"{done}/3") for done in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_a_coarse_night_does_not_look_complete(lednet_here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse = NightStatus("pit", "2026-01-15", PUBLISHED, 3, 3, 25, 0.7, every=4)
+    nights = [coarse, replace(coarse, camera="crusher", fuller=(3, 40)), replace(coarse, camera="gate", every=1)]
+    monkeypatch.setattr(status, "list_nights", lambda *_: nights)
+    rows = lednet_here("status", "--store", "file:///store").stdout.splitlines()
+    (pit,), (crusher,), (gate,) = ([row for row in rows if name in row] for name in ("pit", "crusher", "gate"))
+    assert "published, one slot in 4; no fuller run is begun" in pit
+    assert "published, one slot in 4; a fuller run has 3 of 40 shards" in crusher
+    assert "slot" not in gate

@@ -22,7 +22,7 @@ import torch
 from lednet import checkpoint
 from lednet.clips import ClipError
 from lednet.model import LEDNetConfig
-from tasks import decode, landed, lease, models, status, store
+from tasks import decode, landed, lease, models, rates, status, store
 from tasks.archive import find_segments, pattern_regex, static_prefix
 from tasks.footage import list_footage
 from tasks.nights import night_range
@@ -60,6 +60,11 @@ def nights(data: bytes) -> object:
     _written("status/enhanced/pit/2026-01-15/manifest.json", data)
     _written("status/enhanced/pit/2026-01-16/a/ready.json", data)
     return status.list_nights(f"{ROOT}/status")
+
+
+def rate(data: bytes) -> object:
+    """How fast the last night was."""
+    return rates.read_rate(_written("rates/pit.json", data))
 
 
 def promotions(data: bytes) -> object:
@@ -174,6 +179,7 @@ CARD = json.dumps(
     {"name": "fuzz", "sha256": hashlib.sha256(WEIGHTS).hexdigest(), "training": {}, "validation": {},
      "config": LEDNetConfig((8, 8, 8), (1, 1, 1), 1, (1, 1), 8).to_dict()}
 ).encode()  # fmt: skip
+RATE = b'{"night": "2026-01-15", "height": 48, "width": 64, "model": "small", "frames": 600, "seconds": 20.5}'
 PROMOTED = json.dumps(
     {
         "format": 1,
@@ -198,6 +204,7 @@ TARGETS: dict[str, Target] = {
     "manifest": Target(manifest, (store.StoreError,), (MANIFEST,)),
     "receipt": Target(receipt, (store.StoreError,), (RECEIPT,)),
     "nights": Target(nights, (), (MANIFEST, b'{"shards": 4}')),
+    "rate": Target(rate, (), (RATE,)),
     "promotions": Target(promotions, (models.ModelError,), (PROMOTED,)),
     "seen": Target(seen, (landed.LandedError,), (SEEN,)),
     # RecursionError, KeyError and TypeError stand for what Prefect refuses before a flow begins.

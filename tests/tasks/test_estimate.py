@@ -11,6 +11,7 @@ import pytest
 from tasks import storage, store
 from tasks.decode import VideoError
 from tasks.estimate import Estimate, estimate
+from tasks.rates import NightRate
 from tasks.types import NightPlan
 from tests.tasks.night import Site, make_site
 
@@ -68,6 +69,17 @@ def test_a_known_rate_takes_the_place_of_the_measured_one(planned: tuple[Site, N
     site, plan = planned
     told = estimate(plan, site.settings, 0, known_rate=50.0)
     assert (told.frames_per_s, told.hours) == (50.0, pytest.approx(25 / 50 / 3600))
+
+
+def test_last_nights_rate_comes_before_a_measurement_and_after_the_users_and_each_is_named(
+    planned: tuple[Site, NightPlan], measured: Estimate
+) -> None:
+    site, plan = planned
+    last = NightRate("2026-01-14", plan.height, plan.width, "small", 600, 20.0)
+    told = estimate(plan, site.settings, 0, last=last)
+    assert (told.frames_per_s, told.rate_from) == (30.0, "reached in the night of 2026-01-14 with small")
+    assert estimate(plan, site.settings, 0, known_rate=50.0, last=last).rate_from == "as told by --rate"
+    assert measured.rate_from == "measured on this machine, the network alone"
 
 
 def test_what_is_done_takes_no_more_time(planned: tuple[Site, NightPlan]) -> None:

@@ -82,7 +82,7 @@ def test_a_pass_is_the_night_of_the_camera_at_that_rate(site: Site, every: int) 
     full = site.plan()
     slower = night.plan(site.archive, site.store, site.settings, replace(CAMERA, rate=CAMERA.rate / every))
     made = coarser(full, every, site.archive, site.store, site.settings)
-    assert made == replace(slower, segments=made.segments, problems=made.problems)
+    assert made == replace(slower, every=every, segments=made.segments, problems=made.problems)
     assert made.run != full.run
     assert coarser(full, 1, site.archive, site.store, site.settings) is full
 

@@ -9,9 +9,11 @@ import pytest
 
 from tasks import storage, store
 from tasks.enhance import enhance_item
+from tasks.plan import coarser
+from tasks.publish import publish
 from tasks.status import NightStatus, list_nights, progress
 from tasks.types import NightPlan
-from tests.tasks.night import NIGHT, Site, make_site, pictures, write_clip
+from tests.tasks.night import NIGHT, Site, enhance, make_site, pictures, write_clip
 
 OTHER = "2026-01-16"
 
@@ -86,6 +88,37 @@ def test_a_run_that_another_has_replaced_is_not_told(tmp_path: Path) -> None:
     write_clip(site.footage("220004.mp4"), pictures(8))
     site.run()
     assert [n.state for n in list_nights(site.store)] == ["published"]
+
+
+def publish_coarse(site: Site) -> NightPlan:
+    """Publish one slot in 4 of a night; returns the plan of all of them."""
+    full = site.plan()
+    coarse = coarser(full, 4, site.archive, site.store, site.settings)
+    enhance(coarse, site.settings)
+    publish(coarse, site.store, site.settings)
+    return full
+
+
+def test_a_coarse_night_is_told_as_such_and_how_far_the_fuller_one_is(tmp_path: Path) -> None:
+    site = make_site(tmp_path, (20, 4))
+    full = publish_coarse(site)
+    (told,) = list_nights(site.store)
+    assert (told.state, told.every, told.fuller) == ("published", 4, (0, 0))
+    store.create_run(full, site.settings, "0")
+    enhance_item(full.items[0], site.settings)
+    told = list_nights(site.store)[0]
+    assert (told.every, told.fuller) == (4, (3, 4))
+    enhance(full, site.settings)
+    publish(full, site.store, site.settings)
+    assert [(n.every, n.fuller) for n in list_nights(site.store)] == [(1, (0, 0))]
+
+
+def test_a_night_of_an_older_release_counts_as_whole_and_one_that_states_nonsense_as_damaged(published: Site) -> None:
+    manifest = {k: v for k, v in published.manifest().items() if k not in ("every", "checksum")}
+    url = store.manifest_url(published.store, "pit", NIGHT)
+    for every, state in (({}, "published"), ({"every": "4"}, "damaged"), ({"every": 0}, "damaged")):
+        storage.write(url, store.sealed(manifest | every))
+        assert [(n.state, n.every) for n in list_nights(published.store)] == [(state, 1)]
 
 
 def test_nights_come_by_camera_and_date_and_can_be_chosen(published: Site) -> None:
