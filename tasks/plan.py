@@ -84,7 +84,7 @@ def again(plan: NightPlan, every: int, archive: str, store: str, settings: Night
     size, weights = (plan.height, plan.width), plan.items[0].checkpoint
     grid = night_grid(camera, plan.night)
     laid = _lay_out(camera, plan.night, grid, found, size, weights, plan.model, archive, store, settings)
-    return replace(laid, every=every)
+    return replace(laid, every=plan.every * every)
 
 
 def _lay_out(
