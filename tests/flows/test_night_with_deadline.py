@@ -52,6 +52,7 @@ def arguments(tmp_path: Path) -> list[str]:
     return ["enhance", NIGHT, *places, "--no-report", "--json"]
 
 
+@pytest.mark.slow  # test_night_job.py has the same in this process
 def test_a_deadline_far_ahead_gives_a_coarse_night_first_and_then_the_whole(
     arguments: list[str], tmp_path: Path, server: str, lednet: Run
 ) -> None:

@@ -154,10 +154,8 @@ def test_the_sound_is_copied_untouched(tmp_path: Path, source: str, target: str,
         return
     assert [data for data, _ in after] == [data for data, _ in before]
     # Relative to the pictures: a container that knows no time below zero starts all its streams later.
-    old, new = (
-        [float(t - decode(path)[0][0]) for _, t in found]
-        for path, found in ((clip, before), (tmp_path / f"out.{target}", after))
-    )
+    starts = [decode(path)[0][0] for path in (clip, tmp_path / f"out.{target}")]
+    old, new = ([float(t - start) for _, t in found] for found, start in zip((before, after), starts, strict=True))
     assert new == pytest.approx(old, abs=0.0011)
 
 
