@@ -78,8 +78,11 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
 
     def tell(**event: object) -> None:
-        answers.write(json.dumps(event) + "\n")
-        answers.flush()
+        try:
+            answers.write(json.dumps(event) + "\n")
+            answers.flush()
+        except BrokenPipeError:
+            os._exit(1)  # nobody waits any more
 
     tell(kind="ready")
     for line in sys.stdin:
