@@ -34,6 +34,8 @@ NAMES = (
     ".hidden",
 )
 """Paths that URL parsers like to mangle."""
+LARGE = 2**20 * 104
+"""Bytes that s3fs sends in parts, of 50 MiB each."""
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +171,18 @@ def test_an_object_is_read_by_ranges(root: str) -> None:
         assert file.read() == data[-5:]
         file.seek(0)
         assert file.read() == data
+
+
+def test_a_large_object_goes_up_in_parts_and_is_read_whole_and_by_ranges(bucket: str) -> None:
+    data = np.arange(LARGE // 8, dtype=np.uint64).tobytes()
+    storage.write(f"{bucket}/large/a", data)
+    [entry] = storage.find(f"{bucket}/large")
+    assert entry.etag.endswith("-3")  # which S3 gives to an object of three parts
+    assert storage.read(entry.url) == data
+    with storage.open_seekable(entry.url) as file:
+        file.seek(-7, os.SEEK_END)
+        assert file.read() == data[-7:]
+    assert list(storage.unfinished(bucket)) == []
 
 
 def test_the_etag_changes_with_the_content(root: str) -> None:
