@@ -3,7 +3,7 @@
 Covers what a peer's run has of its own: its network, an optimiser for each group of its parameters, its losses, its
 card; and the settings by which a run of the comparison differs from a plain one. The loop, resuming and the clips are
 `lednet.trainer`'s, the losses `lednet.baselines`'. LEDNet's first steps, for the tone curve alone, are steps like all
-others for a peer, so both have seen the same pairs at the end.
+others for a peer, so both have seen the same pairs at the end; that these are mosaics is no help to it.
 """
 
 from __future__ import annotations
