@@ -71,9 +71,10 @@ class LEDNetConfig:
 
 SIZES: dict[str, LEDNetConfig] = {
     "small": LEDNetConfig((32, 64, 128), (1, 2, 2), 2, (1, 1)),
-    "base": LEDNetConfig((64, 96, 192), (1, 2, 4), 2, (2, 1)),
+    "base": LEDNetConfig((64, 128, 256), (1, 2, 2), 2, (1, 1)),
     "large": LEDNetConfig((64, 128, 256), (2, 4, 6), 4, (4, 2)),
 }
+"""Each can grow into the next (`lednet.growth`): base is twice as wide as small, large is deeper than base."""
 
 
 class Restoration(NamedTuple):

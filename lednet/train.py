@@ -43,7 +43,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", default=LEDNET, choices=(LEDNET, *PEERS), help="LEDNet, or a peer of it")
     parser.add_argument("--size", default=defaults.size, choices=sorted(SIZES), help="LEDNet's")
     parser.add_argument("--split", default="clip", choices=SPLITS, help=f"frame, camera: of fixed cameras ({FIXED}...)")
-    parser.add_argument("--init", default="", help="checkpoint to start from: a shipped one's name, or a path")
+    parser.add_argument(
+        "--init", default="", help="checkpoint to start from, also of a smaller size: a shipped one's name, or a path"
+    )
     parser.add_argument(
         "--recipes",
         default=",".join(defaults.recipes),

@@ -26,6 +26,7 @@ from lednet import checkpoint
 from lednet.baselines.gamma import fit_gamma, restore_gamma
 from lednet.clips import Clip
 from lednet.degrade import find_recipe
+from lednet.growth import grow
 from lednet.losses import LEDNetLoss, VGG19Features
 from lednet.metrics import psnr, ssim
 from lednet.model import LEDNet
@@ -78,7 +79,7 @@ class Trainer:
         settings, device = self.settings, self.device
         self.model = LEDNet(settings.size).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if origin is not None:
-            self.model.load_state_dict(origin.state_dict())
+            self.model.load_state_dict(grow(origin, settings.size, settings.seed).state_dict())
         self.average = LEDNet(settings.size).to(device)
         self.average.load_state_dict(self.model.state_dict())
         self.loss = LEDNetLoss(settings.loss, features).to(device)
