@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lednet.degrade import (
+    SRGB,
     Recipe,
     average_burst,
     interpolate,
@@ -25,7 +26,6 @@ from lednet.degrade import (
     lose_colour,
     make_blur,
     make_night,
-    srgb_to_linear,
 )
 from lednet.degrade import uniform as draw
 from lednet.degrade.subframes import Frame
@@ -203,12 +203,12 @@ class PairSampler:
         return most if not mosaic and self._integer(2) else 1 + self._integer(most)
 
     def _patch(self, frames: Tensor, height: int, width: int) -> Tensor:
-        """A random place of [t, 3, h, w] uint8: float [t, 3, height, width], its edge repeated where it is short."""
+        """A random place of uint8 [t, 3, h, w], of [height, width]; where the frame is short, its edge is repeated."""
         y, x = (self._integer(max(shown - wanted, 0) + 1) for shown, wanted in
                 zip(frames.shape[2:], (height, width), strict=True))  # fmt: skip
-        window = frames[:, :, y : y + height, x : x + width].float() / 255
+        window = frames[:, :, y : y + height, x : x + width]
         short = (0, width - window.shape[-1], 0, height - window.shape[-2])
-        return functional.pad(window, short, mode="replicate") if any(short) else window
+        return functional.pad(window.float(), short, mode="replicate").byte() if any(short) else window
 
     def _mosaic(self, frames: Tensor, height: int, width: int) -> Tensor:
         """Like `_patch`, from all over the frame: one patch from each of the MOSAIC parts of it, laid side by side."""
@@ -230,9 +230,9 @@ class PairSampler:
         window = take(clip.frames[centre - reach : centre + reach + 1], shrink * height, shrink * width)
         linear = average_burst(window, boost, recipe.response)
         if shrink > 1:  # in linear light, as a sensor of larger pixels would
-            label = linear_to_srgb(functional.avg_pool2d(srgb_to_linear(window[reach]), shrink))
+            label = linear_to_srgb(functional.avg_pool2d(SRGB.to_linear(window[reach]), shrink))
             return functional.avg_pool2d(linear, shrink), label.clamp(0, 1), not burst
-        return linear, window[reach], not burst
+        return linear, window[reach].float() / 255, not burst
 
     def _burst(self, clip: Clip, moving: bool) -> tuple[int, int]:
         """A burst's centre, and how many frames it has on either side: 2 to 7, fewer of a shorter clip."""

@@ -1,8 +1,9 @@
 """The training run: the loop, exact resume, validation and the exported checkpoint.
 
-Pairs are synthesised on the fly on the training device, so the disk never limits it. The light comes first: the tone
-curve is trained alone, which takes minutes, and then kept; the rest of the network learns what a curve can't do. Not
-covered: the settings (`lednet.train_settings`), the command line (`lednet.train`), several GPUs in one run.
+Pairs are synthesised on the fly on the training device, a batch ahead, so that neither disk nor synthesis limits it.
+The light comes first: the tone curve is trained alone, which takes minutes, and then kept; the rest of the network
+learns what a curve can't do. Not covered: the settings (`lednet.train_settings`), the command line (`lednet.train`),
+several GPUs in one run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lednet import checkpoint
+from lednet.ahead import BatchesAhead
 from lednet.baselines.gamma import fit_gamma, restore_gamma
 from lednet.clips import Clip
 from lednet.degrade import find_recipe
@@ -69,6 +71,7 @@ class Trainer:
         self.generator = torch.Generator(device).manual_seed(settings.seed)
         drawn = [clip for clip in clips for _ in range(settings.weight_of(clip))]
         self.sampler = settings.pair_sampler(drawn, self.generator)
+        self.batches = BatchesAhead(self._draw, self.generator)
         self.clips, self.held_out = clips, held_out
         self.gammas: dict[str, float] = {}
         self.step = 0
@@ -104,7 +107,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "step": self.step,
             **{name: optimizer.state_dict() for name, optimizer in self.optimizers().items()},
-            "generator": self.generator.get_state(),
+            "generator": self.batches.state,
             "chance": self._chance().get_state(),
             "seconds": self.seconds,
             "settings": json.dumps(asdict(self.settings)),
@@ -133,7 +136,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         for name, optimizer in self.optimizers().items():
             optimizer.load_state_dict(state[name])
-        self.generator.set_state(state["generator"].cpu())
+        self.batches.go_on_from(state["generator"].cpu())
         self._chance().set_state(state["chance"].cpu())
         self.step, self.seconds = state["step"], state["seconds"]
         log.info("resuming at step %d of %d", self.step, self.settings.all_steps)
@@ -145,13 +148,13 @@ class Trainer:
         return torch.default_generator
 
     def train_step(self) -> tuple[float, float, float]:
-        """One optimiser step; returns loss, PSNR of the batch, seconds spent on making the batch.
+        """One optimiser step; returns loss, PSNR of the batch, seconds spent on waiting for the batch.
 
         Raises:
             FloatingPointError: if the gradients are not finite; the batch is kept beside the state.
         """
         started = time.perf_counter()
-        degraded, label = self.sampler.sample(*self.batch_shape(), mosaic=self.step < self.settings.light.steps)
+        degraded, label = self.batches.take(self.step, last=self.step + 1 >= self.settings.all_steps)
         waited = time.perf_counter() - started
         loss, reached = self._learn(degraded, label)
         update_average(self.average, self.model, self.step, self.settings.ema)
@@ -214,10 +217,13 @@ class Trainer:
             return self.light_optimizer, s.light.learning_rate * (1 - self.step / s.light.steps)
         return self.optimizer, learning_rate(self.step - s.light.steps, s)
 
-    def batch_shape(self) -> tuple[int, int, int]:
-        """Images, height and width of this step's batch."""
+    def _draw(self, step: int) -> tuple[Tensor, Tensor]:
+        return self.sampler.sample(*self.batch_shape(step), mosaic=step < self.settings.light.steps)
+
+    def batch_shape(self, step: int) -> tuple[int, int, int]:
+        """Images, height and width of a step's batch."""
         s = self.settings
-        stage = s.light if self.step < s.light.steps else stage_at(self.step - s.light.steps, s)
+        stage = s.light if step < s.light.steps else stage_at(step - s.light.steps, s)
         return stage.batch * s.batch_scale, stage.height, stage.width
 
     def validate(self) -> dict[str, Any]:
@@ -309,7 +315,7 @@ class Trainer:
                 self.save_state()
                 log.info("stopped by the clock at step %d of %d; the same command goes on", self.step, s.all_steps)
                 return
-            images = self.batch_shape()[0]
+            images = self.batch_shape(self.step)[0]
             interval.add(*self.train_step(), images)
             if self.step % s.log_every == 0:
                 line = interval.line(self.step)

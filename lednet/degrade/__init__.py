@@ -40,12 +40,12 @@ from lednet.degrade.recipe import (
     make_night,
     read_recipe,
 )
-from lednet.degrade.response import Response, linear_to_srgb, srgb_to_linear
+from lednet.degrade.response import SRGB, Response, linear_to_srgb, srgb_to_linear
 from lednet.degrade.sensor import add_row_noise, add_sensor_noise, lower_resolution, to_infrared
 from lednet.degrade.subframes import interpolate
 
 __all__ = [
-    "RECIPES", "SATURATED", "Range", "Recipe", "RecipeError", "Response", "add_dust", "add_fog",
+    "RECIPES", "SATURATED", "SRGB", "Range", "Recipe", "RecipeError", "Response", "add_dust", "add_fog",
     "add_row_noise",
     "add_sensor_noise", "average_burst", "blur", "darken", "darken_locally", "defocus_kernels", "degrade",
     "find_recipe", "interpolate", "jpeg", "light_dust", "linear_to_srgb", "lose_colour", "lower_resolution",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -20,14 +21,15 @@ def restore_highlights(linear: Tensor, boost: Tensor) -> Tensor:
 
     A lamp is far brighter than white; only when its true light is averaged does it smear into a bright streak.
     """
-    clipped = ((linear.amin(-3, keepdim=True) - SATURATED) / (1 - SATURATED)).clamp(0, 1)
+    least = reduce(torch.minimum, linear.split(1, -3))  # several times as fast as a minimum along an axis
+    clipped = ((least - SATURATED) / (1 - SATURATED)).clamp(0, 1)
     return linear * (1 + (boost - 1) * clipped)
 
 
 def average_burst(frames: Tensor, boost: Tensor, response: Response = SRGB) -> Tensor:
     """Eq. 1 without the outer g: consecutive stored frames [t, 3, h, w] -> their mean in linear light, [3, h, w].
 
-    Not clipped: highlights may exceed 1.
+    Frames are values in [0, 1], or uint8 levels, which is faster. The mean is not clipped: highlights may exceed 1.
     """
     return restore_highlights(response.to_linear(frames), boost).mean(0)
 

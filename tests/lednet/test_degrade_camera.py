@@ -173,3 +173,10 @@ def test_a_moving_lamp_becomes_a_streak_and_no_ghosts() -> None:
     # Half-way the lamp has passed; two pictures of it know nothing of that.
     assert ghosts[48] == 20
     assert streak[47:50].min() > 80
+
+
+@pytest.mark.parametrize("curve", ["srgb", 1.8, (0.0, 0.3, 0.7, 1.0)])
+def test_levels_that_are_looked_up_are_the_light_of_their_values(curve: str | float | tuple[float, ...]) -> None:
+    levels = torch.arange(256, dtype=torch.uint8).reshape(2, 4, 32)
+    response = Response(curve)
+    torch.testing.assert_close(response.to_linear(levels), response.to_linear(levels.float() / 255), rtol=0, atol=0)

@@ -51,7 +51,7 @@ def everything(trainer: Trainer) -> dict[str, Tensor]:
     for name, optimizer in trainer.optimizers().items():
         for i, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}.{i}.{k}": v for k, v in state.items()}
-    return tensors | {"generator": trainer.generator.get_state()}
+    return tensors | {"generator": trainer.batches.state}
 
 
 @pytest.mark.parametrize("model", ["drbn", "local_global"])
@@ -93,7 +93,7 @@ def test_peers_and_lednet_see_the_same_pairs(tmp_path: Path, clips: list[Clip]) 
         trainer.sampler.sample = noted  # type: ignore[method-assign, assignment]
         for _ in range(4):
             trainer.train_step()
-    for ours, theirs in zip(*seen.values(), strict=True):
+    for ours, theirs in zip(*(pairs[:4] for pairs in seen.values()), strict=True):
         assert torch.equal(ours[0], theirs[0])
         assert torch.equal(ours[1], theirs[1])
 

@@ -63,7 +63,7 @@ def everything(trainer: Trainer) -> dict[str, Tensor]:
     for name, optimizer in (("optimizer", trainer.optimizer), ("light_optimizer", trainer.light_optimizer)):
         for i, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}.{i}.{k}": v for k, v in state.items()}
-    return tensors | {"generator": trainer.generator.get_state()}
+    return tensors | {"generator": trainer.batches.state}
 
 
 def different(a: Trainer, b: Trainer) -> list[str]:
