@@ -26,6 +26,7 @@ from lednet.losses import VGG19Features, WeightsMissingError
 from lednet.memory import keep_freed_memory
 from lednet.model import SIZES
 from lednet.peer_trainer import LEDNET, ComparisonSettings, make_trainer
+from lednet.ranks import join, leave
 from lednet.restorer import choose_device
 from lednet.train_settings import TrainSettings
 
@@ -99,19 +100,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     try:
         settings = settings_of(options)
-        device = choose_device(options.device)
+        ranks, device = join(choose_device(options.device))
+        if not ranks.first:
+            logging.disable(logging.INFO)
         origin = checkpoint.load(options.init) if options.init else None
         if origin is not None:
             settings = replace(settings, init=origin[1].sha256)
         features = VGG19Features(options.vgg) if options.perceptual == "vgg19" else None
         clips, held = read_split(options.data, options.split, settings, device)
         options.out.mkdir(parents=True, exist_ok=True)
-        trainer = make_trainer(settings, clips, held, device, features, options.out, origin)
+        trainer = make_trainer(settings, clips, held, device, features, options.out, origin, ranks)
         trainer.resume()
         trainer.run("lednet train " + shlex.join(arguments if arguments is not None else sys.argv[1:]))
     except (ClipError, WeightsMissingError, ValueError, FloatingPointError) as error:
         log.error("%s", error)
         return 1
+    finally:
+        leave()
     return 0
 
 

@@ -3,7 +3,7 @@
 Pairs are synthesised on the fly on the training device, a batch ahead, so that neither disk nor synthesis limits it.
 The light comes first: the tone curve is trained alone, which takes minutes, and then kept; the rest of the network
 learns what a curve can't do. Not covered: the settings (`lednet.train_settings`), the command line (`lednet.train`),
-several GPUs in one run.
+what several processes say to each other (`lednet.ranks`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from lednet.growth import grow
 from lednet.losses import LEDNetLoss, VGG19Features
 from lednet.metrics import psnr, ssim
 from lednet.model import LEDNet
+from lednet.ranks import Ranks
 from lednet.train_settings import TrainSettings, learning_rate, stage_at
 
 log = logging.getLogger("lednet.train")
@@ -63,12 +64,15 @@ class Trainer:
         features: VGG19Features | None,
         out: Path,
         origin: tuple[LEDNet, checkpoint.Card] | None = None,
+        ranks: Ranks = Ranks(),  # noqa: B008 - frozen
     ) -> None:
         torch.manual_seed(settings.seed)
+        self.ranks = ranks
         self.origin = origin[1] if origin else None
         self.settings, self.device, self.out = settings, device, out
         self._build(features, origin[0] if origin else None)
-        self.generator = torch.Generator(device).manual_seed(settings.seed)
+        self._chance().manual_seed(ranks.seed(settings.seed))
+        self.generator = torch.Generator(device).manual_seed(ranks.seed(settings.seed))
         drawn = [clip for clip in clips for _ in range(settings.weight_of(clip))]
         self.sampler = settings.pair_sampler(drawn, self.generator)
         self.batches = BatchesAhead(self._draw, self.generator)
@@ -101,23 +105,26 @@ class Trainer:
         return {"optimizer": self.optimizer, "light_optimizer": self.light_optimizer}
 
     def state(self) -> dict[str, Any]:
-        """All that a resumed run needs, loadable with `weights_only=True`."""
+        """All that a resumed run needs, loadable with `weights_only=True`. Every process must ask for it."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "step": self.step,
             **{name: optimizer.state_dict() for name, optimizer in self.optimizers().items()},
-            "generator": self.batches.state,
-            "chance": self._chance().get_state(),
+            "generators": self.ranks.together(self.batches.state),
+            "chances": self.ranks.together(self._chance().get_state()),
             "seconds": self.seconds,
             "settings": json.dumps(asdict(self.settings)),
         }
 
     def save_state(self) -> None:
         """Write `state.pt` atomically."""
-        buffer = io.BytesIO()
-        torch.save(self.state(), buffer)
-        checkpoint.write_atomically(self.out / "state.pt", buffer.getvalue())
+        state = self.state()
+        if self.ranks.first:
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            checkpoint.write_atomically(self.out / "state.pt", buffer.getvalue())
+        self.ranks.wait()
 
     def resume(self) -> None:
         """Go on from `state.pt` if there is one. Raises ValueError if it is damaged or was made with other settings."""
@@ -126,18 +133,20 @@ class Trainer:
             return
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            made_with = state["settings"]
+            made_with, processes = state["settings"], len(state["generators"])
         except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
             cause = str(error).partition("\n")[0]
             raise ValueError(f"{path}: not a whole training state ({cause}); delete it to start anew") from error
         if made_with != json.dumps(asdict(self.settings)):
             raise ValueError(f"{path} belongs to a run with other settings; pass those again, or another --out")
+        if processes != self.ranks.count:
+            raise ValueError(f"{path} is of {processes} processes, this run has {self.ranks.count}; start as many")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         for name, optimizer in self.optimizers().items():
             optimizer.load_state_dict(state[name])
-        self.batches.go_on_from(state["generator"].cpu())
-        self._chance().set_state(state["chance"].cpu())
+        self.batches.go_on_from(state["generators"][self.ranks.rank].cpu())
+        self._chance().set_state(state["chances"][self.ranks.rank].cpu())
         self.step, self.seconds = state["step"], state["seconds"]
         log.info("resuming at step %d of %d", self.step, self.settings.all_steps)
 
@@ -157,6 +166,7 @@ class Trainer:
         degraded, label = self.batches.take(self.step, last=self.step + 1 >= self.settings.all_steps)
         waited = time.perf_counter() - started
         loss, reached = self._learn(degraded, label)
+        self.ranks.average(self.model.buffers())
         update_average(self.average, self.model, self.step, self.settings.ema)
         self.step += 1
         self.seconds += time.perf_counter() - started
@@ -182,10 +192,11 @@ class Trainer:
             group["lr"] = rate
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.ranks.average(p.grad for p in clipped)
         norm = torch.nn.utils.clip_grad_norm_(clipped, self.settings.clip_norm)
         # A loss that is not finite has such gradients too, and either would spoil the weights and their average.
         if not torch.isfinite(norm):
-            path = self.out / f"not_finite_{self.step}.pt"
+            path = self.out / f"not_finite_{self.step}_{self.ranks.rank}.pt"
             torch.save({"degraded": batch[0], "label": batch[1]}, path)
             raise FloatingPointError(f"the gradients are not finite at step {self.step}; the batch is in {path}")
         optimizer.step()
@@ -284,6 +295,7 @@ class Trainer:
             "steps_done": self.step,
             "hours": round(self.seconds / 3600, 3),
             "device": device_name(self.device),
+            "processes": self.ranks.count,
             "threads": torch.get_num_threads(),
             "clips": names(self.clips),
             "torch": torch.__version__,
@@ -311,13 +323,13 @@ class Trainer:
         s = self.settings
         interval = Interval()
         while self.step < s.all_steps:
-            if time.monotonic() >= until:
+            if math.isfinite(until) and self.ranks.any(time.monotonic() >= until):
                 self.save_state()
                 log.info("stopped by the clock at step %d of %d; the same command goes on", self.step, s.all_steps)
                 return
-            images = self.batch_shape(self.step)[0]
+            images = self.batch_shape(self.step)[0] * self.ranks.count
             interval.add(*self.train_step(), images)
-            if self.step % s.log_every == 0:
+            if self.step % s.log_every == 0 and self.ranks.first:
                 line = interval.line(self.step)
                 self.record(line)
                 eta = interval.seconds / interval.steps * (s.all_steps - self.step) / 3600
@@ -328,7 +340,8 @@ class Trainer:
                 )
                 interval = Interval()
             if self.step % s.save_every == 0 or self.step == s.all_steps:
-                self.export(command)
+                if self.ranks.first:
+                    self.export(command)
                 self.save_state()  # last, so that a run stopped in between exports again
                 interval = Interval()
 

@@ -21,7 +21,7 @@ def restore_highlights(linear: Tensor, boost: Tensor) -> Tensor:
 
     A lamp is far brighter than white; only when its true light is averaged does it smear into a bright streak.
     """
-    least = reduce(torch.minimum, linear.split(1, -3))  # several times as fast as a minimum along an axis
+    least = reduce(torch.minimum, torch.split(linear, 1, -3))  # several times as fast as a minimum along an axis
     clipped = ((least - SATURATED) / (1 - SATURATED)).clamp(0, 1)
     return linear * (1 + (boost - 1) * clipped)
 

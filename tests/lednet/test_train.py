@@ -172,9 +172,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(tmp_path: P
         return LossTerms(*(image.mean() * float("nan") for _ in range(4)))
 
     trainer.loss.forward = nan  # type: ignore[method-assign]
-    with pytest.raises(FloatingPointError, match=r"not finite at step 1; the batch is in .*not_finite_1\.pt"):
+    with pytest.raises(FloatingPointError, match=r"not finite at step 1; the batch is in .*not_finite_1_0\.pt"):
         trainer.train_step()
-    batch = torch.load(tmp_path / "not_finite_1.pt", weights_only=True)
+    batch = torch.load(tmp_path / "not_finite_1_0.pt", weights_only=True)
     assert batch["degraded"].shape == batch["label"].shape == (1, 3, 32, 32)
     assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
 
