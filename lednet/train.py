@@ -2,8 +2,9 @@
 
 Covers the command line; the run itself is `lednet.trainer`, a peer's (`--model`) `lednet.peer_trainer`.
 
-The run folder holds `state.pt` (everything to go on from), `metrics.jsonl` (one line a log interval and a validation)
-and `<name>.safetensors` + `.json` (the moving average of the weights, what a Restorer loads).
+The run folder holds `state.pt` (everything to go on from), `metrics.jsonl` (one line a log interval and a validation),
+`curves.png`, which draws them, and `<name>.safetensors` + `.json` (the moving average of the weights, what a Restorer
+loads).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from lednet import checkpoint
 from lednet.ahead import BatchesAhead
 from lednet.baselines.gamma import fit_gamma, restore_gamma
 from lednet.clips import Clip
+from lednet.curves import curves_picture
 from lednet.degrade import find_recipe
 from lednet.growth import grow
 from lednet.losses import LEDNetLoss, VGG19Features
@@ -308,6 +309,9 @@ class Trainer:
             validation=figures,
         )
         self.record({"step": self.step, "validation": figures})
+        picture = curves_picture(self.out / "metrics.jsonl")
+        if picture is not None:
+            checkpoint.write_atomically(self.out / "curves.png", picture)
         log.info("step %d: %s", self.step, json.dumps(figures))
 
     def record(self, line: dict[str, Any]) -> None:
