@@ -48,6 +48,19 @@ FIGURES = 3 * len(QUANTILES) + NOISE_FIGURES
 """What a frame comes to: the quantiles of each channel, then the noise figures."""
 
 
+LIGHT_SQUARE = 8
+"""Light is compared by the means of squares of so many pixels a side: noise and blur hardly reach them."""
+
+LEAST_LIGHT = 1 / 255
+"""What is darker counts as this when light is compared."""
+
+FLATNESS = 0.01
+"""Variance of the logarithm below which a picture is too flat to tell a power from a gain; then it is a gain."""
+
+MOST_CORRECTION = 3.0
+"""The largest power of a correction, and one over the smallest."""
+
+
 def lift(x: Tensor) -> Tensor:
     """The fixed shadow-opening curve x ** (1 / 2.2) of an sRGB image in [0, 1]."""
     return x.clamp_min(DARKEST).pow(1 / LIFT_GAMMA)
@@ -56,6 +69,24 @@ def lift(x: Tensor) -> Tensor:
 def apply_curve(x: Tensor, gain: Tensor, power: Tensor, offset: Tensor) -> Tensor:
     """gain * x ** power - offset of [n, 3, h, w] in [0, 1], computed in fp32; all three are [n, 3, 1, 1]."""
     return (gain * x.float().clamp_min(DARKEST).pow(power) - offset).to(x.dtype)
+
+
+def as_bright_as(exposed: Tensor, label: Tensor) -> Tensor:
+    """An exposed frame brought to its label's light: both [n, 3, h, w], sides from 8 px up -> the same, fp32.
+
+    By the power and gain of each channel under which the means of its squares come nearest, in least squares over their
+    logarithms, weighted so that errors count as they would between the values themselves. What differs from place to
+    place, blur and noise above all, stays.
+    """
+    e, seen = exposed.float(), F.avg_pool2d(exposed.float(), LIGHT_SQUARE).clamp_min(LEAST_LIGHT)
+    wanted = F.avg_pool2d(label.float(), LIGHT_SQUARE).clamp_min(LEAST_LIGHT)
+    weight = wanted.square() / wanted.square().sum((2, 3), keepdim=True)
+    x, y = seen.log(), wanted.log()
+    mean_x, mean_y = ((weight * v).sum((2, 3), keepdim=True) for v in (x, y))
+    together = (weight * (x - mean_x) * (y - mean_y)).sum((2, 3), keepdim=True) + FLATNESS
+    power = together / ((weight * (x - mean_x).square()).sum((2, 3), keepdim=True) + FLATNESS)
+    power = power.clamp(1 / MOST_CORRECTION, MOST_CORRECTION)
+    return e * (mean_y - power * mean_x).exp() * e.clamp_min(LEAST_LIGHT).pow(power - 1)
 
 
 def _place(values: Tensor, bins: int) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lednet.attention import AxialBlock
-from lednet.light import NOISE_FIGURES, ToneCurve, apply_curve, tone_statistics
+from lednet.light import NOISE_FIGURES, ToneCurve, apply_curve, as_bright_as, tone_statistics
 
 SIDE_SCALE = 8
 """The side image is this many times smaller than the frame; there motion blur has nearly vanished."""
@@ -221,12 +221,16 @@ class LEDNet(nn.Module):
         """How noisy the frame of the light's statistics is: [n, NOISE_FIGURES, 1, 1]."""
         return self.light.figures(pooled)[:, -NOISE_FIGURES:]
 
-    def restore(self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> Restoration:
+    def restore(
+        self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None, light: Tensor | None = None
+    ) -> Restoration:
         """One pass over [n, 3, h, w] in [0, 1], h and w from 16 px up, any size.
 
         Args:
             pooled: the statistics of another pass, or the first few of them, to restore a tile as part of its frame.
             core: the part of this tile to take the other statistics from; all of it by default.
+            light: in training, the label whose light the exposed frame is given, [n, 3, h, w], h and w multiples of 8.
+                Without, the network learns scene by scene how far the curve is off, and alters others' contrast.
 
         Raises:
             ValueError: if the input is not a batch of RGB images or a side is below 16 px.
@@ -239,6 +243,8 @@ class LEDNet(nn.Module):
 
         given: list[Tensor | None] = [*pooled, *[None] * (STATISTICS - len(pooled))]
         exposed, p4 = self.expose(x, given[0], core)
+        if light is not None:
+            exposed = as_bright_as(exposed, light)
         e1 = self.stem(F.pixel_unshuffle(torch.cat([x, exposed], 1), 2)) + self.told(self.noise(p4))
         e1 = self.encoder1(e1)
         e2 = self.encoder2(self.down1(e1))
@@ -253,7 +259,7 @@ class LEDNet(nn.Module):
         image = exposed + fine(exposed * scale + detail)
         return Restoration(image[:, :, :height, :width], side, [p4, p3, p2, p1])
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """[n, 3, h, w] -> (restored, side) in training, restored alone in evaluation."""
-        restoration = self.restore(x)
+    def forward(self, x: Tensor, light: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """[n, 3, h, w] -> (restored, side) in training, restored alone in evaluation; `light` as in `restore`."""
+        restoration = self.restore(x, light=light)
         return (restoration.image, restoration.side) if self.training else restoration.image

@@ -219,7 +219,7 @@ class Trainer:
         self.model.train()
         self.model.light.eval()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            image, side = self.model(degraded)
+            image, side = self.model(degraded, label)
         return self.loss(image.float(), side.float(), label).total, image.float()
 
     def _schedule(self, light: bool) -> tuple[torch.optim.Optimizer, float]:

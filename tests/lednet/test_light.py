@@ -17,6 +17,7 @@ from lednet.light import (
     Standardise,
     ToneCurve,
     apply_curve,
+    as_bright_as,
     lift,
     quantiles,
     tone_statistics,
@@ -98,3 +99,42 @@ def test_the_curve_is_one_a_channel_and_fp32_under_bf16() -> None:
     assert gain.min() > 0
     assert power.min() > 0
     assert gain.dtype == power.dtype == offset.dtype == torch.float32
+
+
+def smooth_picture() -> torch.Tensor:
+    """Light that runs from 0.1 to 0.9, in squares of 8 pixels: [1, 3, 32, 48]."""
+    values = torch.linspace(0.1, 0.9, 4 * 6).reshape(1, 1, 4, 6).expand(1, 3, 4, 6)
+    return values.repeat_interleave(8, 2).repeat_interleave(8, 3)
+
+
+@given(gain=st.floats(0.6, 1.1), power=st.floats(0.5, 2.0))
+def test_a_label_that_is_a_power_and_a_gain_away_is_reached(gain: float, power: float) -> None:
+    exposed = smooth_picture()
+    label = gain * exposed**power
+    torch.testing.assert_close(as_bright_as(exposed, label), label, rtol=0, atol=0.03)
+
+
+def test_channels_are_brought_to_their_own_light() -> None:
+    exposed = smooth_picture()
+    label = exposed * torch.tensor([0.5, 0.8, 1.0]).reshape(1, 3, 1, 1)
+    torch.testing.assert_close(as_bright_as(exposed, label), label, rtol=0, atol=0.01)
+
+
+def test_light_that_is_right_already_is_left_alone() -> None:
+    exposed = smooth_picture()
+    torch.testing.assert_close(as_bright_as(exposed, exposed), exposed, rtol=0, atol=1e-4)
+
+
+def test_noise_and_fine_detail_stay_when_the_light_is_corrected() -> None:
+    noise = 0.05 * torch.randn(1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+    noise = noise - torch.nn.functional.avg_pool2d(noise, 8).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    corrected = as_bright_as(smooth_picture() + noise, smooth_picture())
+    torch.testing.assert_close(corrected - smooth_picture(), noise, rtol=0, atol=0.01)
+
+
+@given(exposed=st.floats(-0.05, 1.3), label=st.floats(0, 1))
+def test_flat_and_black_pictures_get_finite_light(exposed: float, label: float) -> None:
+    corrected = as_bright_as(torch.full((1, 3, 16, 16), exposed), torch.full((1, 3, 16, 16), label))
+    assert torch.isfinite(corrected).all()
+    if exposed > 0.1 and label > 0.1:
+        torch.testing.assert_close(corrected, torch.full_like(corrected, label), rtol=0, atol=1e-3)
