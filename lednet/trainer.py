@@ -85,16 +85,20 @@ class Trainer:
     def _build(self, features: VGG19Features | None, origin: LEDNet | None) -> None:
         """The model, its moving average, its loss and its optimisers."""
         settings, device = self.settings, self.device
-        self.model = LEDNet(settings.size).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = self._network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if origin is not None:
             self.model.load_state_dict(grow(origin, settings.size, settings.seed).state_dict())
-        self.average = LEDNet(settings.size).to(device)
+        self.average = self._network().to(device)
         self.average.load_state_dict(self.model.state_dict())
         self.loss = LEDNetLoss(settings.loss, features).to(device)
         curve = list(self.model.light.parameters())
         rest = [p for name, p in self.model.named_parameters() if not name.startswith("light.")]
         self.light_optimizer = torch.optim.AdamW(curve, weight_decay=settings.light.weight_decay)
         self.optimizer = torch.optim.AdamW(rest, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
+
+    def _network(self) -> LEDNet:
+        """The network to train, untrained."""
+        return LEDNet(self.settings.size)
 
     @property
     def name(self) -> str:
