@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from lednet import Restorer, quality
 from tasks import decode_process, meters, models, store
+from tasks.items import Touching
 from tasks.logs import item_log
 from tasks.pipeline import Background, prefetch
 from tasks.settings import FRAME_WISE, NightSettings
 from tasks.slots import Damage, SlotFrame
-from tasks.steady import WARM_UP, ShardRestorer, Touching
+from tasks.steady import WARM_UP, ShardRestorer
 from tasks.types import ItemResult, Problem, Receipt, Shard, WorkItem
 
 Sign = Callable[[], None]
