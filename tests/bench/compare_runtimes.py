@@ -101,7 +101,7 @@ def exported(model: LEDNet, example: Tensor, path: Path) -> None:
     """Write the network as ONNX, for frames of the example's size."""
     torch.onnx.export(
         Network(model), inputs(model, example), str(path), input_names=list(NAMES), output_names=["image"],
-        opset_version=18, dynamo=False,
+        dynamo=True, external_data=False, verbose=False,
     )  # fmt: skip
 
 
