@@ -431,10 +431,9 @@ def bench(context: typer.Context) -> None:
     arguments = [a for a in context.args if a != "--item"]
     code = bench_main(arguments)
     if code == 0 and "--item" in context.args:
-        from tasks.bench_item import measure_item, words
+        from tasks.bench_item import main as item_main
 
-        speed = measure_item()
-        emit("--json" in arguments, asdict(speed), words(speed))
+        code = item_main(["--json"] if "--json" in arguments else [])
     raise typer.Exit(code)
 
 

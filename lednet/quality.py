@@ -26,7 +26,8 @@ rest. No averaging: it would take the clipped pixels away."""
 LEAST_SIDE = 8
 """Smaller frames have no noise or sharpness to speak of: zero."""
 
-_IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_SECOND_DIFFERENCE = np.array([1, -2, 1], np.float32)
+"""Immerkaer's kernel is its product with itself."""
 
 
 class Quality(NamedTuple):
@@ -58,7 +59,9 @@ def measure(frame: NDArray[np.uint8]) -> Quality:
         return Quality(mean, deviation, 0.0, 0.0, *shares)
     top, left = max(0, luma.shape[0] - CENTRE_HEIGHT) // 2, max(0, luma.shape[1] - CENTRE_WIDTH) // 2
     middle = luma[top : top + CENTRE_HEIGHT, left : left + CENTRE_WIDTH].astype(np.float32) / 255
-    residue = cv2.filter2D(middle, -1, _IMMERKAER)[1:-1, 1:-1]
-    noise = float(np.sqrt(np.pi / 2) / 6 * np.abs(residue).mean())
+    residue = cv2.sepFilter2D(middle, -1, _SECOND_DIFFERENCE, _SECOND_DIFFERENCE)[1:-1, 1:-1]
+    # OpenCV's sums take a quarter of NumPy's time, and add in double precision.
+    noise = float(np.sqrt(np.pi / 2)) / 6 * cv2.norm(residue, cv2.NORM_L1) / residue.size
     laplacian = cv2.Laplacian(cv2.GaussianBlur(middle, (0, 0), 1.0), cv2.CV_32F)
-    return Quality(mean, deviation, noise, float(laplacian.var()) * 1000, *shares)
+    variance = cv2.norm(laplacian, cv2.NORM_L2SQR) / laplacian.size - cv2.mean(laplacian)[0] ** 2
+    return Quality(mean, deviation, noise, max(0.0, variance) * 1000, *shares)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import zip_longest
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from tasks import storage
@@ -38,6 +39,7 @@ _TOKENS = {
 }
 _TOKEN = re.compile(r"%[YmdHMSf]|\*|\{chapter\}|\{clip\}")
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PROBE_THREADS = 8
 POSSIBLE_YEARS = range(1970, 2200)
 """Of a recorder's clock; what lies beyond is no time, and may not fit into 64 bits."""
@@ -56,8 +58,7 @@ class Found:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
-class _Named:
+class _Named(NamedTuple):
     """A file whose name matched the pattern."""
 
     entry: storage.Entry
@@ -102,27 +103,32 @@ def static_prefix(pattern: str, day: date) -> str:
 def true_time(wall: datetime, camera: Camera) -> int:
     """A recorder's naive time -> true time in nanoseconds; of two readings when clocks fall back, the first."""
     zone = UTC if camera.clock == "utc" else ZoneInfo(camera.timezone)
-    epoch = wall.replace(tzinfo=zone).astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return epoch // timedelta(microseconds=1) * 1000 + round(camera.clock_offset_s * NANOSECONDS)
+    since = wall.replace(tzinfo=zone) - EPOCH
+    return (
+        (since.days * 86_400 + since.seconds) * NANOSECONDS
+        + since.microseconds * 1000
+        + round(camera.clock_offset_s * NANOSECONDS)
+    )
 
 
 def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str], camera: Camera) -> _Named | Problem | None:
     match = regex.fullmatch(relative)
     if match is None:
         return None
-    if {".", ".."} & set(relative.split("/")):  # an object's key may hold them; clients ask for another object then
+    # An object's key may hold such parts; clients ask for another object then.
+    if "/." in f"/{relative}" and {".", ".."} & set(relative.split("/")):
         return Problem(entry.url, "its name leads to another place (a part of it is . or ..)")
     groups = match.groupdict()
     chapter = int(groups.get("chapter") or 0)
     clip = relative[: relative.rfind("/") + 1] + (groups.get("clip") or "")
     if not {"Y", "m", "d"} <= groups.keys():
         return _Named(entry, "", None, chapter, clip)
-    parts = [groups.get(k) or "00" for k in "YmdHMS"]
-    raw = "{}-{}-{} {}:{}:{}.".format(*parts) + (groups.get("f") or "0").ljust(6, "0")
+    year, month, day = groups["Y"], groups["m"], groups["d"]
+    hour, minute, second = groups.get("H", "00"), groups.get("M", "00"), groups.get("S", "00")
+    fraction = groups.get("f", "0").ljust(6, "0")
+    raw = f"{year}-{month}-{day} {hour}:{minute}:{second}.{fraction}"
     try:
-        fraction = (groups.get("f") or "0").ljust(6, "0")
-        year, month, day, hour, minute, second = (int(part) for part in parts)
-        wall = datetime(year, month, day, hour, minute, second, int(fraction))
+        wall = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), int(fraction))
     except ValueError:
         wall = datetime.min
     if wall.year not in POSSIBLE_YEARS:

@@ -1,19 +1,30 @@
-"""How fast a work item runs on this machine, and where its time goes: the pipeline beside what bounds it.
+"""How fast a work item runs on this machine, and where its time goes: `python -m tasks.bench_item`.
 
 Three ways to restore the same frames, interleaved in one run, so that the ratios hold on a busy machine: the bare
 model loop on decoded frames, the shortest script that a user would write (OpenCV, model, Zarr), and `tasks.enhance` as
-a worker runs it. Not covered: the model alone per size (`lednet.bench`), Prefect and Dask.
+a worker runs it. All three restore the same way: steadily by default, as a night is. `--restorer gamma` takes a fixed
+curve instead of the network, so that decoding, measuring and writing are all there is to do.
+
+    share of the loop     frames/s of the item over those of the loop
+    share of the script   frames/s of the item over those of the script
+    quality rows          seconds that both rows of a frame take over those of restoring it, each measured alone
+
+Not covered: the model alone per size (`lednet.bench`), Prefect and Dask.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import statistics
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import av
 import cv2
@@ -24,21 +35,32 @@ from numpy.typing import NDArray
 from prometheus_client import REGISTRY
 
 from lednet import Restorer, __version__, quality
+from lednet.video import VideoRestorer
 from tasks import storage, store
 from tasks.enhance import enhance_item, load_restorer
 from tasks.plan import plan_night
-from tasks.settings import NightSettings
+from tasks.settings import FRAME_WISE, NightSettings
 from tasks.types import Camera, NightPlan
 
 NIGHT = "2026-01-15"
 FPS = 25
 STAGES = ("decode", "restore", "measure", "write")
+SHARDS = 4
+"""Of the item: all but the last are written while frames are restored."""
+GAMMA = "gamma"
+"""The restorer that costs next to nothing."""
+FRAMES = {"small": 48, GAMMA: 480}
+"""Some tens of seconds each on two cores, of which the item's beginning and end are a hundredth."""
+SIDES = (360, 640)
+
+Frames = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ItemSpeed:
     """Medians over the repeats. Seconds are wall time, CPU seconds those of all threads and of the decoding process."""
 
+    restorer: str
     frames: int
     height: int
     width: int
@@ -49,6 +71,7 @@ class ItemSpeed:
     """Median of each repeat's item over its loop, in frames a second; 1 means that all but the model is hidden."""
     share_of_script: float
     cpu_loop_s: float
+    cpu_script_s: float
     cpu_item_s: float
     stages_s: dict[str, float]
     """Seconds within each stage; they overlap. `wait` is what the restoring thread did not restore."""
@@ -72,41 +95,60 @@ def drawn_clip(path: Path, count: int, height: int, width: int, seed: int = 0) -
         out.mux(stream.encode(None))
 
 
+class FixedCurve:
+    """Takes a restorer's place: every level to the power of 1 / 2.2."""
+
+    TABLE = (255 * np.linspace(0, 1, 256) ** (1 / 2.2)).round().astype(np.uint8)
+
+    def restore(self, frames: Frames) -> Frames:
+        """As `Restorer.restore`."""
+        return cast(Frames, cv2.LUT(frames.reshape(-1, *frames.shape[2:]), self.TABLE).reshape(frames.shape))
+
+
 def measure_item(
-    size: str = "small",
-    shape: tuple[int, int] = (360, 640),
-    frames: int = 50,
+    restorer: str = "small",
+    shape: tuple[int, int] = SIDES,
+    frames: int = 0,
     repeats: int = 3,
     settings: NightSettings | None = None,
 ) -> ItemSpeed:
     """Film a clip in a temporary folder and restore it in all three ways.
 
     Args:
-        size: a shipped checkpoint's name, or a path.
+        restorer: a shipped checkpoint's name, a path, or `gamma`.
         shape: height and width in pixels, both even.
-        frames: of the clip; 25 are a second.
+        frames: of the clip; 25 are a second. 0: as many as suit the restorer.
     """
-    settings = replace(settings or NightSettings(), checkpoint=size, item_slots=frames)
+    frames = frames or FRAMES.get(restorer, FRAMES["small"])
+    settings = settings or NightSettings()
+    length = max(1, -(-frames // SHARDS))
+    video, weights = (FRAME_WISE, settings.checkpoint) if restorer == GAMMA else (settings.video, restorer)
+    settings = replace(
+        settings, checkpoint=weights, video=video, item_slots=frames, shard_least=1, shard_most=length,
+        preview_pictures=1,  # a night keeps some hundreds of a million frames, and this item is a short night
+    )  # fmt: skip
     with TemporaryDirectory(prefix="lednet-bench-") as name:
         folder = Path(name)
         clip = folder / "archive" / "bench" / f"{NIGHT}_22-00-00.mp4"
         clip.parent.mkdir(parents=True)
         drawn_clip(clip, frames, *shape)
-        pictures = _decoded(clip)
-        restorer = load_restorer(size, settings.tile_mb)
-        restorer.restore(pictures[:1])  # allocates and tunes
-        _item(folder / "warm", clip, frames, settings)  # starts the decoding process
-        runs = [_once(folder / str(k), clip, pictures, restorer, settings) for k in range(repeats)]
-    one = [(_timed(lambda p=p: restorer.restore(p[None]))[0], _timed(lambda p=p: _rows(p))[0]) for p in pictures[:5]]  # type: ignore[misc]
+        bench = _Bench(clip, _decoded(clip), restorer, settings)
+        bench.restoration()(bench.pictures[0], 0)  # allocates and tunes
+        bench.prepared(folder / "warm")()  # starts the decoding process
+        runs = [bench.once(folder / str(k)) for k in range(repeats)]
+        restore = bench.restoration()
+        one = [(_timed(lambda k=k, p=p: restore(p, k))[0], _timed(lambda p=p: _rows(p))[0])  # type: ignore[misc]
+               for k, p in enumerate(bench.pictures[:9])][1:]  # fmt: skip
     middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     return ItemSpeed(
-        len(pictures), *shape,
-        loop_fps=len(pictures) / middle["loop"],
-        script_fps=len(pictures) / middle["script"],
-        item_fps=len(pictures) / middle["item"],
+        restorer, len(bench.pictures), *shape,
+        loop_fps=len(bench.pictures) / middle["loop"],
+        script_fps=len(bench.pictures) / middle["script"],
+        item_fps=len(bench.pictures) / middle["item"],
         share_of_loop=statistics.median(run["loop"] / run["item"] for run in runs),
         share_of_script=statistics.median(run["script"] / run["item"] for run in runs),
         cpu_loop_s=middle["cpu_loop"],
+        cpu_script_s=middle["cpu_script"],
         cpu_item_s=middle["cpu_item"],
         stages_s={s: middle[f"stage_{s}"] for s in (*STAGES, "wait")},
         quality_share=sum(rows for _, rows in one) / sum(restore for restore, _ in one),
@@ -117,25 +159,78 @@ def words(speed: ItemSpeed) -> str:
     """For people."""
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in speed.stages_s.items())
     return (
-        f"a work item of {speed.frames} frames of {speed.width}x{speed.height}, from file to store, in frames/s\n"
-        f"bare model loop {speed.loop_fps:.2f}, "
-        f"work item {speed.item_fps:.2f} ({speed.share_of_loop:.0%} of the loop), "
+        f"a work item of {speed.frames} frames of {speed.width}x{speed.height}, restored by {speed.restorer}, "
+        f"from file to store, in frames/s\n"
+        f"bare loop {speed.loop_fps:.2f}, "
+        f"work item {speed.item_fps:.2f} ({speed.share_of_loop:.1%} of the loop), "
         f"shortest script {speed.script_fps:.2f} (the item is {speed.share_of_script:.2f} times it)\n"
-        f"CPU seconds: loop {speed.cpu_loop_s:.2f}, item {speed.cpu_item_s:.2f}; seconds by stage: {stages}\n"
-        f"quality rows cost {speed.quality_share:.1%} of restoring"
+        f"CPU seconds: loop {speed.cpu_loop_s:.2f}, script {speed.cpu_script_s:.2f}, item {speed.cpu_item_s:.2f}; "
+        f"seconds by stage: {stages}\n"
+        f"quality rows take {speed.quality_share:.1%} of the time that restoring takes"
     )
 
 
-def _once(
-    folder: Path, clip: Path, pictures: NDArray[np.uint8], restorer: Restorer, settings: NightSettings
-) -> dict[str, float]:
-    loop, cpu_loop = _timed(lambda: [restorer.restore(p[None]) for p in pictures])
-    script, _ = _timed(lambda: _script(folder / "script.zarr", clip, len(pictures), restorer))
-    before = _stages()
-    item, cpu_item = _timed(_prepared(folder, clip, len(pictures), settings))
-    spent = {f"stage_{s}": seconds - before[s] for s, seconds in _stages().items()}
-    wait = {"stage_wait": item - spent["stage_restore"]}
-    return {"loop": loop, "script": script, "item": item, "cpu_loop": cpu_loop, "cpu_item": cpu_item} | spent | wait
+@dataclass
+class _Bench:
+    """A clip, and the three ways to restore it."""
+
+    clip: Path
+    pictures: Frames
+    """Its frames, decoded."""
+    restorer: str
+    settings: NightSettings
+
+    def load(self, checkpoint: str, memory_mb: int) -> Restorer:
+        """What restores, loaded once."""
+        if self.restorer == GAMMA:
+            return cast(Restorer, FixedCurve())
+        return load_restorer(checkpoint, memory_mb)
+
+    def restoration(self) -> Callable[[Frames, int], Frames]:
+        """What restores one frame after the other, given the frame and its number."""
+        restorer = self.load(self.restorer, self.settings.tile_mb)
+        if self.settings.video == FRAME_WISE:
+            return lambda frame, _k: restorer.restore(frame[None])[0]
+        video = VideoRestorer(restorer)
+        return lambda frame, k: video.restore(frame[None], [k / FPS])[0]
+
+    def once(self, folder: Path) -> dict[str, float]:
+        """Wall and CPU seconds of each way."""
+        restore = self.restoration()
+        loop, cpu_loop = _timed(lambda: [restore(p, k) for k, p in enumerate(self.pictures)])
+        script, cpu_script = _timed(lambda: self.script(folder / "script.zarr"))
+        before = _stages()
+        item, cpu_item = _timed(self.prepared(folder))
+        spent = {f"stage_{s}": seconds - before[s] for s, seconds in _stages().items()}
+        whole = {"loop": loop, "script": script, "item": item, "stage_wait": item - spent["stage_restore"]}
+        return {**whole, **spent, "cpu_loop": cpu_loop, "cpu_script": cpu_script, "cpu_item": cpu_item}
+
+    def script(self, target: Path) -> None:
+        """What a user would write: read, restore, store, one frame after the other."""
+        restore = self.restoration()
+        video = cv2.VideoCapture(str(self.clip))
+        frame = self.pictures.shape[1:]
+        array = zarr.create_array(
+            target, shape=self.pictures.shape, chunks=(1, *frame), dtype="uint8", compressors="auto"
+        )
+        k = 0
+        while True:
+            more, picture = video.read()
+            if not more:
+                break
+            array[k] = restore(np.ascontiguousarray(np.asarray(picture, np.uint8)[:, :, ::-1]), k)
+            k += 1
+
+    def prepared(self, folder: Path) -> Callable[[], object]:
+        """Plan and lay out the night as the coordinator does; returns the worker's part."""
+        plan = _plan(folder, self.clip, len(self.pictures), self.settings)
+        store.create_run(plan, self.settings, __version__)
+
+        def run() -> None:
+            for item in plan.items:
+                enhance_item(item, self.settings, load=self.load)
+
+        return run
 
 
 def _timed(call: Callable[[], object]) -> tuple[float, float]:
@@ -160,38 +255,6 @@ def _rows(picture: NDArray[np.uint8]) -> None:
         quality.measure(picture)
 
 
-def _script(target: Path, clip: Path, count: int, restorer: Restorer) -> None:
-    """What a user would write: read, restore, store, one frame after the other."""
-    video = cv2.VideoCapture(str(clip))
-    height, width = int(video.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(video.get(cv2.CAP_PROP_FRAME_WIDTH))
-    array = zarr.create_array(
-        target, shape=(count, height, width, 3), chunks=(1, height, width, 3), dtype="uint8", compressors="auto"
-    )
-    k = 0
-    while True:
-        more, frame = video.read()
-        if not more:
-            break
-        array[k] = restorer.restore(np.asarray(frame, np.uint8)[None, :, :, ::-1])[0]
-        k += 1
-
-
-def _item(folder: Path, clip: Path, count: int, settings: NightSettings) -> None:
-    _prepared(folder, clip, count, settings)()
-
-
-def _prepared(folder: Path, clip: Path, count: int, settings: NightSettings) -> Callable[[], object]:
-    """Plan and lay out the night as the coordinator does; returns the worker's part."""
-    plan = _plan(folder, clip, count, settings)
-    store.create_run(plan, settings, __version__)
-
-    def run() -> None:
-        for item in plan.items:
-            enhance_item(item, settings)
-
-    return run
-
-
 def _plan(folder: Path, clip: Path, count: int, settings: NightSettings) -> NightPlan:
     seconds = -(-count // FPS)
     camera = Camera(
@@ -211,3 +274,23 @@ def _plan(folder: Path, clip: Path, count: int, settings: NightSettings) -> Nigh
 def _decoded(clip: Path) -> NDArray[np.uint8]:
     with av.open(str(clip)) as container:
         return np.stack([np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in container.decode(video=0)])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--restorer", action="append", help="default: small and gamma")
+    parser.add_argument("--frames", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--shape", default="x".join(map(str, SIDES)), help="height x width in pixels")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    height, width = (int(side) for side in options.shape.split("x"))
+    for restorer in options.restorer or FRAMES:
+        speed = measure_item(restorer, (height, width), options.frames, options.repeats)
+        print(json.dumps(asdict(speed)) if options.json else words(speed), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from lednet import Restorer, quality
 from tasks import decode_process, meters, models, store
+from tasks.items import Touching
 from tasks.logs import item_log
 from tasks.pipeline import Background, prefetch
 from tasks.settings import FRAME_WISE, NightSettings
 from tasks.slots import Damage, SlotFrame
-from tasks.steady import WARM_UP, ShardRestorer, Touching
+from tasks.steady import WARM_UP, ShardRestorer
 from tasks.types import ItemResult, Problem, Receipt, Shard, WorkItem
 
 Sign = Callable[[], None]
@@ -59,6 +60,7 @@ def enhance_item(
     until_s: float = math.inf,
     wanted: Callable[[], bool] = always,
     alive: Sign = lambda: None,
+    load: Callable[[str, int], Restorer] | None = None,
 ) -> ItemResult:
     """Restore a work item's missing shards and store each with its receipt.
 
@@ -67,6 +69,7 @@ def enhance_item(
             then, and those after it, are left for another run.
         wanted: whether the work is still asked for, asked before every batch; where it is not, the same is left.
         alive: called with every frame and every damage; see `tasks.stall`.
+        load: gives the restorer of a checkpoint under a bound of memory, in MB; `load_restorer` by default.
 
     Raises:
         StoreError, StorageError: if the store can't be written or the archive read; shards finished so far stay.
@@ -83,7 +86,7 @@ def enhance_item(
     missing = [s for s in item.shards if s.index not in done]
     frames, stored = 0, 0
     if missing:
-        restorer = load_restorer(item.checkpoint, settings.tile_mb)
+        restorer = (load or load_restorer)(item.checkpoint, settings.tile_mb)
         for stretch in takewhile(lambda _: not over(), consecutive(missing)):
             counts = _enhance_stretch(item, stretch, settings, restorer, over, alive)
             frames, stored = frames + counts[0], stored + counts[1]

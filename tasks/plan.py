@@ -15,10 +15,11 @@ from lednet import checkpoint
 from tasks import models, storage
 from tasks.archive import Found, find_segments
 from tasks.decode import Header, VideoError, probe
+from tasks.items import WorkItems
 from tasks.settings import NightSettings
 from tasks.slots import night_grid
-from tasks.steady import WARM_UP, Touching
-from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Problem, Segment, Shard, WorkItem
+from tasks.steady import WARM_UP
+from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Problem, Segment, WorkItem
 
 
 class NothingToDoError(Exception):
@@ -65,20 +66,8 @@ def coarser(plan: NightPlan, every: int, archive: str, store: str, settings: Nig
     Raises:
         NothingToDoError: if its footage reaches none of the fewer slots.
     """
-    return plan if every == 1 else again(plan, every, archive, store, settings)
-
-
-def outline(plan: NightPlan) -> NightPlan:
-    """What a plan can be laid out from `again`: all of it but the work items, of which one is left for its weights."""
-    return replace(plan, items=plan.items[:1])
-
-
-def again(plan: NightPlan, every: int, archive: str, store: str, settings: NightSettings) -> NightPlan:
-    """Lay out a planned night, or the `outline` of one, at one slot in `every`. Nothing is read.
-
-    Raises:
-        NothingToDoError: if its footage reaches none of the fewer slots.
-    """
+    if every == 1:
+        return plan
     camera = replace(plan.camera, rate=plan.camera.rate / every)
     found = Found(plan.segments, plan.problems)
     size, weights = (plan.height, plan.width), plan.items[0].checkpoint
@@ -104,29 +93,14 @@ def _lay_out(
     per_shard = shard_length(height, width, settings)
     run = run_key(model["sha256"], settings, grid, size, found.segments, archive)
     run_url = storage.join(store, "enhanced", camera.id, night, run)
-    shards = shards_with_footage(grid, per_shard, found.segments)
-    if not shards:
+    runs = shards_with_footage(grid, per_shard, found.segments)
+    if not runs:
         raise NothingToDoError("its footage reaches no slot of the night", found.problems)
     gaps = find_gaps(grid, found.segments)
     footage = grid.slots - sum(grid.slot_at(b) - grid.slot_at(a) for a, b in gaps)
     stride = max(1, footage // settings.preview_pictures)
-    touching = Touching(grid, found.segments, 1 + WARM_UP)
-    items = tuple(
-        WorkItem(
-            camera.id,
-            night,
-            run_url,
-            grid,
-            height,
-            width,
-            per_shard,
-            part,
-            touching.of(part),
-            weights,
-            stride,
-        )
-        for part in _chunks(shards, max(1, settings.item_slots // per_shard))
-    )
+    common = WorkItem(camera.id, night, run_url, grid, height, width, per_shard, (), (), weights, stride)
+    items = WorkItems(common, runs, max(1, settings.item_slots // per_shard), found.segments, 1 + WARM_UP)
     return NightPlan(
         camera,
         night,
@@ -140,6 +114,7 @@ def _lay_out(
         found.problems,
         gaps,
         items,
+        items.shards,
         model,
     )
 
@@ -185,16 +160,19 @@ def run_key(
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def shards_with_footage(grid: Grid, per_shard: int, segments: Sequence[Segment]) -> tuple[Shard, ...]:
-    """The shards that some segment reaches into; the rest of the night is never written."""
-    wanted: set[int] = set()
-    for segment in segments:
-        first = max(0, grid.slot_at(segment.start_ns))
-        last = min(grid.slots - 1, grid.slot_at(segment.end_ns))
-        wanted.update(range(first // per_shard, last // per_shard + 1) if first <= last else ())
-    whole = grid.slots // per_shard
-    last_count = grid.slots - whole * per_shard
-    return tuple(Shard(i, i * per_shard, per_shard if i < whole else last_count) for i in sorted(wanted))
+def shards_with_footage(grid: Grid, per_shard: int, segments: Sequence[Segment]) -> tuple[range, ...]:
+    """Indices of the shards that some segment reaches into, in rising runs; the rest of the night is never written."""
+    runs: list[range] = []
+    for begin, end in sorted((grid.slot_at(s.start_ns), grid.slot_at(s.end_ns)) for s in segments):
+        first, last = max(0, begin), min(grid.slots - 1, end)
+        if first > last:
+            continue
+        reached = range(first // per_shard, last // per_shard + 1)
+        if runs and reached.start <= runs[-1].stop:
+            runs[-1] = range(runs[-1].start, max(runs[-1].stop, reached.stop))
+        else:
+            runs.append(reached)
+    return tuple(runs)
 
 
 def find_gaps(grid: Grid, segments: Sequence[Segment]) -> tuple[tuple[int, int], ...]:
@@ -209,7 +187,3 @@ def find_gaps(grid: Grid, segments: Sequence[Segment]) -> tuple[tuple[int, int],
     if end - covered > least:
         gaps.append((covered, end))
     return tuple(gaps)
-
-
-def _chunks(shards: Sequence[Shard], size: int) -> list[tuple[Shard, ...]]:
-    return [tuple(shards[i : i + size]) for i in range(0, len(shards), size)]

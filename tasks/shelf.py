@@ -1,8 +1,7 @@
 """Plans put aside until their turn comes, so that the coordinator's memory doesn't grow with cameras and files.
 
-What a plan can be laid out from again is kept, compressed, in a file that has no name: the system takes it back
-whenever this process ends, even by SIGKILL. Work items are not kept, they are made anew. Not covered: what a plan is
-(`tasks.plan`).
+They are kept compressed in a file that has no name: the system takes it back whenever this process ends, even by
+SIGKILL. Not covered: what a plan is (`tasks.plan`).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import threading
 import zlib
 from types import TracebackType
 
-from tasks.plan import again, outline
+from tasks.plan import coarser
 from tasks.settings import NightSettings
 from tasks.types import NightPlan
 
@@ -31,7 +30,7 @@ class PlanShelf:
 
     def put(self, plan: NightPlan) -> tuple[int, int]:
         """Put a plan aside; returns where it lies, for `get`."""
-        data = zlib.compress(pickle.dumps(outline(plan), pickle.HIGHEST_PROTOCOL), LEVEL)
+        data = zlib.compress(pickle.dumps(plan, pickle.HIGHEST_PROTOCOL), LEVEL)
         with self._lock:
             at = self._file.seek(0, 2)
             self._file.write(data)
@@ -48,7 +47,7 @@ class PlanShelf:
             self._file.seek(at)
             data = self._file.read(size)
         # Written by this process into a file that nobody else can open.
-        return again(pickle.loads(zlib.decompress(data)), every, *self._places)  # noqa: S301
+        return coarser(pickle.loads(zlib.decompress(data)), every, *self._places)  # noqa: S301
 
     def __enter__(self) -> PlanShelf:
         return self

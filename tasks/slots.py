@@ -60,8 +60,8 @@ def slot_times(grid: Grid) -> NDArray[np.int64]:
     # to the even side, and a second's nanoseconds are even.
     period = grid.rate.numerator
     pattern = np.array([grid.time_ns(i) for i in range(min(period, grid.slots))], np.int64)
-    slots = np.arange(grid.slots, dtype=np.int64)
-    return pattern[slots % period] + slots // period * (grid.rate.denominator * NANOSECONDS)
+    rounds = np.arange(-(-grid.slots // period), dtype=np.int64) * (grid.rate.denominator * NANOSECONDS)
+    return (rounds[:, None] + pattern).ravel()[: grid.slots]
 
 
 def fill_slots(

@@ -7,10 +7,8 @@ shard: a fixed number of slots before it, whose frames are looked at and not res
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,34 +16,12 @@ from numpy.typing import NDArray
 from lednet import Restorer
 from lednet.temporal import TemporalSettings
 from lednet.video import VideoRestorer
-from tasks.types import NANOSECONDS, Grid, Segment, Shard
+from tasks.types import NANOSECONDS, Grid
 
 Frame = NDArray[np.uint8]
 
 WARM_UP = TemporalSettings().warm_up
 """Slots before a shard that its memory begins at."""
-
-
-class Touching:
-    """Finds the segments that may hold frames of some shards, without looking at all of them for every work item.
-
-    Args:
-        segments: in order of their starts.
-        before: slots before the shards whose frames are wanted too.
-    """
-
-    def __init__(self, grid: Grid, segments: Sequence[Segment], before: int = 1) -> None:
-        self.grid, self.segments, self.before = grid, segments, before
-        self.starts = [s.start_ns for s in segments]
-        self.latest_ends = list(accumulate((s.end_ns for s in segments), max))
-
-    def of(self, shards: Sequence[Shard]) -> tuple[Segment, ...]:
-        """The segments of consecutive shards."""
-        margin = round(NANOSECONDS / self.grid.rate)
-        begin = self.grid.time_ns(shards[0].first) - self.before * margin
-        end = self.grid.time_ns(shards[-1].first + shards[-1].count) + margin
-        near = self.segments[bisect_right(self.latest_ends, begin) : bisect_left(self.starts, end)]
-        return tuple(s for s in near if s.end_ns > begin)
 
 
 class ShardRestorer:

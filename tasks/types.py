@@ -6,6 +6,7 @@ times are exact, whatever the frame rate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -69,8 +70,11 @@ class Grid:
     slots: int
 
     def time_ns(self, slot: int) -> int:
-        """Time of a slot."""
-        return self.start_ns + round(Fraction(slot * NANOSECONDS) / self.rate)
+        """Time of a slot, to the nearest nanosecond; halves go to the even one."""
+        # round(Fraction(slot) * NANOSECONDS / rate) in whole numbers: fractions are slow, and every slot may ask.
+        by = self.rate.numerator
+        whole, rest = divmod(slot * NANOSECONDS * self.rate.denominator, by)
+        return self.start_ns + whole + (2 * rest > by or (2 * rest == by and whole % 2))
 
     def slot_at(self, time_ns: int) -> int:
         """The slot nearest to a time; may lie outside the night. Halves go to the later slot."""
@@ -161,16 +165,13 @@ class NightPlan:
     problems: tuple[Problem, ...]
     gaps: tuple[tuple[int, int], ...]
     """Stretches without footage, (from, to) in nanoseconds."""
-    items: tuple[WorkItem, ...]
+    items: Sequence[WorkItem]
+    shards: int
+    """Shards that footage falls into; the others are never written."""
     model: dict[str, str]
     """Name and sha256 of the weights."""
     every: int = 1
     """One slot in so many of what its camera is to have; more than 1: a pass of a night with a deadline."""
-
-    @property
-    def shards(self) -> int:
-        """Shards that footage falls into; the others are never written."""
-        return sum(len(item.shards) for item in self.items)
 
     @property
     def planned_slots(self) -> int:

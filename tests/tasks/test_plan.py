@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 
 from lednet.checkpoint import CheckpointError
 from tasks.decode import Header, VideoError
+from tasks.items import Touching
 from tasks.plan import NothingToDoError, find_gaps, plan_night, run_key, shard_length, shards_with_footage
 from tasks.settings import NightSettings
-from tasks.steady import Touching
 from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Segment, Shard
 
 CAMERA = Camera("pit", "Pit", "outdoor", "UTC", "pit/%H%M%S_%Y%m%d.mp4", Fraction(5), "20:00", "23:00", segment_s=10)
@@ -170,10 +171,9 @@ def test_a_shards_length_stays_within_its_bounds(height: int, width: int, shard_
 def shards_of(*footage: tuple[float, float], slots: int = 1000, per_shard: int = 10) -> list[int]:
     grid = Grid(START, Fraction(5), slots)
     found = shards_with_footage(grid, per_shard, [segment(a, b) for a, b in footage])
-    for shard in found:
-        assert shard.first == shard.index * per_shard
-        assert shard.count == min(per_shard, slots - shard.first)
-    return [shard.index for shard in found]
+    assert all(len(run) for run in found)
+    assert all(before.stop < after.start for before, after in pairwise(found))
+    return list(chain.from_iterable(found))
 
 
 @pytest.mark.parametrize(
@@ -197,11 +197,6 @@ def test_shards_are_those_that_a_frame_may_fall_into(
     footage: tuple[tuple[float, float], ...], indices: list[int]
 ) -> None:
     assert shards_of(*footage) == indices
-
-
-def test_the_last_shard_may_be_shorter() -> None:
-    (shard,) = shards_with_footage(Grid(START, Fraction(5), 23), 10, [segment(4.1, 4.4)])
-    assert (shard.index, shard.first, shard.count) == (2, 20, 3)
 
 
 # Gaps
@@ -258,7 +253,14 @@ def test_gaps_and_footage_make_up_the_night(footage: list[tuple[float, float]]) 
 def check_items(planned: NightPlan) -> None:
     shards = [shard for item in planned.items for shard in item.shards]
     assert shards == sorted(set(shards), key=lambda s: s.index)
-    assert shards == list(shards_with_footage(planned.grid, planned.shard_slots, planned.segments))
+    runs = shards_with_footage(planned.grid, planned.shard_slots, planned.segments)
+    assert [shard.index for shard in shards] == list(chain.from_iterable(runs))
+    for shard in shards:
+        assert shard.first == shard.index * planned.shard_slots
+        assert shard.count == min(planned.shard_slots, planned.grid.slots - shard.first)
+    assert planned.shards == len(shards)
+    assert len(planned.items) == len(list(planned.items))
+    assert [planned.items[i] for i in range(len(planned.items))] == list(planned.items)
     for item in planned.items:
         assert item.shards
         assert list(item.segments) == sorted(item.segments, key=lambda s: s.start_ns)

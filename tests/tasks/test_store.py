@@ -47,7 +47,7 @@ def night_plan(root: str, rate: Fraction = Fraction(30_000, 1001)) -> NightPlan:
     )
     return NightPlan(
         replace(CAMERA, rate=rate), NIGHT, "run", f"{root}/run", grid, HEIGHT, WIDTH, SHARD, (SEGMENT,), (), (),
-        (item,), {"name": "tiny", "sha256": "cd" * 32},
+        (item,), len(SHARDS), {"name": "tiny", "sha256": "cd" * 32},
     )  # fmt: skip
 
 

@@ -1,0 +1,76 @@
+"""Two workers beside one: `python -m tests.bench.bench_workers [ITEMS] [--rounds 3]`, on a machine with two idle cores.
+
+Feeds work items that hash for a fixed number of rounds, without sleeping, reading or writing, to a Dask cluster of one
+worker and to one of two, as a night's are fed (`flows.feeding`), in turn in one run. Each worker is a process with one
+thread. Prints items a second of both and their ratio by round. On cores that others use the ratio says little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import statistics
+import time
+from math import inf
+from unittest import mock
+
+from distributed import Client, LocalCluster
+
+from flows import feeding
+from flows.feeding import Batch, DaskItems, ItemFeed
+from tasks.logs import PrefectRun
+from tasks.settings import NightSettings
+from tasks.types import WorkItem
+from tests.bench.bench_overhead import item
+
+ROUNDS = 400
+"""Hashes of a megabyte that an item makes: some tenths of a second."""
+
+
+def hashing(work: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> str:
+    megabyte, digest = b"\0" * 2**20, b""
+    for _ in range(ROUNDS):
+        digest = hashlib.sha256(digest + megabyte).digest()
+    return digest.hex()
+
+
+def feed(client: Client, items: list[WorkItem]) -> float:
+    """Seconds until all are done."""
+    started = time.perf_counter()
+    with ItemFeed(DaskItems(client, NightSettings())) as way:
+        way.add(Batch("a camera", lambda: iter(items), inf))
+        failure = way.next_done().failure
+    assert not failure, failure
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print a line a round, and the median."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("items", nargs="?", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    items = [item(k) for k in range(options.items)]
+    of_one = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        mock.patch.object(feeding, "enhance", hashing),
+        LocalCluster(**of_one) as one,
+        LocalCluster(**(of_one | {"n_workers": 2})) as two,
+        Client(one) as alone,
+        Client(two) as together,
+    ):
+        for client in (alone, together):
+            feed(client, items[:4])  # workers import on their first item
+        ratios = []
+        for _ in range(options.rounds):
+            single, double = feed(alone, items), feed(together, items)
+            ratios.append(single / double)
+            print(
+                f"one worker {len(items) / single:.2f} items/s, two {len(items) / double:.2f}: {ratios[-1]:.2f} times",
+                flush=True,
+            )
+    print(f"median {statistics.median(ratios):.2f} times")
+
+
+if __name__ == "__main__":
+    main()
