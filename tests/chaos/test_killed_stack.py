@@ -1,10 +1,11 @@
 """A real night, `lednet enhance` on a Prefect server and Dask worker processes, against an object store over HTTP, with
-one of its processes killed -9 at a seeded moment, or a worker stopped, which then hangs without dying; run again, the
-store is byte for byte what an undisturbed run writes.
+one of its processes killed -9 at a seeded moment, or a worker stopped, which then hangs without dying, or the network
+to the store lost for a while; run again, the store is byte for byte what an undisturbed run writes.
 
 The object store keeps what it has acknowledged, as real ones do: killed is the process through which all requests to it
-go, which cuts every transfer at hand and refuses new ones until it is started again. Slow: a Prefect server takes half
-a minute to start. LEDNET_CHAOS_SEEDS=7,8,200-299 tries other seeds.
+go, which cuts every transfer at hand and refuses new ones until it is started again. The network is lost by stopping
+that process: connections stand, and nothing comes of them, as behind a cable that was pulled. Slow: a Prefect server
+takes half a minute to start. LEDNET_CHAOS_SEEDS=7,8,200-299 tries other seeds.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ from tests.chaos.night import (
 from tests.chaos.stack import Stack
 from tests.tasks.night import NIGHT, s3_bucket
 
-STOPPED = "stopped worker"
-VICTIMS = ("worker", "scheduler", "flow", "server", "store", STOPPED)
+STOPPED, LOST = "stopped worker", "lost network"
+VICTIMS = ("worker", "scheduler", "flow", "server", "store", STOPPED, LOST)
 SEEDS = seeds(range(len(VICTIMS)))
 HANGS_S = 900
 """A flow that has not ended by then is killed by its operator."""
+LOST_S = 100
+"""The network is gone for so long: longer than a request may take, shorter than all its tries."""
 RUNS = 3
 """Runs after the kill, at most, until the night is published."""
 
@@ -48,11 +51,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def kill(stack: Stack, name: str, rng: random.Random) -> None:
-    """Kill -9; of the workers one, which its nanny starts again. Or stop one, which Dask must notice."""
+    """Kill -9; of the workers one, which its nanny starts again. Or stop one, which Dask must notice; or the
+    network."""
     with suppress(ProcessLookupError, psutil.NoSuchProcess):
         if name in ("worker", STOPPED):
             victim = rng.choice(stack.workers())
             victim.suspend() if name == STOPPED else victim.kill()
+        elif name == LOST:
+            wire = psutil.Process(stack.running["store"].pid)
+            wire.suspend()
+            time.sleep(LOST_S)
+            wire.resume()
         else:
             os.kill(stack.running[name].pid, signal.SIGKILL)
             stack.running[name].wait()
