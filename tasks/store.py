@@ -268,7 +268,7 @@ def _read_table(url: str, next_step: str) -> pd.DataFrame:
     try:
         return pd.read_parquet(io.BytesIO(data))
     except Exception as error:  # damage in what pandas notes of its columns raises whatever it leads to
-        raise StoreError(f"{url}: no quality rows ({error!r}); {next_step}") from error
+        raise StoreError(f"{url}: no quality rows ({type(error).__name__}: {error}); {next_step}") from error
 
 
 def write_valid(run_url: str, slots: int, receipts: Iterable[Receipt]) -> int:

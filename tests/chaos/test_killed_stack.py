@@ -10,6 +10,7 @@ takes half a minute to start. LEDNET_CHAOS_SEEDS=7,8,200-299 tries other seeds.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -110,4 +111,27 @@ def test_a_night_one_of_whose_processes_is_killed_ends_as_if_undisturbed(
     while codes[-1] != 0 and len(codes) <= RUNS:
         codes.append(run_flow(stack))
     print(f"seed {seed}: {victim}, at a write; exit codes {codes} in {time.monotonic() - began:.0f} s")
+    assert differing(expected) == []
+
+
+def test_of_two_operators_one_works_and_the_other_is_told(
+    night: tuple[Stack, Writes, dict[str, bytes], int],
+) -> None:
+    stack, writes, expected, _ = night
+    empty_store()
+    writes.trigger(-1, lambda: None)
+    writes.receipts.clear()
+    try:
+        first = stack.start_night()
+        while writes.count == 0 and first.poll() is None:
+            time.sleep(0.1)
+        words, environment = stack.commands["flow"], stack.environment
+        second = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=HANGS_S, check=False)
+    finally:
+        writes.receipts.set()
+    assert second.returncode == 2, second.stderr
+    [outcome] = json.loads(second.stdout)["cameras"]
+    assert outcome["status"] == "under way"
+    assert str(first.pid) in outcome["reason"]
+    assert first.wait(HANGS_S) == 0
     assert differing(expected) == []
