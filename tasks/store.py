@@ -41,7 +41,7 @@ QUALITY_METRICS = Quality._fields
 PICTURE_COLUMNS = ("before_jpeg", "after_jpeg")
 MANIFEST_FORMAT = 1
 MOST_ROWS = 25_000_000
-"""Of quality rows: more than 25 hours at the fastest rate that a site may name. Equal rows take next to no room in a file."""
+"""Of quality rows: more than 25 hours at the fastest rate that a site may name. Equal rows take no room in a file."""
 _MANIFEST_KEYS = frozenset({"camera", "night", "run", "shards", "frames", "coverage", "problems", "frames_url"})
 
 

@@ -1,4 +1,4 @@
-"""Names and reasons that look like markup, or like a terminal's commands, are printed as they are and cost no command."""
+"""Names and reasons that look like markup, or like a terminal's commands, are printed as they are, at no cost."""
 
 from __future__ import annotations
 
