@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import logging
 import resource
 import subprocess
 import sys
@@ -109,6 +110,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.target == "all":
         return all_targets(options.seconds, options.engine)
+    logging.disable()  # what readers say of each input
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     if options.engine == "atheris":
         by_atheris(options.target, options.seconds)
