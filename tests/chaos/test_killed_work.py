@@ -8,10 +8,12 @@ seeds.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -41,7 +43,8 @@ from tests.chaos.night import (
 from tests.tasks.night import NIGHT, s3_bucket
 
 SHORT, LONG = range(5), seeds(range(5, 105))
-LIMIT_S = 250
+LIMIT_S = 400
+"""A run takes some seconds; a busy machine minutes."""
 
 
 class Night(NamedTuple):
@@ -72,10 +75,13 @@ def start(site_file: str, first: Callable[[], object] = lambda: None) -> int:
     child = os.fork()
     if child == 0:
         code = 1
+        faulthandler.enable(2)
         try:
             first()
             work(site_file)
             code = 0
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())  # nobody else will: the process ends here
         finally:
             os._exit(code)
     return child
@@ -89,7 +95,7 @@ def wait(child: int) -> int:
         if done:
             return status
         time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
+    os.kill(child, signal.SIGABRT)  # it says where its threads stand
     os.waitpid(child, 0)
     raise AssertionError(f"the work did not end within {LIMIT_S} s")
 
