@@ -22,7 +22,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from flows import model_commands
-from flows.logs import OneLine
+from flows.logs import OneLine, one_line
+from flows.screen import PlainConsole, screen
 from tasks.nights import LAST, night_date
 
 if TYPE_CHECKING:
@@ -35,13 +36,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 model_commands.register(app)
-console = Console(stderr=True)
+console = PlainConsole(stderr=True)
 log = logging.getLogger("lednet")
 
 DONE, FAILED, PARTIAL = 0, 1, 2
 INTERRUPTED = 130
 """As shells say it of a program that Ctrl-C ended: 128 and the signal's number."""
-WIDE = 160
 
 Night = Annotated[
     str, typer.Argument(help="Local date on which it starts, YYYY-MM-DD; `last` for the latest that is over.")
@@ -111,6 +111,7 @@ def clip(
     as_json: Json = False,
 ) -> None:
     """Restore one video file; keeps size, rate, length and sound."""
+    from rich.markup import escape
     from rich.progress import Progress
 
     from lednet import Restorer
@@ -120,7 +121,7 @@ def clip(
         raise ValueError(f"{target}: is the source itself; name another target")
     restorer = Restorer(model, device=device)
     with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(source.name, total=None)
+        task = bar.add_task(escape(one_line(source.name)), total=None)
 
         def show(done: int, expected: int) -> None:
             bar.update(task, completed=done, total=expected or None)
@@ -377,7 +378,7 @@ def verify(
     else:
         for finding in findings:
             shard = "" if finding.shard is None else f"shard {finding.shard}: "
-            typer.echo(f"{shard}{finding.url}: {finding.fault}")
+            typer.echo(one_line(f"{shard}{finding.url}: {finding.fault}"))
         gigabytes = sum(c.bytes for c in checks) / 1e9
         shards, repaired = sum(c.shards for c in checks), sum(c.repaired for c in checks)
         typer.echo(
@@ -408,7 +409,8 @@ def gc(
             continue
         found.append(garbage)
         if not as_json:
-            typer.echo(f"{garbage.kind}: {garbage.url}, {garbage.bytes / 1e9:.3f} GB, {garbage.days:.1f} days old")
+            size = f"{garbage.bytes / 1e9:.3f} GB"
+            typer.echo(one_line(f"{garbage.kind}: {garbage.url}, {size}, {garbage.days:.1f} days old"))
     freed = sum(g.bytes for g in found) / 1e9
     words = f"{len(found)} things, {freed:.3f} GB {'would be' if dry_run else 'were'} freed"
     fields = ("url", "kind", "objects", "bytes", "days")
@@ -444,14 +446,9 @@ def named_night(night: str, site: str) -> str:
     return night_date(night, read_site(site).cameras if night == LAST else ())
 
 
-def screen() -> Console:
-    """Standard output for people; wide where it is no terminal, so that a log keeps whole tables."""
-    return Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=WIDE, soft_wrap=True)
-
-
 def emit(as_json: bool, data: dict[str, Any], words: str) -> None:
     """One result, for a program or a person."""
-    typer.echo(json.dumps(data) if as_json else words)
+    typer.echo(json.dumps(data) if as_json else one_line(words))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from rich.console import Console
-
 from flows import cli
+from flows.screen import screen
 from tasks import storage, store
 from tasks.demo import build_demo_archive
 from tasks.sheet import before_after
@@ -30,7 +29,7 @@ def run_demo(folder: Path) -> int:
     )
     cli.show_outcomes(outcomes, "")
     manifests = [m for o in outcomes if (m := store.read_manifest(store_url, o.camera, sample.night)) is not None]
-    out = Console(soft_wrap=True)
+    out = screen()
     for manifest in manifests:
         out.print(f"frames of {manifest['camera']['id']:10}", manifest["frames_url"])
     picture = before_after(manifests)

@@ -6,20 +6,20 @@ The rest of the command line is `flows.cli`, which these are registered with.
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from flows.logs import one_line
+from flows.screen import screen
 
 if TYPE_CHECKING:
     from tasks.models import Production
 
 DONE, PARTIAL = 0, 2
-WIDE = 160
 
 SiteFile = Annotated[str, typer.Option("--site", envvar="LEDNET_SITE", help="cameras.toml, as a path or URL.")]
 Store = Annotated[str, typer.Option("--store", envvar="LEDNET_STORE", help="Where models and pairs are: path or URL.")]
@@ -154,10 +154,10 @@ def done(production: Production, as_json: bool) -> None:
 
 
 def show(what: Any) -> None:
-    """Print for people; wide where it is no terminal, so that a log keeps whole tables."""
-    (Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=WIDE, soft_wrap=True)).print(what)
+    """Print for people."""
+    screen().print(what)
 
 
 def emit(as_json: bool, data: dict[str, Any], words: str) -> None:
     """One result, for a program or a person."""
-    typer.echo(json.dumps(data) if as_json else words)
+    typer.echo(json.dumps(data) if as_json else one_line(words))

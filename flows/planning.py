@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 from rich.table import Table
 
+from flows.logs import one_line
 from tasks import storage
 from tasks.deadline import Outlook, Size, next_time, outlook, sizes
 from tasks.decode_process import prober
@@ -91,7 +92,7 @@ def show(planned: Planned, workers: int, out: Console) -> None:
         stored = [f"{c} {sum(e.gb_stored[c] for e in planned.cameras):.3f}" for c in codecs]
         out.print(f"GB stored by codec, settings first: {', '.join(stored)}")
     for camera, reason in planned.without_footage.items():
-        out.print(f"{camera}: nothing to do, {reason}")
+        out.print(one_line(f"{camera}: nothing to do, {reason}"))
     for line in _advice(planned.deadline) if planned.deadline else ():
         out.print(line)
     if planned.sizing:

@@ -159,12 +159,12 @@ def _read_after_seek(
             errors.append(cause)
 
     with open_video(url) as (container, stream):
-        _refuse_large(url, stream.width or 0, stream.height or 0, most_pixels)
+        refuse_large(url, stream.width or 0, stream.height or 0, most_pixels)
         clock = _Clock(url, container, stream, from_start=sound)
         if not sound:
             _seek(container, stream, seek_s)
         for frame in _decode(container, stream, note):
-            _refuse_large(url, frame.width, frame.height, most_pixels)
+            refuse_large(url, frame.width, frame.height, most_pixels)
             seconds = clock.time(frame)
             if not sound and seconds is not None and seconds > from_s:
                 raise _LandedLateError
@@ -180,7 +180,8 @@ def _read_after_seek(
             note("ends early (its header promises more)")
 
 
-def _refuse_large(url: str, width: int, height: int, most_pixels: int) -> None:
+def refuse_large(url: str, width: int, height: int, most_pixels: int) -> None:
+    """Raises VideoError for frames above a limit, which are hostile or broken."""
     if width * height > most_pixels:
         raise VideoError(url, f"its frames of {width}x{height} are above the limit of {most_pixels} pixels")
 

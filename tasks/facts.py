@@ -136,20 +136,29 @@ def read_facts(store_url: str, cameras: Sequence[str] | None = None, first: str 
         read = zip(urls, pool.map(_try_read, urls), strict=True)
         tables = {url: table for url, table in read if table is not None}
     if not tables:
-        return checked(pd.DataFrame(columns=[c for c in SCHEMA.columns if not c.startswith("^")]))
-    together = pyarrow.concat_tables(tables.values(), promote_options="permissive").to_pandas()
+        return _no_facts()
     try:
-        facts = checked(together)
-    except FactsError:
-        facts = pd.concat([table for url, arrow in tables.items() if (table := _try_check(url, arrow)) is not None])
+        facts = checked(pyarrow.concat_tables(tables.values(), promote_options="permissive").to_pandas())
+    except Exception:  # some of them: each is tried alone, and says what is wrong with it
+        fitting = [table for url, arrow in tables.items() if (table := _try_check(url, arrow)) is not None]
+        facts = pd.concat(fitting) if fitting else _no_facts()
     return facts.sort_values(["camera", "night"], ignore_index=True)
+
+
+def _no_facts() -> pd.DataFrame:
+    return checked(pd.DataFrame(columns=[c for c in SCHEMA.columns if not c.startswith("^")]))
 
 
 def _try_read(url: str) -> pyarrow.Table | None:
     try:
         # Not `read_table`, whose search for partitions takes longer than a row does.
-        return pyarrow.parquet.ParquetFile(io.BytesIO(storage.read(url))).read()
-    except (pyarrow.ArrowException, OSError) as error:
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(storage.read(url)))
+        if file.metadata.num_rows != 1:  # equal rows take no room in a file, but memory
+            raise ValueError(f"{file.metadata.num_rows} rows; a night is one")
+        if len(set(file.schema_arrow.names)) < len(file.schema_arrow.names):
+            raise ValueError("a column stands in it twice")
+        return file.read()
+    except Exception as error:  # damage raises whatever it leads to
         log.warning("%s: not facts (%s); left out, evaluate that night again", url, error)
         return None
 
@@ -157,6 +166,6 @@ def _try_read(url: str) -> pyarrow.Table | None:
 def _try_check(url: str, arrow: pyarrow.Table) -> pd.DataFrame | None:
     try:
         return checked(arrow.to_pandas())
-    except FactsError as error:
-        log.warning("%s: %s; left out", url, error)
+    except Exception as error:  # damage in what pandas notes of its columns raises whatever it leads to
+        log.warning("%s: not facts (%s: %s); left out, evaluate that night again", url, type(error).__name__, error)
         return None

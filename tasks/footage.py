@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from lednet.clips import HIGH_SPEED_FPS, VIDEO_SUFFIXES, Clip, ClipError, split_clips
 from tasks import storage
 from tasks.decode import VideoError, pixels, probe, read_frames
+from tasks.picture import read_picture
 from tasks.settings import LearnSettings
 from tasks.storage import Entry
 
@@ -164,7 +164,8 @@ def read_clip(clip: FootageClip, settings: LearnSettings) -> Clip:
     fast = is_high_speed(clip)
     frames: list[NDArray[np.uint8]] = []
     most = settings.high_speed_frames if fast else settings.frames_per_clip
-    shown = _pictures(clip, most, fast) if clip.pictures else _frames(clip, most, fast, settings.most_pixels)
+    read = _pictures if clip.pictures else _frames
+    shown = read(clip, most, fast, settings.most_pixels)
     for frame in shown:
         if not frames or frame.shape == frames[0].shape:
             frames.append(frame)
@@ -201,14 +202,10 @@ def _frames(clip: FootageClip, most: int, fast: bool, most_pixels: int) -> Itera
             yield pixels(frame)
 
 
-def _pictures(clip: FootageClip, most: int, fast: bool) -> Iterator[NDArray[np.uint8]]:
+def _pictures(clip: FootageClip, most: int, fast: bool, most_pixels: int) -> Iterator[NDArray[np.uint8]]:
     count = len(clip.sources)
     kept = (
         range(min(most, count)) if fast else np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
     )
     for i in kept:
-        data = np.frombuffer(storage.read(clip.sources[int(i)].url), np.uint8)
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if picture is None:
-            raise VideoError(clip.sources[int(i)].url, "not a picture that OpenCV reads")
-        yield np.ascontiguousarray(picture[:, :, ::-1], np.uint8)
+        yield read_picture(clip.sources[int(i)].url, most_pixels)

@@ -102,6 +102,7 @@ def read_rate(url: str) -> NightRate | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        log.warning("%s: not a rate (%r), passed over; the next night writes it anew, or remove it", url, error)
+        cause = f"{type(error).__name__}: {error}"  # not its repr, which holds all of a file that is no text
+        log.warning("%s: not a rate (%s), passed over; the next night writes it anew, or remove it", url, cause)
         return None
     return rate

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import zarr
 from numpy.typing import NDArray
 from zarr import Array
@@ -39,6 +40,8 @@ from tasks.types import NightPlan, Problem, Receipt, Shard, WorkItem
 QUALITY_METRICS = Quality._fields
 PICTURE_COLUMNS = ("before_jpeg", "after_jpeg")
 MANIFEST_FORMAT = 1
+MOST_ROWS = 25_000_000
+"""Of quality rows: more than 25 hours at the fastest rate that a site may name. Equal rows take no room in a file."""
 _MANIFEST_KEYS = frozenset({"camera", "night", "run", "shards", "frames", "coverage", "problems", "frames_url"})
 
 
@@ -271,9 +274,12 @@ def _read_table(url: str, next_step: str) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise StoreError(f"{url}: no quality rows ({error}); {next_step}") from error
     try:
+        rows = pq.read_metadata(io.BytesIO(data)).num_rows
+        if rows > MOST_ROWS:
+            raise ValueError(f"{rows} rows; a night has at most {MOST_ROWS}")
         return pd.read_parquet(io.BytesIO(data))
     except Exception as error:  # damage in what pandas notes of its columns raises whatever it leads to
-        raise StoreError(f"{url}: no quality rows ({error!r}); {next_step}") from error
+        raise StoreError(f"{url}: no quality rows ({type(error).__name__}: {error}); {next_step}") from error
 
 
 def write_valid(run_url: str, slots: int, receipts: Iterable[Receipt]) -> int:

@@ -20,7 +20,6 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -34,6 +33,7 @@ from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, psnr, ssim
 from tasks import storage
 from tasks.decode import VideoError, pixels, probe, read_frames
+from tasks.picture import read_picture
 from tasks.settings import SynthesisSettings
 from tasks.signs import narrow
 
@@ -131,10 +131,7 @@ def _is_image(url: str) -> bool:
 def _frames_of(url: str, count: int, most_pixels: int) -> list[Picture]:
     """So many frames of a file, spread evenly over it; of a picture, itself."""
     if _is_image(url):
-        decoded = cv2.imdecode(np.frombuffer(storage.read(url), np.uint8), cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise VideoError(url, "not a readable picture")
-        return [np.ascontiguousarray(decoded[:, :, ::-1])]
+        return [read_picture(url, most_pixels)]
     seconds = probe(url).seconds or 0.0
     frames: list[Picture] = []
     for k in range(count):

@@ -87,6 +87,9 @@ class Writes:
         self.at = -1
         self.act: Callable[[], None] = lambda: None
         """Called in a thread of its own when write number `at` comes, before or after it is done."""
+        self.receipts = threading.Event()
+        """Receipts wait while it is not set, and no night can end."""
+        self.receipts.set()
 
     def trigger(self, at: int, act: Callable[[], None]) -> None:
         """Call `act` at a write of the night that begins now."""
@@ -103,6 +106,8 @@ def counted_writes() -> Iterator[Writes]:
             writes.count += 1
             if writes.count - 1 == writes.at:
                 threading.Thread(target=writes.act).start()
+            if "/receipts/" in key:
+                writes.receipts.wait()
         return put(self, bucket, key, *args, **options)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:

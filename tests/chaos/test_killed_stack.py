@@ -1,14 +1,16 @@
 """A real night, `lednet enhance` on a Prefect server and Dask worker processes, against an object store over HTTP, with
-one of its processes killed -9 at a seeded moment, or a worker stopped, which then hangs without dying; run again, the
-store is byte for byte what an undisturbed run writes.
+one of its processes killed -9 at a seeded moment, or a worker stopped, which then hangs without dying, or the network
+to the store lost for a while; run again, the store is byte for byte what an undisturbed run writes.
 
 The object store keeps what it has acknowledged, as real ones do: killed is the process through which all requests to it
-go, which cuts every transfer at hand and refuses new ones until it is started again. Slow: a Prefect server takes half
-a minute to start. LEDNET_CHAOS_SEEDS=7,8,200-299 tries other seeds.
+go, which cuts every transfer at hand and refuses new ones until it is started again. The network is lost by stopping
+that process: connections stand, and nothing comes of them, as behind a cable that was pulled. Slow: a Prefect server
+takes half a minute to start. LEDNET_CHAOS_SEEDS=7,8,200-299 tries other seeds.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -17,7 +19,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
@@ -34,96 +35,47 @@ from tests.chaos.night import (
     seeds,
     stored,
 )
-from tests.flows.conftest import ENVIRONMENT, command
+from tests.chaos.stack import Stack
 from tests.tasks.night import NIGHT, s3_bucket
 
-STOPPED = "stopped worker"
-VICTIMS = ("worker", "scheduler", "flow", "server", "store", STOPPED)
+STOPPED, LOST = "stopped worker", "lost network"
+VICTIMS = ("worker", "scheduler", "flow", "server", "store", STOPPED, LOST)
 SEEDS = seeds(range(len(VICTIMS)))
-HEARTBEAT_S = 180
-"""A worker without a heartbeat for so long is started anew; imports hold one up for minutes on a busy machine."""
 HANGS_S = 900
 """A flow that has not ended by then is killed by its operator."""
+LOST_S = 100
+"""The network is gone for so long: longer than a request may take, shorter than all its tries."""
 RUNS = 3
 """Runs after the kill, at most, until the night is published."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-class Stack:
-    """Every process of a night, each of which can be killed and started again."""
-
-    def __init__(self, folder: Path, target: str, site: Path) -> None:
-        self.folder, self.target, self.site = folder, target, site
-        self.ports = {name: engine.free_port() for name in ("store", "scheduler", "server")}
-        address = f"tcp://127.0.0.1:{self.ports['scheduler']}"
-        self.environment = ENVIRONMENT | engine.QUIET | {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.ports['store']}",
-            "AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_DEFAULT_REGION": "us-east-1",
-            "PREFECT_API_URL": f"http://127.0.0.1:{self.ports['server']}/api",
-            "LEDNET_SCHEDULER": address, "OMP_NUM_THREADS": "1",
-            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{HEARTBEAT_S}s",
-        }  # fmt: skip
-        dask = str(Path(sys.executable).parent / "dask")
-        self.commands = {
-            "store": [sys.executable, "-m", "tests.faulty_proxy", target, str(self.ports["store"])],
-            "scheduler": [dask, "scheduler", "--host", "127.0.0.1", "--port", str(self.ports["scheduler"]),
-                          "--no-dashboard"],
-            "worker": [dask, "worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard",
-                       "--local-directory", str(folder)],
-            "flow": command("enhance", NIGHT, "--site", str(site), "--archive", ARCHIVE, "--store", STORE,
-                            "--no-report", "--json"),
-        }  # fmt: skip
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(self, name: str) -> subprocess.Popen[bytes]:
-        """Start one of them, if it does not run."""
-        running = self.running.get(name)
-        if running is not None and running.poll() is None:
-            return running
-        if name == "server":
-            home = self.folder / "prefect"
-            home.mkdir(exist_ok=True)
-            process = engine._start_server(self.ports["server"], home)
-            engine._wait_until_healthy(self.environment["PREFECT_API_URL"], process, home / "server.log")
+def kill(stack: Stack, name: str, rng: random.Random) -> None:
+    """Kill -9; of the workers one, which its nanny starts again. Or stop one, which Dask must notice; or the
+    network."""
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):
+        if name in ("worker", STOPPED):
+            victim = rng.choice(stack.workers())
+            victim.suspend() if name == STOPPED else victim.kill()
+        elif name == LOST:
+            wire = psutil.Process(stack.running["store"].pid)
+            wire.suspend()
+            time.sleep(LOST_S)
+            wire.resume()
         else:
-            with (self.folder / f"{name}.log").open("ab") as log:
-                process = subprocess.Popen(
-                    self.commands[name], env=self.environment, stdout=log, stderr=log, start_new_session=True
-                )
-        self.running[name] = process
-        return process
+            os.kill(stack.running[name].pid, signal.SIGKILL)
+            stack.running[name].wait()
 
-    def kill(self, name: str, rng: random.Random) -> None:
-        """Kill -9; of the workers one, which its nanny starts again. Or stop one, which Dask must notice."""
-        process = self.running["worker" if name == STOPPED else name]
-        with suppress(ProcessLookupError, psutil.NoSuchProcess):
-            if name in ("worker", STOPPED):
-                children = [p for p in psutil.Process(process.pid).children(recursive=True) if len(p.cmdline()) > 2]
-                workers = [p for p in children if "spawn_main" in " ".join(p.cmdline())]
-                victim = rng.choice(workers)
-                victim.suspend() if name == STOPPED else victim.kill()
-            else:
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
 
-    def stop(self) -> None:
-        """End all of them and their children."""
-        for process in self.running.values():
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-    def run_flow(self) -> int:
-        """The night's command, to its end or until it is taken for hanging; returns its exit code."""
-        for name in ("store", "server", "scheduler", "worker"):
-            self.start(name)
-        flow = self.start("flow")
-        try:
-            return flow.wait(HANGS_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(flow.pid, signal.SIGKILL)
-            return flow.wait()
+def run_flow(stack: Stack) -> int:
+    """The night's command, to its end or until it is taken for hanging; returns its exit code."""
+    flow = stack.start_night()
+    try:
+        return flow.wait(HANGS_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(flow.pid, signal.SIGKILL)
+        return flow.wait()
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +84,13 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Wri
     folder = tmp_path_factory.mktemp("stack")
     with s3_bucket(), counted_writes() as writes, pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "SERVER_START_S", 600)
-        stack = Stack(folder, os.environ["AWS_ENDPOINT_URL"], fill_archive(folder))
+        port, site = engine.free_port(), str(fill_archive(folder))
+        arguments = ["enhance", NIGHT, "--site", site, "--archive", ARCHIVE, "--store", STORE, "--no-report", "--json"]
+        stack = Stack(folder, f"http://127.0.0.1:{port}", arguments, workers=2)
+        target = os.environ["AWS_ENDPOINT_URL"]
+        stack.commands["store"] = [sys.executable, "-m", "tests.faulty_proxy", target, str(port)]
         try:
-            assert stack.run_flow() == 0, (folder / "flow.log").read_text()
+            assert run_flow(stack) == 0, (folder / "flow.log").read_text()
             yield stack, writes, stored(), writes.count
         finally:
             stack.stop()
@@ -148,11 +104,34 @@ def test_a_night_one_of_whose_processes_is_killed_ends_as_if_undisturbed(
     rng = random.Random(seed)
     victim = VICTIMS[seed % len(VICTIMS)]
     empty_store()
-    writes.trigger(rng.randrange(count), lambda: stack.kill(victim, rng))
+    writes.trigger(rng.randrange(count), lambda: kill(stack, victim, rng))
     began = time.monotonic()
-    codes = [stack.run_flow()]
+    codes = [run_flow(stack)]
     writes.trigger(-1, lambda: None)
     while codes[-1] != 0 and len(codes) <= RUNS:
-        codes.append(stack.run_flow())
+        codes.append(run_flow(stack))
     print(f"seed {seed}: {victim}, at a write; exit codes {codes} in {time.monotonic() - began:.0f} s")
+    assert differing(expected) == []
+
+
+def test_of_two_operators_one_works_and_the_other_is_told(
+    night: tuple[Stack, Writes, dict[str, bytes], int],
+) -> None:
+    stack, writes, expected, _ = night
+    empty_store()
+    writes.trigger(-1, lambda: None)
+    writes.receipts.clear()
+    try:
+        first = stack.start_night()
+        while writes.count == 0 and first.poll() is None:
+            time.sleep(0.1)
+        words, environment = stack.commands["flow"], stack.environment
+        second = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=HANGS_S, check=False)
+    finally:
+        writes.receipts.set()
+    assert second.returncode == 2, second.stderr
+    [outcome] = json.loads(second.stdout)["cameras"]
+    assert outcome["status"] == "under way"
+    assert str(first.pid) in outcome["reason"]
+    assert first.wait(HANGS_S) == 0
     assert differing(expected) == []

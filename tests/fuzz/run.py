@@ -1,21 +1,22 @@
-"""Fuzz one target for minutes: `python -m tests.fuzz.run TARGET [SECONDS]`, targets as in `tests.fuzz.targets`.
+"""Fuzz for minutes: `python -m tests.fuzz.run TARGET [--seconds 600] [--engine hypothesis]`, targets as in
+`tests.fuzz.targets`, or `all`, one after another, each in a process of its own.
 
-With atheris installed (`pip install atheris`; it is no dependency of ours) coverage of the readers leads the way;
-without it seeds are changed at random, which is said. An input that a target answers with a foreign error, or slowly,
-is kept in `fuzz-findings/` and should become a test.
+Two engines. hypothesis changes seeds at random and makes what it finds small. With atheris installed (`pip install
+atheris`; it is no dependency of ours) coverage of the readers leads the way. An input that a target answers with a
+foreign error, or slowly, is kept in `fuzz-findings/` and should become a test.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import random
+import logging
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
 
 SLOW_S = 10.0
 FINDINGS = Path("fuzz-findings")
@@ -25,56 +26,61 @@ MOST_MEMORY = 8 * 2**30
 """Address space: a bomb must cost this process alone."""
 READERS = ["tasks", "lednet", "tests.fuzz.targets", "json", "tomllib", "strptime"]
 """Modules whose branches are counted."""
+AT_ONCE = 1000
+"""Inputs that hypothesis makes before it begins anew from another seed of its own; it remembers all of them."""
+ENGINES = ("hypothesis", "atheris")
 
 Check = Callable[[str, bytes], None]
 
 
 def one(check: Check, name: str, data: bytes) -> None:
     """Give a target some bytes; what is wrong with the answer is kept and raised."""
-    began = time.monotonic()
+    began = time.process_time()
     try:
         check(name, data)
-        if time.monotonic() - began > SLOW_S:
-            raise TimeoutError(f"took {time.monotonic() - began:.0f} s")
+        if time.process_time() - began > SLOW_S:
+            raise TimeoutError(f"took {time.process_time() - began:.0f} s of CPU")
     except Exception:
         FINDINGS.mkdir(exist_ok=True)
         (FINDINGS / f"{name}-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
         raise
 
 
-def changed(rng: random.Random, data: bytes) -> bytes:
-    """A seed with some bytes overwritten, cut out or put in."""
-    out = bytearray(data)
-    for _ in range(rng.randint(1, 12)):
-        at = rng.randrange(len(out) + 1)
-        length = rng.choice((1, 1, 1, 4, 40))
-        out[at : at + rng.choice((0, length))] = rng.choice((rng.randbytes(length), b"", b"\xff" * length))
-    return bytes(out)
+def by_hypothesis(name: str, seconds: float) -> int:
+    """Change seeds at random until the time is up; returns the number of inputs. Raises what it found."""
+    from hypothesis import HealthCheck, Phase, given, seed, settings
+
+    from tests.fuzz import targets
+    from tests.fuzz.inputs import changed
+
+    count, end = 0, time.monotonic() + seconds
+    steps = settings(
+        max_examples=AT_ONCE, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+    )  # fmt: skip
+
+    def read(data: bytes) -> None:
+        nonlocal count
+        if time.monotonic() < end:  # afterwards the rest of a round passes without work
+            count += 1
+            one(targets.check, name, data)
+
+    rounds = 0
+    while time.monotonic() < end:
+        steps(seed(rounds)(given(changed(targets.TARGETS[name].seeds))(read)))()
+        rounds += 1
+    return count
 
 
-def atheris_module() -> ModuleType | None:
-    """atheris, where it is installed."""
-    try:
-        import atheris
-    except ImportError:
-        return None
-    return atheris  # type: ignore[no-any-return]
+def by_atheris(name: str, seconds: float) -> None:
+    """Follow the coverage until the time is up; ends the process."""
+    import atheris
 
-
-def main() -> None:
-    """Run until the time is up or something is found."""
-    name, seconds = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 600.0
-    atheris = atheris_module()
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    with atheris.instrument_imports(include=READERS) if atheris else nullcontext():
+    with atheris.instrument_imports(include=READERS):
         from tests.fuzz import targets  # only here: what is imported before is not counted
-    seeds = targets.TARGETS[name].seeds
-    if atheris is None:
-        at_random(targets.check, name, seeds, seconds)
-        return
     corpus = targets.FOLDER / "corpus"
     corpus.mkdir()
-    for k, seed in enumerate(seeds):
+    for k, seed in enumerate(targets.TARGETS[name].seeds):
         (corpus / str(k)).write_bytes(seed)
     # Without -len_control inputs begin at one byte, and a manifest of one byte teaches nothing.
     options = [f"-max_total_time={seconds:.0f}", f"-max_len={MOST_BYTES}", "-len_control=0", "-print_final_stats=1"]
@@ -82,15 +88,38 @@ def main() -> None:
     atheris.Fuzz()
 
 
-def at_random(check: Check, name: str, seeds: tuple[bytes, ...], seconds: float) -> None:
-    """Change seeds at random until the time is up."""
-    print("atheris is not installed: seeds are changed at random, without coverage")
-    rng, count, end = random.Random(0), 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        one(check, name, changed(rng, rng.choice(seeds)))
-        count += 1
-    print(f"{name}: {count} inputs in {seconds:.0f} s, no finding")
+def all_targets(seconds: float, engine: str) -> int:
+    """Every target in a process of its own, so that one's findings and limits are not another's; the exit code."""
+    from tests.fuzz import targets
+
+    failed = []
+    for name in targets.TARGETS:
+        words = [sys.executable, "-m", "tests.fuzz.run", name, "--seconds", str(seconds), "--engine", engine]
+        if subprocess.run(words, check=False).returncode:
+            failed.append(name)
+    print("findings: " + (", ".join(failed) or "none"))
+    return int(bool(failed))
+
+
+def main() -> int:
+    """Run until the time is up or something is found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
+    options = parser.parse_args()
+    if options.target == "all":
+        return all_targets(options.seconds, options.engine)
+    logging.disable()  # what readers say of each input
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    if options.engine == "atheris":
+        by_atheris(options.target, options.seconds)
+    began = time.process_time()
+    count = by_hypothesis(options.target, options.seconds)
+    spent = time.process_time() - began
+    print(f"{options.target}: {count} inputs in {options.seconds:.0f} s ({spent:.0f} of CPU), no finding", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import cv2
+import numpy as np
 import pandas as pd
 import torch
 
@@ -24,10 +26,13 @@ from lednet.clips import ClipError
 from lednet.model import LEDNetConfig
 from tasks import decode, landed, lease, models, rates, status, store
 from tasks.archive import find_segments, pattern_regex, static_prefix
+from tasks.facts import checked, read_facts
 from tasks.footage import list_footage
 from tasks.nights import night_range
+from tasks.picture import read_picture
 from tasks.site import SiteError, read_site
 from tasks.types import Camera
+from tests.tasks.made_facts import made_row
 
 FOLDER = Path(tempfile.mkdtemp(prefix="lednet-fuzz-"))
 ROOT = f"file://{FOLDER}"
@@ -101,6 +106,20 @@ def rows(data: bytes) -> object:
     return store.read_rows(f"{ROOT}/run", 2)
 
 
+def facts(data: bytes) -> object:
+    """A night's facts beside another's, which must not suffer."""
+    _written("history/facts/pit/2026-03-01.parquet", FACTS)
+    _written("history/facts/pit/2026-01-15.parquet", data)
+    read = read_facts(f"{ROOT}/history")
+    assert "2026-03-01" in set(read["night"])
+    return read
+
+
+def daylight(data: bytes) -> object:
+    """A picture of daylight, or of footage to learn from."""
+    return read_picture(_written("daylight.png", data), 10**6)
+
+
 def site(data: bytes) -> object:
     """cameras.toml."""
     return read_site(_written("cameras.toml", data))
@@ -165,6 +184,11 @@ def _clip(codec: str, container: str) -> bytes:
     return path.read_bytes()
 
 
+def _picture(kind: str) -> bytes:
+    _, data = cv2.imencode(f".{kind}", np.arange(24 * 32 * 3, dtype=np.uint8).reshape(24, 32, 3))
+    return data.tobytes()
+
+
 MANIFEST = store.sealed(
     {"format": 1, "camera": {}, "night": "", "run": "a", "shards": [], "frames": 0, "coverage": 0.5, "problems": [],
      "frames_url": "", "preview_url": None}
@@ -174,6 +198,7 @@ RECEIPT = json.dumps(
      "problems": [{"url": "u", "reason": "r", "frames": 0}]}
 ).encode()  # fmt: skip
 ROWS = pd.DataFrame({"slot": [0, 1], "light_before": [0.5, None], "after_jpeg": [b"\xff\xd8", None]})
+FACTS = store.parquet_bytes(checked(pd.DataFrame([made_row()])))
 WEIGHTS = checkpoint.write_safetensors({"a": torch.zeros(2, 3), "b": torch.zeros(4, dtype=torch.float16)})
 CARD = json.dumps(
     {"name": "fuzz", "sha256": hashlib.sha256(WEIGHTS).hexdigest(), "training": {}, "validation": {},
@@ -210,6 +235,8 @@ TARGETS: dict[str, Target] = {
     # RecursionError, KeyError and TypeError stand for what Prefect refuses before a flow begins.
     "event": Target(event, (ValueError, KeyError, TypeError, RecursionError, OSError, ClipError), (EVENT,)),
     "rows": Target(rows, (store.StoreError,), (store.parquet_bytes(ROWS),)),
+    "facts": Target(facts, (), (FACTS,)),
+    "daylight": Target(daylight, (decode.VideoError,), tuple(_picture(kind) for kind in ("png", "jpg", "bmp", "tiff"))),
     "site": Target(site, (SiteError,), (SITE,)),
     "weights": Target(weights, (checkpoint.CheckpointError,), (WEIGHTS,)),
     "card": Target(card, (checkpoint.CheckpointError,), (CARD,)),

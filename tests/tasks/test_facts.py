@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks import facts, storage
@@ -92,3 +94,24 @@ def test_a_still_scene_beside_the_facts_is_no_fact(folder: str) -> None:
     write_facts(folder, made_row())
     storage.write(facts.scene_url(folder, "pit", night_name(0)), b"a picture")
     assert len(read_facts(folder)) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.replace_schema_metadata({"pandas": '{"columns": [{"name": "night"}]}'}),
+        lambda t: t.set_column(t.column_names.index("frames"), "frames", pa.array([["many"]])),
+        lambda t: pa.concat_tables([t] * 2),
+        lambda t: t.append_column("frames", t.column("frames")),
+    ],
+    ids=["description", "type", "rows", "names"],
+)
+def test_a_night_of_damaged_facts_costs_no_other(
+    folder: str, change: Callable[[pa.Table], pa.Table], caplog: pytest.LogCaptureFixture
+) -> None:
+    for before_last in (0, 1):
+        write_facts(folder, made_row(before_last=before_last))
+    path = facts_url(folder, "pit", night_name(1)).removeprefix("file://")
+    pq.write_table(change(pq.read_table(path)), path)
+    assert read_facts(folder)["night"].tolist() == [night_name(0)]
+    assert f"{night_name(1)}.parquet: not facts" in caplog.text

@@ -152,7 +152,7 @@ def test_pictures_are_read_in_order_and_broken_ones_named(tmp_path: Path) -> Non
     assert read.high_speed
     assert [number_of(np.asarray(f.permute(1, 2, 0))) for f in read.frames] == list(range(5))
     (folder / "000003.png").write_bytes(b"")
-    with pytest.raises(VideoError, match=r"000003\.png: not a picture"):
+    with pytest.raises(VideoError, match=r"000003\.png: not a readable picture"):
         read_clip(clip, LEARN)
 
 

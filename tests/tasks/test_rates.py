@@ -73,6 +73,14 @@ def test_what_is_missing_or_damaged_counts_as_no_rate(
     assert (data is None) == ("not a rate" not in caplog.text)
 
 
+def test_a_damaged_rate_is_not_repeated_in_the_log(
+    plan: NightPlan, root: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage.write(rate_url(root, "pit"), b"\xff" * 100_000)
+    assert last_rate(root, plan) is None
+    assert len(caplog.text) < 1000
+
+
 def test_a_rate_that_can_not_be_stored_costs_no_night(
     plan: NightPlan, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

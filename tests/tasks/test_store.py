@@ -405,3 +405,12 @@ def test_rows_whose_description_by_pandas_is_damaged_are_told(tmp_path: Path) ->
     pq.write_table(table, tmp_path / "receipts/000001.parquet")
     with pytest.raises(StoreError, match="no quality rows"):
         store.read_rows(f"file://{tmp_path}", 1)
+
+
+def test_a_small_file_of_more_rows_than_a_night_can_have_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "receipts").mkdir()
+    path = tmp_path / "receipts/000001.parquet"
+    pq.write_table(pa.table({"slot": pa.nulls(store.MOST_ROWS + 1, pa.int64())}), path)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(StoreError, match="a night has at most"):
+        store.read_rows(f"file://{tmp_path}", 1)

@@ -1,0 +1,30 @@
+"""Names and reasons that look like markup, or like a terminal's commands, are printed as they are, at no cost."""
+
+from __future__ import annotations
+
+import pytest
+from rich.table import Table
+
+from flows import cli
+from flows.screen import screen
+from tasks.types import CameraNight
+
+HOSTILE = ("[/]", "[/bold]", "[red]a[/red]", "[link=https://evil.example]b[/link]", ":smile:", "<script>", "[[", "夜班")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_looks_like_markup_is_printed_as_it_is(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(title=text)
+    table.add_column(text)
+    table.add_row(text)
+    screen().print(table)
+    screen().print(text)
+    assert capsys.readouterr().out.count(text) == 4
+
+
+def test_the_outcome_of_a_night_is_told_whatever_the_files_are_called(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "file:///a/[/red]\x1b[2J\x07\u202e.mp4: not a readable video"
+    cli.show_outcomes([CameraNight("pit", "failed", reason)], "")
+    out = capsys.readouterr().out
+    assert "[/red]\\x1b[2J\\x07\\u202e.mp4" in out
+    assert all(line.isprintable() for line in out.splitlines())

@@ -1,0 +1,54 @@
+"""Pictures from outside: read as RGB, and refused by their header where they are larger than the site allows."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tasks.decode import VideoError
+from tasks.picture import read_picture
+
+RNG = np.random.default_rng(0)
+MOST = 10_000
+
+
+def png(width: int, height: int, pixels: bytes) -> bytes:
+    """A PNG that states a size, whatever it holds."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff"])
+def test_a_picture_is_read_as_rgb(tmp_path: Path, suffix: str) -> None:
+    picture = RNG.integers(0, 256, (30, 40, 3), np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    cv2.imwrite(str(path), picture[:, :, ::-1])
+    np.testing.assert_array_equal(read_picture(f"file://{path}", MOST), picture)
+
+
+@pytest.mark.parametrize(("width", "height"), [(101, 100), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+def test_a_bomb_is_refused_before_it_is_decoded(
+    tmp_path: Path, width: int, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(width, height, bytes(100_000)))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(VideoError, match=r"bomb\.png: (its frames of .* above the limit|not a readable picture)"):
+        read_picture(f"file://{path}", MOST)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", png(50, 50, b"")[:40], png(0, 10, b"")])
+def test_what_is_no_picture_is_named(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match=r"a\.png: not a readable picture"):
+        read_picture(f"file://{path}", MOST)
