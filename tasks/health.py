@@ -50,10 +50,13 @@ class HealthSettings:
     """Share of white pixels in the night's median picture."""
     dark_share: float = 0.95
     """Share of black pixels in the night's median picture."""
-    dusty_rise: float = 0.12
+    dusty_rise: float = 0.1
     """Rise of the veil's share of the light above earlier nights, ..."""
     dusty_contrast: float = 0.75
     """... with contrast, relative to brightness, down to this share of the usual."""
+    dusty_flat: float = 0.9
+    """Of a camera whose blocks usually lack detail to this share, dust is not told: the veil of a scene that shows next
+    to nothing rises and falls with its light."""
     infrared_colour: float = 0.002
     """Deviation of chroma below which a picture has no colour."""
     infrared_usual: float = 0.01
@@ -188,7 +191,7 @@ def _defocused(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[F
 
 
 def _dusty(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
-    if known.empty:
+    if known.empty or known["flat"].median() >= s.dusty_flat:
         return
     usual, contrast = known["veil"].median(), known["relative_contrast"].median()
     left = night["relative_contrast"] / contrast if contrast else math.nan

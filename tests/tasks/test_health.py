@@ -104,6 +104,12 @@ def test_a_camera_on_a_vehicle_looks_elsewhere_every_night_and_is_not_moved() ->
     assert kinds(EARLIER.assign(match=0.05), match=0.02) == []
 
 
+def test_of_a_scene_without_detail_dust_is_not_told() -> None:
+    dust = {"veil": 0.6, "relative_contrast": 0.4}
+    assert kinds(**dust) == ["dusty"]
+    assert kinds(EARLIER.assign(flat=0.95), flat=0.95, **dust) == []
+
+
 def test_blur_is_not_taken_for_dust() -> None:
     assert kinds(edge_width=9.0, veil=0.6, relative_contrast=0.4) == ["defocused"]
 
