@@ -142,10 +142,12 @@ def _covered(night: Row, known: pd.DataFrame, peers: pd.DataFrame, s: HealthSett
 
 
 def _partly_covered(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
-    # Dust hides detail too, but leaves the scene where it was; where lamps are out, the blocks are black.
+    # Dust hides detail too, but leaves the scene where it was; where lamps are out, the blocks are black, and where one
+    # shines into the lens, they are white.
     if known.empty or (any(_dusty(night, known, s)) and not any(_moved(night, known, s))):
         return
-    hidden, usual = night["flat"] - night["dark"], (known["flat"] - known["dark"]).clip(lower=0).median()
+    hidden = night["flat"] - night["dark"] - night["blown"]
+    usual = (known["flat"] - known["dark"] - known["blown"]).clip(lower=0).median()
     if _above(hidden, usual + s.covered_rise):
         values = {"value": hidden, "usual": usual, "threshold": usual + s.covered_rise}
         yield _finding(night, "covered", "bad", case="part", slot=float(night["flat_slot"]), **values)

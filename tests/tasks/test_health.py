@@ -93,6 +93,10 @@ def test_where_lamps_are_out_or_dust_hangs_nothing_is_covered() -> None:
     assert kinds(flat=0.9, veil=0.6, relative_contrast=0.4, match=0.05) == ["covered"]
 
 
+def test_a_lamp_that_burns_out_half_of_the_picture_does_not_cover_it() -> None:
+    assert kinds(flat=0.6, blown=0.5) == ["blown"]
+
+
 def test_a_camera_that_often_looks_covered_is_so_only_beyond_its_usual() -> None:
     dim = EARLIER.assign(covered_share=0.3)
     assert kinds(dim, covered_share=0.4) == []
