@@ -26,6 +26,12 @@ rest. No averaging: it would take the clipped pixels away."""
 LEAST_SIDE = 8
 """Smaller frames have no noise or sharpness to speak of: zero."""
 
+CHANGE_GRID = 8
+"""Change is taken over so many by so many blocks, so that a clock drawn into the picture is a few of them."""
+
+CHANGE_CONTRAST, CHANGE_BLOCKS = 3.0, 8
+"""Of the blocks whose luma deviates by so many levels of 255: black ones repeat on any camera. Fewer tell nothing."""
+
 _SECOND_DIFFERENCE = np.array([1, -2, 1], np.float32)
 """Immerkaer's kernel is its product with itself."""
 
@@ -65,3 +71,28 @@ def measure(frame: NDArray[np.uint8]) -> Quality:
     laplacian = cv2.Laplacian(cv2.GaussianBlur(middle, (0, 0), 1.0), cv2.CV_32F)
     variance = cv2.norm(laplacian, cv2.NORM_L2SQR) / laplacian.size - cv2.mean(laplacian)[0] ** 2
     return Quality(mean, deviation, noise, max(0.0, variance) * 1000, *shares)
+
+
+def coarse_luma(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What `change` compares of a uint8 [h, w, 3] sRGB frame: luma of every fourth pixel of every fourth row."""
+    few = np.ascontiguousarray(frame[::SUBSAMPLE, ::SUBSAMPLE])
+    return np.asarray(cv2.cvtColor(few, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def change(here: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
+    """How much of a picture is new: mean absolute change of a block's luma, in levels of 255, in the median block.
+
+    Zero where at least half of the picture is repeated to the last pixel, whatever the rest shows. Takes `coarse_luma`
+    of two frames of one shape; NaN where too few blocks show anything. Can't tell a frozen picture from a live one that
+    an encoder has stopped drawing, which it does at most from one key frame to the next.
+    """
+    height, width = (side // CHANGE_GRID for side in here.shape)
+    if not height or not width:
+        return float("nan")
+    shape = (CHANGE_GRID, height, CHANGE_GRID, width)
+    inside = slice(CHANGE_GRID * height), slice(CHANGE_GRID * width)
+    shown = here[inside].reshape(shape).std((1, 3), dtype=np.float32) >= CHANGE_CONTRAST
+    if np.count_nonzero(shown) < CHANGE_BLOCKS:
+        return float("nan")
+    changes = cv2.absdiff(here, before)[inside].reshape(shape).mean((1, 3), dtype=np.float32)
+    return float(np.median(changes[shown]))

@@ -233,7 +233,8 @@ def _reference_figures(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, 
     restorer = load_restorer(job.settings.checkpoint, job.settings.tile_mb)
     rows = synthesised.synthesised_figures(daylight, restorer, job.synthesis, perceptual)
     means = {name: float(rows[name].mean()) for name in facts.REFERENCE_METRICS}
-    return {**means, "reference_count": len(rows), "reference_key": daylight.key}
+    frames = {f"{m}_frame_{k}": float(v) for m in facts.PAIRED_METRICS for k, v in enumerate(rows[m])}
+    return {**means, **frames, "reference_count": len(rows), "reference_key": daylight.key}
 
 
 def _known_figures(job: FactsJob, night: str, model: str, key: str) -> dict[str, Any] | None:
@@ -246,5 +247,6 @@ def _known_figures(job: FactsJob, night: str, model: str, key: str) -> dict[str,
     last = rows.iloc[-1]
     if math.isnan(last["lpips"]) and synthesised.load_perceptual(job.synthesis.lpips_weights) is not None:
         return None
-    columns = (*facts.REFERENCE_METRICS, "reference_count", "reference_key")
+    frames = [c for c in rows.columns if "_frame_" in c]
+    columns = (*facts.REFERENCE_METRICS, *frames, "reference_count", "reference_key")
     return {name: last[name] for name in columns}

@@ -197,6 +197,9 @@ class _Open:
     rows: list[dict[str, object]] = field(default_factory=list)
     sources: dict[str, int] = field(default_factory=dict)
     damage: dict[tuple[str, str], None] = field(default_factory=dict)
+    last: NDArray[np.uint8] | None = None
+    """What `quality.change` compares the next frame with. It starts anew with the shard: a run that is resumed must
+    give the same rows, and does not decode the shard before."""
 
 
 class _ShardBuilder:
@@ -251,6 +254,8 @@ class _ShardBuilder:
         row: dict[str, object] = {"slot": frame.slot, "time_ns": self.item.grid.time_ns(frame.slot)}
         for when, picture in (("before", dark), ("after", bright)):
             row |= {f"{k}_{when}": v for k, v in quality.measure(picture)._asdict().items()}
+        last, self.open.last = self.open.last, quality.coarse_luma(dark)
+        row["change_before"] = math.nan if last is None else quality.change(self.open.last, last)
         keep = frame.slot % self.item.preview_stride == 0
         for when, picture in (("before", dark), ("after", bright)):
             row[f"{when}_jpeg"] = jpeg(picture, self.settings.preview_width) if keep else None
@@ -288,7 +293,7 @@ class _ShardBuilder:
 def row_columns() -> list[str]:
     """Columns of a shard's rows."""
     metrics = [f"{m}_{when}" for when in ("before", "after") for m in store.QUALITY_METRICS]
-    return ["slot", "time_ns", *metrics, *store.PICTURE_COLUMNS]
+    return ["slot", "time_ns", *metrics, "change_before", *store.PICTURE_COLUMNS]
 
 
 def jpeg(frame: NDArray[np.uint8], width: int, quality: int = JPEG_QUALITY) -> bytes:

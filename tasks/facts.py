@@ -30,6 +30,8 @@ NIGHT_METRICS = ("brightness", "contrast", "noise", "sharpness")
 """Figures that the quality rows of every version hold; later versions' stand in the facts as well, where they are."""
 REFERENCE_METRICS = ("psnr", "ssim", "mae", "lpips")
 """Of the restored synthesised night against the daylight that it was made of; see `tasks.synthesised`."""
+PAIRED_METRICS = ("psnr", "ssim")
+"""Of these every frame's figure is kept too, as `<metric>_frame_<k>`: models are compared frame by frame."""
 SIGN_COLUMNS = (
     "covered_share", "flat", "blown", "dark", "veil", "colour", "relative_contrast", "edge_width", "moved", "match",
     "frozen_s", "overlap_s", "drift_s_per_h", "missing",
@@ -69,6 +71,7 @@ def _columns() -> dict[str, pa.Column]:
         "ssim": pa.Column(float, pa.Check.in_range(-1, 1), nullable=True),
         "mae": pa.Column(float, pa.Check.in_range(0, 1), nullable=True),
         "lpips": figure,
+        r"^(psnr|ssim)_frame_\d+$": pa.Column(float, nullable=True, required=False, regex=True),
         "reference_count": count,
         "reference_key": text,
         **dict.fromkeys(SIGN_COLUMNS, figure),

@@ -50,10 +50,13 @@ class HealthSettings:
     """Share of white pixels in the night's median picture."""
     dark_share: float = 0.95
     """Share of black pixels in the night's median picture."""
-    dusty_rise: float = 0.12
+    dusty_rise: float = 0.1
     """Rise of the veil's share of the light above earlier nights, ..."""
     dusty_contrast: float = 0.75
     """... with contrast, relative to brightness, down to this share of the usual."""
+    dusty_flat: float = 0.9
+    """Of a camera whose blocks usually lack detail to this share, dust is not told: the veil of a scene that shows next
+    to nothing rises and falls with its light."""
     infrared_colour: float = 0.002
     """Deviation of chroma below which a picture has no colour."""
     infrared_usual: float = 0.01
@@ -139,10 +142,12 @@ def _covered(night: Row, known: pd.DataFrame, peers: pd.DataFrame, s: HealthSett
 
 
 def _partly_covered(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
-    # Dust hides detail too, but leaves the scene where it was; where lamps are out, the blocks are black.
+    # Dust hides detail too, but leaves the scene where it was; where lamps are out, the blocks are black, and where one
+    # shines into the lens, they are white.
     if known.empty or (any(_dusty(night, known, s)) and not any(_moved(night, known, s))):
         return
-    hidden, usual = night["flat"] - night["dark"], (known["flat"] - known["dark"]).clip(lower=0).median()
+    hidden = night["flat"] - night["dark"] - night["blown"]
+    usual = (known["flat"] - known["dark"] - known["blown"]).clip(lower=0).median()
     if _above(hidden, usual + s.covered_rise):
         values = {"value": hidden, "usual": usual, "threshold": usual + s.covered_rise}
         yield _finding(night, "covered", "bad", case="part", slot=float(night["flat_slot"]), **values)
@@ -188,7 +193,7 @@ def _defocused(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[F
 
 
 def _dusty(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:
-    if known.empty:
+    if known.empty or known["flat"].median() >= s.dusty_flat:
         return
     usual, contrast = known["veil"].median(), known["relative_contrast"].median()
     left = night["relative_contrast"] / contrast if contrast else math.nan

@@ -39,6 +39,13 @@ SAME_RUN = 4
 """Repeated frames in a row, so that a frame rate doubled by the recorder is no standstill."""
 REFRESH = 0.01
 """Relative change of the figures when an encoder draws the same still picture anew."""
+STOPPED, REDRAWN = 0.02, 0.2
+"""Levels of 255 that `change_before` typically and at most comes to where a picture has stopped beside a clock drawn
+into it. Encoders redraw a stopped one by up to 0.12 at a key frame, one with a camera's noise by 0.4 and more; the
+stillest real scene, a dark hangar, typically changes by 2.6 from second to second."""
+STOPPED_S = 120.0
+"""Such a stretch must last so long: an encoder that saves bits leaves a still but live picture alone from one key frame
+to the next, which are up to 1200 frames apart."""
 LEAST_CONTRAST = 0.004
 """A picture without contrast, one level of 255, has nothing that could stand still."""
 ABUT_S = 10.0
@@ -88,7 +95,8 @@ def longest_standstill(quality: pd.DataFrame) -> Stretch:
 
     A camera's noise makes no two frames alike, so equal figures to the last digit mean that one picture is repeated. An
     encoder that draws it anew every few seconds does not end the stretch; one that never draws it twice alike, as some
-    do at a fixed bit rate, hides the standstill.
+    do at a fixed bit rate, hides the standstill. Where a clock is drawn into the picture, no two frames are equal: then
+    most of the picture must have stopped, by `change_before`, and for longer.
     """
     columns = [f"{m}_before" for m in NIGHT_METRICS]
     figures = quality[columns].round(DIGITS)
@@ -104,7 +112,24 @@ def longest_standstill(quality: pd.DataFrame) -> Stretch:
     repeats = ((age <= REPEAT_WITHIN) & seen).to_numpy()[1:]
     repeated = repeats & ((age <= REPEAT_NEAR).to_numpy()[1:] | (typical <= STILL))
     times = quality["time_ns"].to_numpy(np.int64)
-    return longest([Stretch(int(times[a]), int(times[b])) for a, b in _joined(_runs(repeated), change)])
+    whole = [Stretch(int(times[a]), int(times[b])) for a, b in _joined(_runs(repeated), change)]
+    around = [Stretch(int(times[a]), int(times[b])) for a, b in _runs(_stopped(quality, change))]
+    return longest([*whole, *(s for s in around if s.seconds >= STOPPED_S)])
+
+
+def _stopped(quality: pd.DataFrame, change: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether most of the picture is repeated, step by step. None was where older versions wrote the rows."""
+    if "change_before" not in quality:
+        return np.zeros(len(change), np.bool_)
+    steps = quality["change_before"].to_numpy(float)[1:]
+    typical = pd.Series(steps).rolling(STILL_WINDOW, center=True, min_periods=1).median().to_numpy()
+    still = (steps <= REDRAWN) & (typical <= STOPPED)
+    # The first frame of a shard is compared with none. There the figures of the whole frame must not change by more
+    # than the clock changes them at the steps around.
+    clocks = pd.Series(np.where(still, change, 0.0)).rolling(2 * REPEAT_WITHIN, center=True, min_periods=1).max()
+    beside = np.pad(still, 1)
+    bridged = np.isnan(steps) & beside[:-2] & beside[2:] & (change <= clocks.to_numpy())
+    return np.asarray(still | bridged, np.bool_)
 
 
 def _runs(same: NDArray[np.bool_]) -> list[tuple[int, int]]:

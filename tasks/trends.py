@@ -3,7 +3,9 @@
 Three questions, three tests; nights are the units of all.
 - A new model is judged by PSNR and SSIM of the synthesised night, which only the model can change: its mean over the
   nights since the change against the nights before, on the same daylight. The difference must leave the interval
-  t * s * sqrt(1/k + 1/n) and be more than anybody would miss.
+  t * s * sqrt(1/k + 1/n), and be more than anybody would miss. Nights on the same daylight are all but equal, so that
+  interval says nothing of the few frames that were drawn: the difference must also leave t * s / sqrt(frames), with s
+  from the differences frame by frame, or a model that is as good but renders some frames brighter would be blamed.
 - Where no daylight of the camera is known, a new model is held against the old one by contrast, sharpness and noise
   after restoration. Weather, and a model that is only different, change them as well, so this asks for attention.
 - A night under one model is judged by contrast and sharpness after restoration: one figure against the camera's earlier
@@ -25,6 +27,8 @@ from tasks.findings import Finding
 from tasks.health import HealthSettings
 
 TREND_METRICS = ("contrast_after", "sharpness_after")
+LEAST_PAIRS = 3
+"""Fewer frames give no interval of their own."""
 UNPROVEN = {"contrast_after": -1, "sharpness_after": -1, "noise_after": 1}
 """Figures of a new model without a truth, and the direction that is worse."""
 
@@ -64,7 +68,8 @@ def _model_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettin
         if len(old) < s.least_nights or not len(new):
             continue
         half = _half_width(old, len(new), s.model_confidence)
-        change, limit = float(new.mean() - old.mean()), max(half, least)
+        paired = _paired_half_width(last, night, metric, s.model_confidence)
+        change, limit = float(new.mean() - old.mean()), max(half, paired, least)
         if abs(change) > limit:
             kind, severity = ("worse", "bad") if change < 0 else ("better", "note")
             values: dict[str, float | str] = {
@@ -131,6 +136,17 @@ def _night_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettin
                 "slot": float(night["typical_slot"]),
             }
             yield Finding(night["camera"], kind, severity, values)
+
+
+def _paired_half_width(old: pd.Series[Any], night: Mapping[str, Any], metric: str, confidence: float) -> float:
+    """Half of the interval of the mean difference of two models' frames; 0 where older facts do not know frames."""
+    names = [n for n in old.index if str(n).startswith(f"{metric}_frame_")]
+    apart = np.array([float(night.get(n, math.nan)) - float(old[n]) for n in names])
+    apart = apart[np.isfinite(apart)]
+    if len(apart) < LEAST_PAIRS:
+        return 0.0
+    t = float(stdtrit(len(apart) - 1, (1 + confidence) / 2))
+    return t * float(apart.std(ddof=1)) / math.sqrt(len(apart))
 
 
 def _half_width(known: np.ndarray[Any, np.dtype[np.float64]], count: int, confidence: float) -> float:

@@ -40,7 +40,9 @@ class Shape(NamedTuple):
 
 
 def luma(frame: NDArray[np.uint8]) -> Array:
-    """uint8 [h, w, 3] sRGB -> float64 [h, w], BT.601 luma in whole steps of 0 to 255."""
+    """uint8 [h, w, 3] sRGB -> float64 [h, w], BT.601 luma in whole steps of 0 to 255. Raises ValueError for others."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(f"a frame is uint8 [h, w, 3] sRGB, not {frame.dtype} {list(frame.shape)}; convert it first")
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)).astype(np.float64)
 
 

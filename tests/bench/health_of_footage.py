@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,7 +242,7 @@ def night_row(store_url: str, camera: str, before_last: int, kept: pd.DataFrame)
 
 
 def judged(frames: list[Picture], daylight: bool, nights: int, count: int, faults: Sequence[str], seed: int) -> Any:
-    """Yield each fault with the last night's row and the findings on it."""
+    """Yield each fault with the night's own dust, the last night's row and the findings on it."""
     rng = np.random.default_rng(seed)
     looks = [look_of(rng, daylight) for _ in range(nights)]
     with tempfile.TemporaryDirectory() as folder:
@@ -254,11 +255,12 @@ def judged(frames: list[Picture], daylight: bool, nights: int, count: int, fault
         healthy = [row(k, FAULTS["healthy"]) for k in reversed(range(nights))]
         for k in range(3, nights - 1):
             earlier = checked(pd.DataFrame(healthy[:k]))
-            yield f"night {k}", healthy[k], findings_of(healthy[k], earlier, earlier.iloc[:0], HealthSettings())
+            findings = findings_of(healthy[k], earlier, earlier.iloc[:0], HealthSettings())
+            yield f"night {k}", looks[k].dust, healthy[k], findings
         earlier = checked(pd.DataFrame(healthy[:-1]))
         for name in faults:
             night = row(0, FAULTS[name])
-            yield name, night, findings_of(night, earlier, earlier.iloc[:0], HealthSettings())
+            yield name, looks[0].dust, night, findings_of(night, earlier, earlier.iloc[:0], HealthSettings())
 
 
 FIGURES = (
@@ -277,16 +279,31 @@ def main() -> None:
     parser.add_argument("--figures", action="store_true", help="print the figures as well")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    for number, name in enumerate(chosen.clips):
+    tally: dict[str, Counter[str]] = defaultdict(Counter)
+    for name in chosen.clips:
+        number = list(CLIPS).index(name)  # the same draws whichever clips are chosen
         clip, daylight = CLIPS[name]
         frames = frames_of(chosen.data / clip)
-        for fault, row, findings in judged(frames, daylight, chosen.nights, chosen.pictures, chosen.faults, number):
+        nights = judged(frames, daylight, chosen.nights, chosen.pictures, chosen.faults, number)
+        for fault, dust, row, findings in nights:
             kinds = sorted({f.kind for f in findings if f.severity != "note"})
             wanted = FAULTS[fault].called.split("|") if fault in FAULTS else [""]
-            right = (not kinds and "" in wanted) or bool(set(kinds) & set(wanted))
             figures = " ".join(f"{k}={row[k]:.3f}" for k in FIGURES) if chosen.figures else ""
             called = ",".join(kinds) or "-"
-            print(f"{'ok   ' if right else 'WRONG'} {name:8} {fault:32} {called:24} {figures}", flush=True)
+            # Some healthy nights are drawn with a little dust: to call those dusty is true, if not asked for.
+            result = verdict([k for k in kinds if not (k == "dusty" and dust)] if "" in wanted else kinds, wanted)
+            tally[fault if fault in FAULTS else "healthy"][result] += 1
+            print(f"{'ok   ' if result == 'right' else 'WRONG'} {name:8} {fault:32} {called:24} {figures}", flush=True)
+    print(f"\n{'':32} {'right':>7} {'other fault':>12} {'missed':>7} {'blamed':>7}")
+    for fault, counts in tally.items():
+        print(f"{fault:32} {counts['right']:7} {counts['other']:12} {counts['missed']:7} {counts['blamed']:7}")
+
+
+def verdict(kinds: Sequence[str], wanted: Sequence[str]) -> str:
+    """A fault called by its name is right, by another's is other; a healthy night called anything is blamed."""
+    if "" in wanted:
+        return "blamed" if kinds else "right"
+    return "right" if set(kinds) & set(wanted) else "other" if kinds else "missed"
 
 
 if __name__ == "__main__":

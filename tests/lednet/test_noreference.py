@@ -230,3 +230,10 @@ def test_niqe_takes_a_little_noise_for_detail(model: Pristine) -> None:
     soft = cv2.GaussianBlur(still("coffee.png"), (0, 0), 2)
     noise = np.random.default_rng(0).normal(0, 0.005 * 255, soft.shape)
     assert niqe((soft + noise).round().clip(0, 255).astype(np.uint8), model) < niqe(soft, model)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("frame", [np.zeros((200, 200)), np.zeros((200, 200, 4), np.uint8), np.zeros((200, 200, 3))])
+def test_a_frame_of_another_form_is_an_error_that_says_so(frame: NDArray[np.uint8], model: Pristine) -> None:
+    for figure in (lambda f: niqe(f, model), brisque.features):
+        with pytest.raises(ValueError, match=r"uint8 \[h, w, 3\]"):
+            figure(frame)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lednet.noreference.plain import DARK_BELOW, SATURATED_FROM, colourfulness, dark_share, saturated_share
-from lednet.quality import CENTRE_HEIGHT, CENTRE_WIDTH, LEAST_SIDE, Quality, measure
+from lednet.quality import CENTRE_HEIGHT, CENTRE_WIDTH, LEAST_SIDE, Quality, change, coarse_luma, measure
 
 Frame = NDArray[np.uint8]
 
@@ -157,3 +157,17 @@ def test_the_frame_is_left_as_it_is() -> None:
     before = frame.copy()
     measure(frame)
     assert np.array_equal(frame, before)
+
+
+def test_change_is_zero_where_half_of_the_picture_repeats_and_the_step_of_the_rest_where_it_does_not() -> None:
+    frame = np.random.default_rng(0).integers(0, 200, (192, 256, 3)).astype(np.uint8)
+    part, whole = frame.copy(), frame + 2
+    part[:60] = 0
+    here = coarse_luma(frame)
+    assert change(here, coarse_luma(part)) == 0
+    assert change(here, coarse_luma(whole.astype(np.uint8))) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("frame", [plain(0), plain(90, 7, 9), texture(12, 12)])
+def test_change_of_a_picture_that_shows_nothing_or_is_tiny_is_not_known(frame: Frame) -> None:
+    assert np.isnan(change(coarse_luma(frame), coarse_luma(frame)))

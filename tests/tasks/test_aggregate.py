@@ -84,6 +84,22 @@ def test_a_drop_within_what_the_nights_vary_is_no_worse_model() -> None:
     assert kinds(row) == []
 
 
+def retrained(changes: list[float]) -> pd.Series[Any]:
+    """A camera whose new model restores its daylight frames better or worse by so many dB each."""
+    old = [made_row(before_last=k, psnr=23.0, **{f"psnr_frame_{i}": 23.0 for i in range(8)}) for k in range(1, 30)]
+    frames = {f"psnr_frame_{i}": 23.0 + change for i, change in enumerate(changes)}
+    new = made_row(psnr=23 + float(np.mean(changes)), ssim=0.75, model_sha="bbbb", **frames)
+    return summary_of(made_facts(*old, new))
+
+
+def test_a_model_that_is_as_good_but_renders_some_frames_otherwise_is_not_blamed() -> None:
+    assert kinds(retrained([1.1, -1.9, 0.8, -1.2, 0.3, -1.5, 0.9, -0.9])) == []
+
+
+def test_a_model_that_is_worse_by_little_on_every_frame_is_called_so() -> None:
+    assert kinds(retrained([-0.4, -0.6, -0.3, -0.5, -0.4, -0.7, -0.2, -0.5])) == ["worse"]
+
+
 def test_models_are_never_compared_over_different_daylight() -> None:
     row = summary_of(made_facts(made_row(psnr=20.0, model_sha="bbbb", reference_key="another day")))
     assert kinds(row) == []

@@ -93,6 +93,10 @@ def test_where_lamps_are_out_or_dust_hangs_nothing_is_covered() -> None:
     assert kinds(flat=0.9, veil=0.6, relative_contrast=0.4, match=0.05) == ["covered"]
 
 
+def test_a_lamp_that_burns_out_half_of_the_picture_does_not_cover_it() -> None:
+    assert kinds(flat=0.6, blown=0.5) == ["blown"]
+
+
 def test_a_camera_that_often_looks_covered_is_so_only_beyond_its_usual() -> None:
     dim = EARLIER.assign(covered_share=0.3)
     assert kinds(dim, covered_share=0.4) == []
@@ -102,6 +106,12 @@ def test_a_camera_that_often_looks_covered_is_so_only_beyond_its_usual() -> None
 def test_a_camera_on_a_vehicle_looks_elsewhere_every_night_and_is_not_moved() -> None:
     assert kinds(EARLIER.assign(moved=0.2), moved=0.3) == []
     assert kinds(EARLIER.assign(match=0.05), match=0.02) == []
+
+
+def test_of_a_scene_without_detail_dust_is_not_told() -> None:
+    dust = {"veil": 0.6, "relative_contrast": 0.4}
+    assert kinds(**dust) == ["dusty"]
+    assert kinds(EARLIER.assign(flat=0.95), flat=0.95, **dust) == []
 
 
 def test_blur_is_not_taken_for_dust() -> None:

@@ -101,7 +101,7 @@ def test_the_quality_table_has_one_finite_row_a_frame(published: Published) -> N
     assert table["slot"].tolist() == VALID
     assert table["time_ns"].tolist() == [published.plan.grid.time_ns(s) for s in VALID]
     figures = [f"{m}_{when}" for when in ("before", "after") for m in store.QUALITY_METRICS]
-    assert list(table) == ["slot", "time_ns", *figures]
+    assert list(table) == ["slot", "time_ns", *figures, "change_before"]
     assert np.isfinite(table[figures].to_numpy()).all()
 
 

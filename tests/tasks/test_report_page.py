@@ -190,7 +190,7 @@ def test_pictures_are_embedded_as_they_are() -> None:
 def test_summary_tells_footage_missing_and_gain() -> None:
     night = section(frames=40, coverage=2 / 3, gaps=[[START, START + 4 * SECOND]])
     text = Reader(render(page(night, unpublished=(CameraNight("b", "failed"),)))).text
-    assert "1 of 2 cameras restored: 8 s of footage, 66.7% of the night." in text
+    assert "1 of 2 cameras restored: 8 s of footage, 66.7% of their night." in text
     assert "2 cameras need attention: b and Pit; missing: 1 camera without a restored night and 4 s without a" in text
     assert "3.0 times as bright" in text
     assert "no true picture of a real night exists" in text

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+import av
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lednet.quality import measure
+from lednet.quality import change, coarse_luma, measure
 from tasks.timeline import clock_signs, gaps, longest_standstill
 from tasks.types import NANOSECONDS, Grid
 
@@ -75,6 +79,77 @@ def test_black_frames_have_nothing_to_stand_still() -> None:
 
 def test_an_empty_night_has_no_standstill() -> None:
     assert longest_standstill(quality([live()]).iloc[:0]).seconds == 0
+
+
+Frame = np.ndarray[Any, np.dtype[np.uint8]]
+SIZE, SECONDS, SHARD = (192, 256), 160, 16
+
+
+def filmed(frozen: bool, noise: float, clock: bool) -> Iterator[Frame]:
+    """A frame a second of a still scene, by a camera that froze or did not, with the recorder's clock drawn in."""
+    rng = np.random.default_rng(1)
+    scene = cv2.resize(rng.integers(0, 160, (12, 16, 3)).astype(np.float32), SIZE[::-1])
+
+    def seen() -> Frame:
+        return (scene + rng.normal(0, noise, scene.shape)).clip(0, 255).astype(np.uint8)
+
+    still = seen()
+    for second in range(SECONDS):
+        picture = still.copy() if frozen else seen()
+        if clock:
+            picture[:18] = 0
+            text = f"23:{second // 60:02}:{second % 60:02}"
+            cv2.putText(picture, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255))
+        yield picture
+
+
+def recorded(frames: Iterator[Frame], **options: str) -> list[Frame]:
+    """The frames as H.264 gives them back, a key frame every 10."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=1, options={"preset": "ultrafast", **options})
+        stream.height, stream.width, stream.pix_fmt, stream.gop_size = *SIZE, "yuv420p", 10
+        for frame in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        out.mux(stream.encode())
+    file.seek(0)
+    with av.open(file) as back:
+        return [f.to_ndarray(format="rgb24") for f in back.decode(video=0)]
+
+
+def rows_of(frames: list[Frame]) -> pd.DataFrame:
+    """Quality rows as a worker writes them, in shards."""
+    few = [coarse_luma(f) for f in frames]
+    changes = [change(few[i], few[i - 1]) if i % SHARD else np.nan for i in range(len(few))]
+    return quality(frames).assign(change_before=changes, time_ns=[i * NANOSECONDS for i in range(len(few))])
+
+
+@pytest.mark.parametrize("crf", ["18", "23", "35"])
+def test_a_frozen_picture_with_a_running_clock_stands_still_in_h264(crf: str) -> None:
+    assert longest_standstill(rows_of(recorded(filmed(True, 3, True), crf=crf))).seconds > 120
+
+
+@pytest.mark.parametrize("clock", [True, False])
+@pytest.mark.parametrize(("noise", "crf"), [(0.5, "18"), (0.5, "35"), (1, "30"), (3, "35")])
+def test_a_still_scene_of_a_live_camera_does_not_stand_still_in_h264(noise: float, crf: str, clock: bool) -> None:
+    assert longest_standstill(rows_of(recorded(filmed(False, noise, clock), crf=crf))).seconds < 60
+
+
+def test_a_stretch_that_an_encoder_hardly_redraws_and_a_noisy_key_frame_are_told_apart() -> None:
+    frames = [live() for _ in range(400)]
+    for redrawn, seconds in ((0.1, 399), (0.6, 0)):
+        steps = [redrawn if i % 60 == 0 else 0.0 for i in range(400)]
+        times = [i * NANOSECONDS for i in range(400)]
+        assert longest_standstill(quality(frames).assign(change_before=steps, time_ns=times)).seconds == seconds
+
+
+def test_a_minute_that_stops_beside_a_clock_may_be_the_encoders() -> None:
+    rows = quality([live() for _ in range(90)]).assign(change_before=0.0)
+    assert longest_standstill(rows.assign(time_ns=[i * NANOSECONDS for i in range(90)])).seconds == 0
+
+
+def test_rows_of_an_older_version_without_change_are_read() -> None:
+    assert longest_standstill(rows_of([live() for _ in range(9)]).drop(columns="change_before")).seconds == 0
 
 
 @given(st.sets(st.integers(0, GRID.slots - 1)))
