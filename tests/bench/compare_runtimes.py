@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("ref", type=Path)
     parser.add_argument("--shape", default="360x640", help="height x width in pixels, multiples of 8")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="words; those whose names hold none of them are left out")
     options = parser.parse_args()
     height, width = (int(side) for side in options.shape.split("x"))
     sys.path.append(str(options.ref.absolute()))
@@ -177,6 +178,8 @@ def main() -> None:
             "OpenVINO fp32": lambda: in_openvino(model, path, "f32"),
             "OpenVINO bf16": lambda: in_openvino(model, path, "bf16"),
         }
+        wanted = options.only.split()
+        ways = {n: w for n, w in ways.items() if n == OURS or not wanted or any(word in n for word in wanted)}
         runs: dict[str, Pass] = {}
         try:
             exported(model, frame, path)

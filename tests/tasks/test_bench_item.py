@@ -1,0 +1,22 @@
+"""The work item's benchmark runs all three ways through, and says what it measured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.bench_item import GAMMA, SHARDS, FixedCurve, measure_item, words
+
+
+def test_a_fixed_curve_goes_all_three_ways() -> None:
+    speed = measure_item(GAMMA, (36, 64), frames=2 * SHARDS + 1, repeats=1)
+    assert speed.frames == 2 * SHARDS + 1
+    assert min(speed.loop_fps, speed.script_fps, speed.item_fps, speed.quality_share, *speed.stages_s.values()) > 0
+    assert f"{speed.share_of_script:.2f} times it" in words(speed)
+
+
+def test_the_fixed_curve_keeps_the_shape_and_brightens() -> None:
+    frames = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+    restored = FixedCurve().restore(frames)
+    assert restored.shape == frames.shape
+    assert restored.dtype == np.uint8
+    assert (restored >= frames).all()
