@@ -212,6 +212,11 @@ def create(url: str, data: bytes) -> bool:
             return False
         write(url, data)
         return True
+    return bool(retry(lambda: _create_once(url, fs, path, data), url))
+
+
+def _create_once(url: str, fs: Any, path: str, data: bytes) -> bool:
+    """One try. Raises what went wrong where nothing is there afterwards, so that it is tried again."""
     try:
         call(fs, "pipe_file", path, data, mode="create")
     except Exception as error:
@@ -222,7 +227,7 @@ def create(url: str, data: bytes) -> bool:
         except FileNotFoundError:
             if isinstance(error, FileExistsError):  # it was another's, and is gone since
                 return False
-            raise StorageError(f"{url}: could not be created ({error}); check the store") from error
+            raise error from None
     return True
 
 

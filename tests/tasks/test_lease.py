@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from tasks import lease, storage
 from tasks.lease import HeldError, held
-from tests.tasks.night import s3_bucket
+from tests.tasks.night import s3_bucket, without_pauses
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +138,22 @@ def test_what_was_anothers_and_is_gone_again_was_not_created(bucket: str, monkey
 
     monkeypatch.setattr(storage, "call", refused)
     assert not storage.create(f"{bucket}/gone", b"1")
+
+
+@pytest.mark.parametrize("arrives", [False, True], ids=["asked in vain", "answer lost"])
+def test_a_fault_that_passes_costs_no_lease(bucket: str, monkeypatch: pytest.MonkeyPatch, arrives: bool) -> None:
+    call, faults = storage.call, 2
+
+    def faulty(fs: object, method: str, *args: object, **options: object) -> object:
+        nonlocal faults
+        if method != "pipe_file" or not faults:
+            return call(fs, method, *args, **options)
+        faults -= 1
+        if arrives:
+            call(fs, method, *args, **options)
+        raise ConnectTimeoutError(endpoint_url="http://127.0.0.1")
+
+    without_pauses(monkeypatch)
+    monkeypatch.setattr(storage, "call", faulty)
+    assert storage.create(f"{bucket}/night/lease", b"1")
+    assert not storage.create(f"{bucket}/night/lease", b"2")
