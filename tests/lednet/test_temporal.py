@@ -137,12 +137,18 @@ def times(count: int) -> list[float]:
     return [k * STEP_S for k in range(count)]
 
 
+def error_beside_light(frames: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute error in levels, without that of each frame's mean: light is the tone curve's and not looked at."""
+    error = frames - truth
+    return float(np.abs(error - error.mean((1, 2), keepdims=True)).mean())
+
+
 def test_still_video_is_restored_at_least_twice_as_steadily_and_nearer_to_the_truth(restorer: Restorer) -> None:
     frames = levels(noisy(still(14), 0.02))
     truth = restorer.restore(levels(still(1)))[0].astype(float)
     alone, video = restorer.restore(frames)[6:], VideoRestorer(restorer).restore(frames, times(14))[6:]
     assert video.std(0).mean() < alone.std(0).mean() / 2
-    assert np.abs(video - truth).mean() < np.abs(alone - truth).mean()
+    assert error_beside_light(video, truth) < error_beside_light(alone, truth)
 
 
 @pytest.mark.parametrize("size", [(72, 96), (70, 95), (33, 17), (9, 40), (1, 1)])
