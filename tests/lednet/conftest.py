@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import cv2
 import hypothesis
 import numpy as np
 import pytest
@@ -28,6 +30,20 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _fixed_chance() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def two_clips(tmp_path: Path) -> Path:
+    """A folder of two small clips, one of which is held out."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    y, x = np.mgrid[0:64, 0:64]
+    for name in ("pit", "silo"):
+        writer = cv2.VideoWriter(str(folder / f"{name}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 64))
+        for i in range(4):
+            writer.write(np.stack([(x * 3 + i * 5) % 256, (y * 3) % 256, (x + y) % 256], -1).astype(np.uint8))
+        writer.release()
+    return folder
 
 
 @pytest.fixture(scope="session")

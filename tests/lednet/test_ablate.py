@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 
@@ -61,7 +59,7 @@ def test_rows_without_a_loss_term_have_none_of_it() -> None:
 
 
 @pytest.fixture
-def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def footage(two_clips: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two small clips, a tiny LEDNet, short settings."""
     config = LEDNetConfig((32, 32, 32), (1, 0, 0), 0, (0, 0), axis_window=16)
     monkeypatch.setitem(SIZES, "small", config)
@@ -70,13 +68,7 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(ablate, "VGG19Features", lambda _: None)
     fast = partial(TrainSettings, frames_per_clip=4, validation_pairs=4, validation_crop=32, gamma_pairs=16)
     monkeypatch.setattr(ablate, "TrainSettings", fast)
-    y, x = np.mgrid[0:64, 0:64]
-    for name in ("pit", "silo"):
-        writer = cv2.VideoWriter(str(tmp_path / f"{name}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 64))
-        for i in range(4):
-            writer.write(np.stack([(x * 3 + i * 5) % 256, (y * 3) % 256, (x + y) % 256], -1).astype(np.uint8))
-        writer.release()
-    return tmp_path
+    return two_clips
 
 
 def test_the_command_prints_a_line_a_row_and_finds_its_work_done(

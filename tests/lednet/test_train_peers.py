@@ -6,8 +6,6 @@ import json
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from lednet import checkpoint, train_peers
@@ -19,22 +17,14 @@ TWO = "local_global,zero_dce_trained"
 
 
 @pytest.fixture
-def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def footage(two_clips: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two small clips, and short settings."""
     fast = partial(
         TrainSettings, stages=(Stage(0.5, 32, 32, 1), Stage(1.0, 32, 40, 1)), light=LightSettings(600, 32, 32, 1),
         frames_per_clip=4, validation_pairs=4, validation_crop=32, gamma_pairs=16, log_every=1,
     )  # fmt: skip
     monkeypatch.setattr(train_peers, "TrainSettings", fast)
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    y, x = np.mgrid[0:64, 0:64]
-    for name in ("pit", "silo"):
-        writer = cv2.VideoWriter(str(folder / f"{name}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 64))
-        for i in range(4):
-            writer.write(np.stack([(x * 3 + i * 5) % 256, (y * 3) % 256, (x + y) % 256], -1).astype(np.uint8))
-        writer.release()
-    return folder
+    return two_clips
 
 
 def command(footage: Path, out: Path, *more: str) -> list[str]:
