@@ -37,7 +37,8 @@ log = logging.getLogger("lednet.train")
 
 STAGES = (Stage(0.5, 96, 160, 4), Stage(1.0, 128, 224, 2))
 REACH = 11
-"""Taps of the convolution along an axis that stands in for attention: what a token reached at half a quarter window."""
+"""Taps of the convolution along an axis that stands in for attention. At its ends, 5 tokens away, attention's weights
+are down by a factor of e ** -1.25 for their distance alone."""
 
 
 class AxisConvolution(nn.Module):
@@ -59,6 +60,10 @@ class AxisConvolution(nn.Module):
 
 class Addition(SelectiveFusion):
     """In place of `SelectiveFusion`: both, projected, are added."""
+
+    def __init__(self, channels: int, scale: int) -> None:
+        super().__init__(channels, scale)
+        del self.reduce, self.expand  # nothing is selected, and the table counts parameters
 
     def forward(
         self, decoder: Tensor, encoder: Tensor, pooled: Tensor | None = None, core: Core | None = None

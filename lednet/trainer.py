@@ -219,7 +219,7 @@ class Trainer:
         return torch.log10(error + self.settings.light.noise_floor).mean(), exposed
 
     def _full_loss(self, degraded: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """The paper's loss of everything but the tone curve, which stands still; and the restored batch."""
+        """The paper's loss, in the label's light, of all but the tone curve, which stands still; the restored batch."""
         self.model.train()
         self.model.light.eval()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):

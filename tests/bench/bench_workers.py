@@ -28,10 +28,10 @@ ROUNDS = 400
 
 
 def hashing(work: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> str:
-    megabyte, digest = b"\0" * 2**20, b""
+    megabyte, digest = b"\0" * 2**20, hashlib.sha256()
     for _ in range(ROUNDS):
-        digest = hashlib.sha256(digest + megabyte).digest()
-    return digest.hex()
+        digest.update(megabyte)  # always the same one: new memory would be fetched from the system, which is no hashing
+    return digest.hexdigest()
 
 
 def feed(client: Client, items: list[WorkItem]) -> float:
