@@ -60,7 +60,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--learning-rate", type=float, help=f"{defaults.learning_rate}, or a peer's own, by default")
     parser.add_argument(
-        "--batch-scale", type=int, default=defaults.batch_scale, help="multiplies the batch; 8 on a GPU"
+        "--batch-scale", type=float, default=defaults.batch_scale, help="multiplies the batch; 8 on a GPU"
     )
     parser.add_argument("--save-every", type=int, default=defaults.save_every)
     parser.add_argument("--perceptual", choices=("vgg19", "off"), default="vgg19")

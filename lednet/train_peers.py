@@ -158,7 +158,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--steps", type=int, default=0, help="of each model; default: what the minutes allow")
     add("--seed", type=int, default=TrainSettings().seed)
     add("--learning-rate", type=float, help="for all; default: each model's own")
-    add("--batch-scale", type=int, default=1, help="multiplies the batch; 4 on a GPU")
+    add("--batch-scale", type=float, default=1.0, help="multiplies the batch; 4 on a GPU, 0.5 on a CPU")
     add("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
     add("--perceptual", choices=("vgg19", "off"), default="vgg19")
     add("--device", default="auto")

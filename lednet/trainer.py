@@ -56,6 +56,9 @@ class Trainer:
     goes on exactly where it was (to the bit on the CPU).
     """
 
+    mosaics = True
+    """Whether the light's steps are on mosaics of patches."""
+
     def __init__(
         self,
         settings: TrainSettings,
@@ -234,13 +237,17 @@ class Trainer:
         return self.optimizer, learning_rate(self.step - s.light.steps, s)
 
     def _draw(self, step: int) -> tuple[Tensor, Tensor]:
-        return self.sampler.sample(*self.batch_shape(step), mosaic=step < self.settings.light.steps)
+        light = step < self.settings.light.steps
+        if step == self.settings.light.steps:
+            # A new seed, so that a peer, which has no mosaics to begin with, sees the same pairs from here on.
+            self.generator.manual_seed(self.ranks.seed(self.settings.seed) + 1)
+        return self.sampler.sample(*self.batch_shape(step), mosaic=light and self.mosaics)
 
     def batch_shape(self, step: int) -> tuple[int, int, int]:
         """Images, height and width of a step's batch."""
         s = self.settings
         stage = s.light if step < s.light.steps else stage_at(step - s.light.steps, s)
-        return stage.batch * s.batch_scale, stage.height, stage.width
+        return max(1, round(stage.batch * s.batch_scale)), stage.height, stage.width
 
     def validate(self) -> dict[str, Any]:
         """Figures on held-out clips under each recipe: PSNR (dB) of the network, of the input and of a fixed gamma.

@@ -75,8 +75,8 @@ def test_a_stopped_and_resumed_run_of_a_peer_equals_an_unbroken_one_to_the_bit(
     assert [name for name in left if not torch.equal(left[name], right[name])] == []
 
 
-def test_peers_and_lednet_see_the_same_pairs(tmp_path: Path, clips: list[Clip]) -> None:
-    seen: dict[str, list[tuple[Tensor, Tensor]]] = {}
+def test_peers_and_lednet_see_the_same_pairs_but_peers_no_mosaics(tmp_path: Path, clips: list[Clip]) -> None:
+    seen: dict[str, list[tuple[Tensor, Tensor, bool]]] = {}
     for model in ("lednet", "zero_dce_trained"):
         trainer = trainer_of(tmp_path / model, clips, model)
         pairs, sample = seen.setdefault(model, []), trainer.sampler.sample
@@ -84,18 +84,24 @@ def test_peers_and_lednet_see_the_same_pairs(tmp_path: Path, clips: list[Clip]) 
         def noted(
             *shape: int,
             mosaic: bool,
-            pairs: list[tuple[Tensor, Tensor]] = pairs,
+            pairs: list[tuple[Tensor, Tensor, bool]] = pairs,
             sample: Callable[..., tuple[Tensor, Tensor]] = sample,
         ) -> tuple[Tensor, Tensor]:
-            pairs.append(sample(*shape, mosaic=mosaic))
-            return pairs[-1]
+            pair = sample(*shape, mosaic=mosaic)
+            pairs.append((*pair, mosaic))
+            return pair
 
         trainer.sampler.sample = noted  # type: ignore[method-assign, assignment]
         for _ in range(4):
             trainer.train_step()
-    for ours, theirs in zip(*(pairs[:4] for pairs in seen.values()), strict=True):
-        assert torch.equal(ours[0], theirs[0])
-        assert torch.equal(ours[1], theirs[1])
+    (first, *ours), (theirs_first, *theirs) = (pairs[:4] for pairs in seen.values())
+    assert (first[2], theirs_first[2]) == (True, False)
+    assert first[0].shape == theirs_first[0].shape
+    for (degraded, label, mosaic), (same, same_label, none) in zip(ours, theirs, strict=True):
+        assert not mosaic
+        assert not none
+        assert torch.equal(degraded, same)
+        assert torch.equal(label, same_label)
 
 
 def test_the_card_of_a_peer_says_what_it_is_what_it_costs_and_how_it_went(tmp_path: Path, clips: list[Clip]) -> None:
