@@ -199,7 +199,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_option("--steps", type=int, default=300, help="of each row")
     add_option("--rows", default=",".join(ROWS), help="comma-separated; default: all")
     add_option("--seed", type=int, default=TrainSettings().seed)
-    add_option("--batch-scale", type=float, default=1.0, help="multiplies the batch; 8 on a GPU")
+    add_option("--batch-scale", type=int, default=1, help="multiplies the batch; 8 on a GPU")
     add_option("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
     add_option("--device", default="auto")
     add_option("--threads", type=int, default=0, help="CPU threads; 0: all cores")

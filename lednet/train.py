@@ -60,8 +60,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--learning-rate", type=float, help=f"{defaults.learning_rate}, or a peer's own, by default")
     parser.add_argument(
-        "--batch-scale", type=float, default=defaults.batch_scale, help="multiplies the batch; 8 on a GPU"
+        "--batch-scale", type=int, default=defaults.batch_scale, help="multiplies the batch; 8 on a GPU"
     )
+    parser.add_argument("--crop-scale", type=float, default=defaults.crop_scale, help="multiplies the crops' sides")
     parser.add_argument("--save-every", type=int, default=defaults.save_every)
     parser.add_argument("--perceptual", choices=("vgg19", "off"), default="vgg19")
     parser.add_argument("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
@@ -86,6 +87,7 @@ def settings_of(options: argparse.Namespace) -> TrainSettings:
         seed=options.seed,
         learning_rate=own_rate if options.learning_rate is None else options.learning_rate,
         batch_scale=options.batch_scale,
+        crop_scale=options.crop_scale,
         save_every=options.save_every,
         loss=replace(settings.loss, perceptual=settings.loss.perceptual if options.perceptual == "vgg19" else 0.0),
     )

@@ -158,7 +158,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--steps", type=int, default=0, help="of each model; default: what the minutes allow")
     add("--seed", type=int, default=TrainSettings().seed)
     add("--learning-rate", type=float, help="for all; default: each model's own")
-    add("--batch-scale", type=float, default=1.0, help="multiplies the batch; 4 on a GPU, 0.5 on a CPU")
+    add("--batch-scale", type=int, default=1, help="multiplies the batch; 4 on a GPU")
+    add("--crop-scale", type=float, default=1.0, help="multiplies the sides of the crops; 0.5 makes do with a CPU")
     add("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
     add("--perceptual", choices=("vgg19", "off"), default="vgg19")
     add("--device", default="auto")
@@ -173,7 +174,7 @@ def prepare(options: argparse.Namespace) -> Task:
     """Decode the clips, once for all models. Raises ClipError, WeightsMissingError or ValueError."""
     plain = TrainSettings()
     settings = replace(
-        plain, seed=options.seed, batch_scale=options.batch_scale,
+        plain, seed=options.seed, batch_scale=options.batch_scale, crop_scale=options.crop_scale,
         learning_rate=plain.learning_rate if options.learning_rate is None else options.learning_rate,
         loss=replace(plain.loss, perceptual=plain.loss.perceptual if options.perceptual == "vgg19" else 0.0),
     )  # fmt: skip

@@ -73,8 +73,11 @@ class TrainSettings:
     )
     """Crops grow and get wide, so that the network meets long axes and whole-frame statistics in training; shrunk to a
     quarter, the last ones hold a whole 720p frame."""
-    batch_scale: float = 1.0
-    """Multiplies every stage's batch; above 1 for a GPU, whose memory holds far more."""
+    batch_scale: int = 1
+    """Multiplies every stage's batch; for a GPU, whose memory holds far more."""
+    crop_scale: float = 1.0
+    """Multiplies the sides of every stage's crops; 0.5 for a rehearsal on a CPU. Batches stay: unpaired methods need
+    more than one scene."""
     frames_per_clip: int = 60
     high_speed_frames: int = 300
     bursts_per_clip: int = 4

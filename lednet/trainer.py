@@ -247,7 +247,7 @@ class Trainer:
         """Images, height and width of a step's batch."""
         s = self.settings
         stage = s.light if step < s.light.steps else stage_at(step - s.light.steps, s)
-        return max(1, round(stage.batch * s.batch_scale)), stage.height, stage.width
+        return stage.batch * s.batch_scale, round(stage.height * s.crop_scale), round(stage.width * s.crop_scale)
 
     def validate(self) -> dict[str, Any]:
         """Figures on held-out clips under each recipe: PSNR (dB) of the network, of the input and of a fixed gamma.

@@ -138,7 +138,7 @@ class LearnSettings:
     steps: int = 2_000
     """Of a fine-tuning."""
     learning_rate: float = 1e-4
-    batch_scale: float = 1.0
+    batch_scale: int = 1
     """Multiplies the trainer's batches; 8 on a GPU."""
     vgg: str = "off"
     """Path of the converted VGG19 weights (docs/training.md); `off` trains without the perceptual loss."""
