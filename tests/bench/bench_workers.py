@@ -1,8 +1,9 @@
-"""Two workers beside one: `python -m tests.bench.bench_workers [ITEMS] [--rounds 3]`, on a machine with two idle cores.
+"""Two workers beside one: `python -m tests.bench.bench_workers [ITEMS] [--megabytes N]`, on two idle cores.
 
 Feeds work items that hash for a fixed number of rounds, without sleeping, reading or writing, to a Dask cluster of one
 worker and to one of two, as a night's are fed (`flows.feeding`), in turn in one run. Each worker is a process with one
-thread. Prints items a second of both and their ratio by round. On cores that others use the ratio says little.
+thread. An item lasts some seconds, where a night's last minutes: the shorter, the more of both cores go to what sends
+them. Prints items a second of both and their ratio by round. On cores that others use the ratio says little.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import hashlib
 import statistics
 import time
+from functools import partial
 from math import inf
 from unittest import mock
 
@@ -23,13 +25,10 @@ from tasks.settings import NightSettings
 from tasks.types import WorkItem
 from tests.bench.bench_overhead import item
 
-ROUNDS = 400
-"""Hashes of a megabyte that an item makes: some tenths of a second."""
 
-
-def hashing(work: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> str:
+def hashing(megabytes: int, work: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> str:
     megabyte, digest = b"\0" * 2**20, hashlib.sha256()
-    for _ in range(ROUNDS):
+    for _ in range(megabytes):
         digest.update(megabyte)  # always the same one: new memory would be fetched from the system, which is no hashing
     return digest.hexdigest()
 
@@ -47,13 +46,14 @@ def feed(client: Client, items: list[WorkItem]) -> float:
 def main() -> None:
     """Print a line a round, and the median."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("items", nargs="?", type=int, default=40)
+    parser.add_argument("items", nargs="?", type=int, default=12)
+    parser.add_argument("--megabytes", type=int, default=3000, help="that an item hashes")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     items = [item(k) for k in range(options.items)]
     of_one = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
     with (
-        mock.patch.object(feeding, "enhance", hashing),
+        mock.patch.object(feeding, "enhance", partial(hashing, options.megabytes)),
         LocalCluster(**of_one) as one,
         LocalCluster(**(of_one | {"n_workers": 2})) as two,
         Client(one) as alone,
