@@ -15,7 +15,7 @@ from footage import write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import storage
+from tasks import listing, storage
 from tasks.archive import Found, find_segments, pattern_regex, static_prefix, true_time
 from tasks.decode import Header, VideoError
 from tasks.slots import night_grid
@@ -117,7 +117,7 @@ def test_only_the_folders_of_the_days_around_the_night_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[str] = []
-    monkeypatch.setattr(storage, "find", lambda url: listed.append(url) or [])
+    monkeypatch.setattr(listing, "find", lambda url: listed.append(url) or [])
     find(MINUTES, f"file://{tmp_path}")
     days = [url.removeprefix(f"file://{tmp_path}/pit/") for url in listed]
     assert {"2026-01-15", "2026-01-16"} <= set(days) <= {f"2026-01-{d}" for d in (13, 14, 15, 16, 17)}
@@ -128,7 +128,7 @@ def test_a_clock_that_is_months_off_lists_the_folders_of_its_own_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[str] = []
-    monkeypatch.setattr(storage, "find", lambda url: listed.append(url) or [])
+    monkeypatch.setattr(listing, "find", lambda url: listed.append(url) or [])
     find(replace(MINUTES, clock_offset_s=-100 * 86_400.0), f"file://{tmp_path}")
     assert f"file://{tmp_path}/pit/2026-04-25" in listed
     assert len(listed) <= 5
@@ -165,7 +165,7 @@ def test_files_come_in_the_order_of_time_and_not_of_names(tmp_path: Path) -> Non
 def test_a_segment_carries_the_files_size_and_tag_and_time_as_written(tmp_path: Path) -> None:
     archive = put(tmp_path, "pit/2026-01-15/22-00-05.mp4")
     (segment,) = find(MINUTES, archive).segments
-    entry = next(storage.find(archive))
+    entry = next(listing.find(archive))
     assert (segment.url, segment.size, segment.etag) == (entry.url, 5, entry.etag)
     assert segment.raw_time == "2026-01-15 22:00:05.000000"
 
@@ -356,9 +356,9 @@ def test_an_objects_name_that_leads_elsewhere_is_a_problem(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = put(tmp_path, "pit/2026-01-15/a/22-00-00.mp4")
-    (good,) = storage.find(archive)
+    (good,) = listing.find(archive)
     bad = replace(good, url=f"{archive}/pit/2026-01-15/{folder}/22-01-00.mp4")
-    monkeypatch.setattr(storage, "find", lambda _: [good, bad])
+    monkeypatch.setattr(listing, "find", lambda _: [good, bad])
     found = find(replace(MINUTES, pattern="pit/%Y-%m-%d/*/%H-%M-%S.mp4"), archive)
     assert [s.url for s in found.segments] == [good.url]
     assert [(p.url, p.reason[:36]) for p in found.problems] == [(bad.url, "its name leads to another place (a p")]

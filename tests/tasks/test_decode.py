@@ -19,7 +19,7 @@ from footage import HEIGHT, WIDTH, Picture, number_of, numbered, write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import decode, storage
+from tasks import decode, listing, storage
 from tasks.decode import VideoError, pixels, probe, read_frames
 from tasks.faults import UnreadableError
 from tests.tasks.night import without_pauses
@@ -574,7 +574,7 @@ def test_a_file_of_any_name_opens(name: str, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "plain.mp4", [0, 0.1])
     (tmp_path / name).parent.mkdir(exist_ok=True)
     path.rename(tmp_path / name)
-    (entry,) = storage.find(url_of(tmp_path))
+    (entry,) = listing.find(url_of(tmp_path))
     assert entry.url == url_of(tmp_path / name)
     assert probe(entry.url).width == WIDTH
     assert len(list(read_frames(entry.url, 0, 1, [], NO_LIMIT))) == 2

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from tasks import storage, store
+from tasks import listing, storage, store
 from tasks.settings import NightSettings
 from tasks.store import StoreError
 from tasks.types import Grid, NightPlan, Problem, Receipt, Segment, Shard, WorkItem
@@ -293,7 +293,7 @@ def test_the_same_run_in_s3_has_the_same_objects(bucket: str, item: WorkItem, pl
     for k in SHARDS:
         assert store.write_shard(remote.items[0], k, noise(k)) == store.write_shard(item, k, noise(k))
     assert store.write_valid(remote.run_url, SLOTS, [RECEIPT]) == store.write_valid(item.run_url, SLOTS, [RECEIPT])
-    stored = {storage.relative(e.url, remote.run_url): storage.read(e.url) for e in storage.find(remote.run_url)}
+    stored = {storage.relative(e.url, remote.run_url): storage.read(e.url) for e in listing.find(remote.run_url)}
     assert stored == files(folder)
 
 
