@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from footage import number_of, write_clip
+from footage import number_of, paced, write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,10 +34,6 @@ def segment(path: Path, offset_s: Fraction | float = 0.0, seconds: float = 4.0) 
     """A clip that begins `offset_s` after the grid."""
     start = START + round(Fraction(offset_s) * NANOSECONDS)
     return Segment(f"file://{path}", "etag", 1, start, "", start + round(seconds * NANOSECONDS))
-
-
-def paced(count: int, fps: int, first: int = 0) -> list[Fraction]:
-    return [Fraction(k, fps) for k in range(first, first + count)]
 
 
 def grid_of(slots: int, rate: Fraction | int = 5) -> Grid:
