@@ -1,4 +1,4 @@
-"""A file that can not be used is told with its reason and never stops the others.
+"""A file that can't be used is told with its reason and never stops the others.
 
 What is found damaged while it is read: `test_decode_damage`.
 """

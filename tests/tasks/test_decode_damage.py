@@ -1,6 +1,6 @@
 """What is damaged or out of reach is stepped over and told, as the file's fault or the store's.
 
-What can not be opened in the first place: `test_decode_opening`. Decoders that hang or crash: `test_decode_process`.
+What can't be opened in the first place: `test_decode_opening`. Decoders that hang or crash: `test_decode_process`.
 """
 
 from __future__ import annotations
