@@ -14,6 +14,6 @@ Where do I go to ...?
     register the deployments     flows.deploy
     make pairs of GoPro footage  flows.synthesize
     make a model of it           flows.retrain
-    find a command               flows.cli, flows.model_commands
+    find a command               flows.cli, flows.*_commands
     keep the log honest          flows.logs
 """

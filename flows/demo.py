@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from flows import cli
+from flows.night_commands import run_night, show_outcomes
+from flows.options import DONE, FAILED
 from flows.screen import screen
 from tasks import storage, store
 from tasks.demo import build_demo_archive
@@ -24,10 +25,10 @@ def run_demo(folder: Path) -> int:
     log.info("enhancing the night of %s", sample.night)
     truths = {camera: storage.normalise(str(path)) for camera, path in sample.truth.items()}
     store_url = storage.normalise(str(folder / "store"))
-    outcomes, report = cli.run_night(
+    outcomes, report = run_night(
         sample.night, str(sample.cameras_toml), str(sample.archive), store_url, None, report=True, truths=truths
     )
-    cli.show_outcomes(outcomes, "")
+    show_outcomes(outcomes, "")
     manifests = [m for o in outcomes if (m := store.read_manifest(store_url, o.camera, sample.night)) is not None]
     out = screen()
     for manifest in manifests:
@@ -38,4 +39,4 @@ def run_demo(folder: Path) -> int:
         out.print("before and after     ", folder / "before_after.jpg")
     out.print("The broken file is part of the demo: it is quarantined, the rest of its camera's night is restored.")
     out.print("report               ", report)
-    return cli.DONE if len(manifests) == len(outcomes) else cli.FAILED
+    return DONE if len(manifests) == len(outcomes) else FAILED

@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from flows.logs import one_line
-from flows.screen import screen
+from flows.options import DONE, PARTIAL, Json, SiteFile
+from flows.screen import emit, screen
 
 if TYPE_CHECKING:
     from tasks.models import Production
 
-DONE, PARTIAL = 0, 2
-
-SiteFile = Annotated[str, typer.Option("--site", envvar="LEDNET_SITE", help="cameras.toml, as a path or URL.")]
 Store = Annotated[str, typer.Option("--store", envvar="LEDNET_STORE", help="Where models and pairs are: path or URL.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, for the record.")]
 VersionName = Annotated[str, typer.Argument(help="A version, as `lednet models list` names it.")]
 
@@ -156,8 +152,3 @@ def done(production: Production, as_json: bool) -> None:
 def show(what: Any) -> None:
     """Print for people."""
     screen().print(what)
-
-
-def emit(as_json: bool, data: dict[str, Any], words: str) -> None:
-    """One result, for a program or a person."""
-    typer.echo(json.dumps(data) if as_json else one_line(words))

@@ -1,11 +1,13 @@
-"""What commands print for people. Names and reasons come from outside, and stay text: no markup, no emoji codes, no
-control characters that would rewrite the terminal. Log lines: `flows.logs`."""
+"""What commands print, for people or as JSON. Names and reasons come from outside, and stay text: no markup, no emoji
+codes, no control characters that would rewrite the terminal. Log lines: `flows.logs`."""
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -28,3 +30,12 @@ class PlainConsole(Console):
 def screen() -> Console:
     """Standard output for people; wide where it is no terminal, so that a log keeps whole tables."""
     return PlainConsole(soft_wrap=True) if sys.stdout.isatty() else PlainConsole(width=WIDE, soft_wrap=True)
+
+
+console = PlainConsole(stderr=True)
+"""Standard error: log lines and progress, on one console so that neither overwrites the other."""
+
+
+def emit(as_json: bool, data: dict[str, Any], words: str) -> None:
+    """One result, for a program or a person."""
+    typer.echo(json.dumps(data) if as_json else one_line(words))

@@ -28,7 +28,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tasks import storage
+from tasks import listing, storage
 from tasks.demo import build_demo_archive
 
 INFRA = Path(__file__).resolve().parent
@@ -182,7 +182,7 @@ def load_demo(folder: Path, footage: dict[str, Any]) -> None:
     storage.filesystem(BUCKET)[0].makedirs(BUCKET, exist_ok=True)
     filmed = build_demo_archive(folder / "filmed", **footage)
     storage.write(f"{BUCKET}/cameras.toml", filmed.cameras_toml.read_bytes())
-    for entry in storage.find(filmed.archive):
+    for entry in listing.find(filmed.archive):
         name = storage.relative(entry.url, filmed.archive)
         storage.write(storage.join(BUCKET, "archive", name), storage.read(entry.url))
 

@@ -4,6 +4,7 @@ Where do I go to ...?
     describe cameras and settings      tasks.site        (cameras.toml)
     know what travels between rooms    tasks.types       (frozen dataclasses)
     open a URL                         tasks.storage     (the only module that does), tasks.ranged
+    list what lies below it            tasks.listing
     tell a store's fault from a file's tasks.faults
     list and parse recorded files      tasks.archive
     decode video with timestamps       tasks.decode

@@ -21,7 +21,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from tasks import storage
+from tasks import listing, storage
 from tasks.decode import Header, VideoError, probe
 from tasks.types import NANOSECONDS, Camera, Problem, Segment
 
@@ -61,7 +61,7 @@ class Found:
 class _Named(NamedTuple):
     """A file whose name matched the pattern."""
 
-    entry: storage.Entry
+    entry: listing.Entry
     raw_time: str
     start_ns: int | None
     """True time of its start; None where the name holds no time."""
@@ -111,7 +111,7 @@ def true_time(wall: datetime, camera: Camera) -> int:
     )
 
 
-def _parse(entry: storage.Entry, relative: str, regex: re.Pattern[str], camera: Camera) -> _Named | Problem | None:
+def _parse(entry: listing.Entry, relative: str, regex: re.Pattern[str], camera: Camera) -> _Named | Problem | None:
     match = regex.fullmatch(relative)
     if match is None:
         return None
@@ -142,7 +142,7 @@ def _list(camera: Camera, archive: str, days: Iterable[date]) -> tuple[list[_Nam
     problems: dict[str, Problem] = {}
     for prefix in sorted({static_prefix(camera.pattern, day) for day in days}):
         root = storage.join(archive, prefix) if prefix else archive
-        for entry in storage.find(root):
+        for entry in listing.find(root):
             parsed = _parse(entry, storage.relative(entry.url, archive), regex, camera)
             if isinstance(parsed, _Named):
                 named[entry.url] = parsed

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from lednet import checkpoint
-from tasks import facts, signs, storage, store, synthesised, timeline
+from tasks import facts, listing, signs, storage, store, synthesised, timeline
 from tasks.enhance import load_restorer
 from tasks.evidence import kept_pictures, night_grid_of, run_url_of
 from tasks.health import HealthSettings
@@ -201,7 +201,7 @@ def _history_start(job: FactsJob, night: str) -> str:
 def _earlier_scene(job: FactsJob, night: str) -> str:
     """The last night before this one, of those that count as history, whose still scene is stored."""
     first = _history_start(job, night)
-    names = storage.names(storage.join(job.store_url, "facts", job.camera.id))
+    names = listing.names(storage.join(job.store_url, "facts", job.camera.id))
     nights = [n.removesuffix(".jpg") for n in names if n.endswith(".jpg")]
     return max((n for n in nights if first <= n < night), default="")
 

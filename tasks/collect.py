@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks import lease, storage, store
+from tasks import lease, listing, storage, store
 
 OLDER_THAN_DAYS = 7.0
 """What was written since is left alone: a night may be under way, or waiting for late footage."""
@@ -32,7 +32,7 @@ class Garbage:
     bytes: int
     days: float
     """Since the last write to it."""
-    entry: storage.Entry | None = None
+    entry: listing.Entry | None = None
     """The object, where it is unfinished."""
     night: tuple[str, str, str] | None = None
     """Store, camera and night of a run."""
@@ -42,12 +42,12 @@ def find_garbage(store_url: str, older_than_days: float = OLDER_THAN_DAYS) -> It
     """What may go, by place; deletes nothing."""
     root = storage.join(store_url, "enhanced")
     now = time.time()
-    for camera in storage.names(root):
-        for night in storage.names(storage.join(root, camera)):
+    for camera in listing.names(root):
+        for night in listing.names(storage.join(root, camera)):
             for run in _old_runs(store_url, camera, night, now):
                 if run.days >= older_than_days:
                     yield run
-    for entry in storage.unfinished(store_url):
+    for entry in listing.unfinished(store_url):
         days = (now - entry.modified_s) / 86_400
         if days >= older_than_days:
             yield Garbage(entry.url, "unfinished object", 1, entry.size, days, entry)
@@ -60,10 +60,10 @@ def _old_runs(store_url: str, camera: str, night: str, now: float) -> Iterator[G
         return  # which of its runs is the published one can't be known
     folder = storage.join(store_url, "enhanced", camera, night)
     beat = lease.last_beat_s(folder)
-    for run in storage.names(folder):
+    for run in listing.names(folder):
         if run.endswith(".json") or (manifest is not None and run == manifest["run"]):
             continue
-        entries = list(storage.find(storage.join(folder, run)))
+        entries = list(listing.find(storage.join(folder, run)))
         if entries:
             kind = "unpublished run" if manifest is None else "superseded run"
             days = (now - max(beat, *(e.modified_s for e in entries))) / 86_400
@@ -82,7 +82,7 @@ def remove(garbage: Garbage) -> None:
         InUseError: if somebody is at work on its night, or it is published now; nothing is deleted.
     """
     if garbage.entry is not None:
-        storage.remove_unfinished(garbage.entry)
+        listing.remove_unfinished(garbage.entry)
         return
     assert garbage.night is not None
     store_url, camera, night = garbage.night
@@ -97,7 +97,7 @@ def remove(garbage: Garbage) -> None:
 
 
 def _remove_run(url: str) -> None:
-    entries = list(storage.find(url))
+    entries = list(listing.find(url))
     for entry in sorted(entries, key=lambda e: "/receipts/" not in e.url):
         storage.remove(entry.url)
-    storage.remove_empty_folders(url)
+    listing.remove_empty_folders(url)

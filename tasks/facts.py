@@ -21,7 +21,7 @@ import pyarrow
 import pyarrow.parquet
 from pandera.errors import SchemaErrors
 
-from tasks import storage, store
+from tasks import listing, storage, store
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +123,8 @@ def _faults(errors: SchemaErrors, table: pd.DataFrame) -> str:
 def list_facts(store_url: str, cameras: Sequence[str] | None = None, first: str = "", last: str = "9") -> Iterator[str]:
     """URLs of the facts in a store, by camera and night: of some cameras, of nights from `first` to `last`."""
     root = storage.join(store_url, "facts")
-    for camera in cameras if cameras is not None else storage.names(root):
-        for name in storage.names(storage.join(root, camera)):
+    for camera in cameras if cameras is not None else listing.names(root):
+        for name in listing.names(storage.join(root, camera)):
             if name.endswith(".parquet") and first <= name.removesuffix(".parquet") <= last:
                 yield storage.join(root, camera, name)
 

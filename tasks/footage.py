@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 
 from lednet.clips import HIGH_SPEED_FPS, VIDEO_SUFFIXES, Clip, ClipError, split_clips
-from tasks import storage
+from tasks import listing, storage
 from tasks.decode import VideoError, pixels, probe, read_frames
+from tasks.listing import Entry
 from tasks.picture import read_picture
 from tasks.settings import LearnSettings
-from tasks.storage import Entry
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 HIGH_SPEED_NAME = re.compile(r"(120|240|480)fps", re.IGNORECASE)
@@ -94,9 +94,9 @@ def _is_file(url: str) -> bool:
 
 def _list(root: str) -> tuple[str, list[Entry]]:
     if not _is_file(root):
-        return root, list(storage.find(root))
+        return root, list(listing.find(root))
     folder = root.rpartition("/")[0]
-    return folder, [e for e in storage.find(folder) if e.url == root]
+    return folder, [e for e in listing.find(folder) if e.url == root]
 
 
 def group_clips(root: str, entries: Iterable[Entry]) -> list[FootageClip]:

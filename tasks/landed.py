@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from tasks import storage
+from tasks import listing, storage
 from tasks.decode import Header, VideoError, probe
 
 VIDEO = re.compile(r"\.(mp4|mov)$", re.IGNORECASE)
@@ -60,8 +60,8 @@ class Seen:
 
 def find_clips(upload: str) -> dict[str, Clip]:
     """Every clip below a URL, by name."""
-    parts: dict[str, list[tuple[int, storage.Entry]]] = {}
-    for entry in storage.find(upload):
+    parts: dict[str, list[tuple[int, listing.Entry]]] = {}
+    for entry in listing.find(upload):
         path = storage.relative(entry.url, upload)
         folder, _, name = path.rpartition("/")
         numbered = CHAPTER.fullmatch(name)
@@ -73,7 +73,7 @@ def find_clips(upload: str) -> dict[str, Clip]:
     return {name: _clip(name, found, upload) for name, found in parts.items()}
 
 
-def _clip(name: str, found: list[tuple[int, storage.Entry]], upload: str) -> Clip:
+def _clip(name: str, found: list[tuple[int, listing.Entry]], upload: str) -> Clip:
     found.sort(key=lambda part: (part[0], part[1].url))
     chapters = [chapter for chapter, _ in found]
     inputs = [(storage.relative(e.url, upload), e.size, e.etag) for _, e in found]

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from tasks import storage
+from tasks import listing, storage
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def held(url: str) -> Iterator[None]:
 
 def last_beat_s(url: str) -> float:
     """When a night's lease was last renewed, by the store's clock, in seconds since the Unix epoch; 0 if never."""
-    return max((e.modified_s for e in storage.find(url) if _NAME.fullmatch(storage.relative(e.url, url))), default=0.0)
+    return max((e.modified_s for e in listing.find(url) if _NAME.fullmatch(storage.relative(e.url, url))), default=0.0)
 
 
 def is_held(url: str) -> bool:
@@ -95,7 +95,7 @@ def _url(url: str, number: int) -> str:
 
 
 def _numbers(url: str) -> list[int]:
-    return sorted(int(m[1]) for name in storage.names(url) if (m := _NAME.fullmatch(name)))
+    return sorted(int(m[1]) for name in listing.names(url) if (m := _NAME.fullmatch(name)))
 
 
 def _take(url: str, token: dict[str, Any]) -> int:

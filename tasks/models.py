@@ -21,7 +21,7 @@ from typing import Any
 
 from lednet import checkpoint
 from lednet.checkpoint import Card, CheckpointError
-from tasks import storage
+from tasks import listing, storage
 from tasks.store import canonical_json
 
 PRODUCTION = "production"
@@ -114,7 +114,7 @@ def record_decision(version: Version, decision: Mapping[str, Any]) -> Version:
 
 def version_names(store: str) -> list[str]:
     """The whole versions, oldest first. What a crash left without a card is none."""
-    found = [name for name in storage.names(models_url(store)) if VERSION.fullmatch(name)]
+    found = [name for name in listing.names(models_url(store)) if VERSION.fullmatch(name)]
     return [name for name in found if storage.exists(storage.join(version_url(store, name), "card.json"))]
 
 

@@ -29,7 +29,7 @@ from zarr.storage import MemoryStore
 
 from lednet.clips import PairSampler
 from lednet.degrade import RECIPES
-from tasks import storage
+from tasks import listing, storage
 from tasks.decode import VideoError
 from tasks.footage import FootageClip, read_clip, split_footage
 from tasks.settings import LearnSettings
@@ -174,7 +174,7 @@ def _recipe(settings: LearnSettings, pair: int) -> str:
 def done_clips(plan: PairsPlan) -> dict[str, str]:
     """The clips that are done -> why one could not be read, empty where it could."""
     folder = storage.join(plan.aside, "done")
-    names = {n.removesuffix(".json") for n in storage.names(folder)}
+    names = {n.removesuffix(".json") for n in listing.names(folder)}
     done = [c.name for c in plan.clips if c.name in names]
     return {name: json.loads(storage.read(storage.join(folder, f"{name}.json")))["problem"] for name in done}
 

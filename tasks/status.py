@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks import storage, store
+from tasks import listing, storage, store
 
 PUBLISHED, UNDER_WAY, DAMAGED = "published", "under way", "damaged"
 
@@ -34,10 +34,10 @@ def list_nights(store_url: str, night: str | None = None, cameras: list[str] | N
     """Every camera's night in the store, by camera and night; of one night or of some cameras on request."""
     root = storage.join(storage.normalise(store_url), "enhanced")
     found = []
-    for camera in storage.names(root):
+    for camera in listing.names(root):
         if cameras and camera not in cameras:
             continue
-        for name in storage.names(storage.join(root, camera)):
+        for name in listing.names(storage.join(root, camera)):
             if night in (None, name):
                 found += _status(storage.normalise(store_url), camera, name)
     return found
@@ -81,7 +81,7 @@ def unfinished(folder: str, published: str) -> list[tuple[int, int]]:
         published: the run that the manifest names, empty for none. A whole run beside it was replaced by it.
     """
     found = [
-        progress(storage.join(folder, run)) for run in storage.names(folder) if run not in ("manifest.json", published)
+        progress(storage.join(folder, run)) for run in listing.names(folder) if run not in ("manifest.json", published)
     ]
     return [(done, wanted) for done, wanted in found if wanted and (not published or done < wanted)]
 

@@ -32,7 +32,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import MemoryStore, WrapperStore
 
 from lednet.quality import Quality
-from tasks import storage
+from tasks import listing, storage
 from tasks.settings import NightSettings
 from tasks.slots import slot_times
 from tasks.types import NightPlan, Problem, Receipt, Shard, WorkItem
@@ -218,7 +218,7 @@ def parquet_bytes(table: pd.DataFrame) -> bytes:
 def done_shards(run_url: str) -> set[int]:
     """Shards of a run that have a receipt."""
     folder = storage.join(run_url, "receipts")
-    return {int(n.removesuffix(".json")) for n in storage.names(folder) if n.endswith(".json") and n[:-5].isdecimal()}
+    return {int(n.removesuffix(".json")) for n in listing.names(folder) if n.endswith(".json") and n[:-5].isdecimal()}
 
 
 def read_receipt(run_url: str, shard: int) -> Receipt:

@@ -31,7 +31,7 @@ from lednet.clips import VIDEO_SUFFIXES
 from lednet.degrade import RECIPES, degrade
 from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, psnr, ssim
-from tasks import storage
+from tasks import listing, storage
 from tasks.decode import VideoError, pixels, probe, read_frames
 from tasks.picture import read_picture
 from tasks.settings import SynthesisSettings
@@ -63,7 +63,7 @@ class Daylight:
     """Hash of the files' etags and the settings: equal keys mean equal synthesised nights."""
 
 
-def find_daylight(location: str) -> list[storage.Entry]:
+def find_daylight(location: str) -> list[listing.Entry]:
     """The pictures and videos of a folder, of one file, or of a pattern with *, ? and [ ], by name.
 
     Raises:
@@ -79,20 +79,20 @@ def find_daylight(location: str) -> list[storage.Entry]:
         root, wanted = "/".join(parts[:-1]), url
     else:
         root, wanted = url, "*"
-    entries = [e for e in storage.find(root) if e.url.lower().endswith(suffixes) and e.size]
+    entries = [e for e in listing.find(root) if e.url.lower().endswith(suffixes) and e.size]
     found = [e for e in entries if fnmatchcase(e.url, wanted)]
     if not found:
         raise DaylightError(f"{location}: no daylight pictures or videos there; set the camera's `daylight` anew")
     return sorted(found, key=lambda e: e.url)
 
 
-def daylight_key(entries: Sequence[storage.Entry], settings: SynthesisSettings) -> str:
+def daylight_key(entries: Sequence[listing.Entry], settings: SynthesisSettings) -> str:
     """Hash of what decides the synthesised night of some files."""
     inputs = {"files": [(e.url, e.etag) for e in entries], "settings": settings.stored(), "recipe": RECIPE}
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def read_daylight(entries: Sequence[storage.Entry], settings: SynthesisSettings, most_pixels: int) -> Daylight:
+def read_daylight(entries: Sequence[listing.Entry], settings: SynthesisSettings, most_pixels: int) -> Daylight:
     """Frames spread evenly over the files; files that can't be read and frames without daylight are left out, told.
 
     Raises:
@@ -114,7 +114,7 @@ def read_daylight(entries: Sequence[storage.Entry], settings: SynthesisSettings,
     return Daylight(tuple(lit), daylight_key(entries, settings))
 
 
-def _shares(entries: Sequence[storage.Entry], frames: int) -> dict[storage.Entry, int]:
+def _shares(entries: Sequence[listing.Entry], frames: int) -> dict[listing.Entry, int]:
     """How many frames to take of which file: evenly chosen files, and of videos as many as pictures leave."""
     if frames <= len(entries):
         return {entries[i * len(entries) // frames]: 1 for i in range(frames)}

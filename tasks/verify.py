@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks import lease, storage, store
+from tasks import lease, listing, storage, store
 from tasks.decode_process import prober
 from tasks.enhance import enhance_item
 from tasks.plan import plan_night
@@ -51,9 +51,9 @@ class NightCheck:
 def published(store_url: str, night: str | None = None, cameras: list[str] | None = None) -> Iterator[tuple[str, str]]:
     """(camera, night) of every manifest in the store, damaged ones too."""
     root = storage.join(store_url, "enhanced")
-    for camera in storage.names(root):
+    for camera in listing.names(root):
         if not cameras or camera in cameras:
-            for name in storage.names(storage.join(root, camera)):
+            for name in listing.names(storage.join(root, camera)):
                 if night in (None, name) and storage.exists(store.manifest_url(store_url, camera, name)):
                     yield camera, name
 

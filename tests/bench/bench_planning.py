@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from unittest import mock
 
 from lednet import __version__
-from tasks import storage
+from tasks import listing
 from tasks.decode import Header
 from tasks.plan import plan_night
 from tasks.settings import NightSettings
@@ -36,13 +36,13 @@ SITE = 1_000
 BEGIN = datetime(2026, 1, 15, 18)
 
 
-def listing(url: str) -> Iterator[storage.Entry]:
+def made_up(url: str) -> Iterator[listing.Entry]:
     """What an archive holds of a camera on one day: a file every ten seconds of its night."""
     day = datetime.strptime(url.rpartition("/")[2], "%Y-%m-%d").date()
     for k in range(HOURS * 3600 // SECONDS):
         at = BEGIN + timedelta(seconds=SECONDS * k)
         if at.date() == day:
-            yield storage.Entry(f"{url}/{at:%H-%M-%S}.mp4", 2_500_000 + k, f"{k:032x}")
+            yield listing.Entry(f"{url}/{at:%H-%M-%S}.mp4", 2_500_000 + k, f"{k:032x}")
 
 
 def camera(k: int) -> Camera:
@@ -64,7 +64,7 @@ def main() -> int:
     kept: list[NightPlan] = []
     with (
         TemporaryDirectory(prefix="lednet-bench-") as folder,
-        mock.patch.object(storage, "find", listing),
+        mock.patch.object(listing, "find", made_up),
         PlanShelf("file:///archive", f"file://{folder}", settings) as shelf,
     ):
         places = ("file:///archive", f"file://{folder}", settings)

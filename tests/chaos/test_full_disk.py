@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import storage, store
+from tasks import listing, store
 from tests.tasks.night import CAMERA, NIGHT, Site, files, make_site, without_pauses
 
 PAGE = 4096
@@ -58,4 +58,4 @@ def test_a_disk_that_fills_up_costs_no_frame(tmp_path: Path, disk: Path, monkeyp
     mount("-o", f"remount,size={PLENTY}", str(disk))
     site.run()
     assert visible(site.folder) == whole
-    assert not list(storage.unfinished(site.store))
+    assert not list(listing.unfinished(site.store))

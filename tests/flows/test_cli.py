@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from flows.cli import exit_code, log_handler
+from flows.cli import log_handler
+from flows.night_commands import exit_code
 from tasks.types import CameraNight
 from tests.flows.conftest import Run
 

@@ -17,7 +17,7 @@ from prefect.blocks.system import Secret
 
 from flows import object_store
 from flows.object_store import BLOCK, TAKEN, BlockError, hand_on, read_block, take, use_block
-from tasks import storage
+from tasks import listing, storage
 from tests.flows.conftest import Run
 from tests.flows.test_night_with_deadline import CAMERA, SITE
 from tests.tasks import night
@@ -154,6 +154,6 @@ def test_a_night_on_s3_by_the_blocks_keys_alone_tells_nobody_of_them(
     assert done.returncode == 0, done.stderr
     planned = lednet("plan", night.NIGHT, *places, **known, **without)
     assert f"frames/s of pit: reached in the night of {night.NIGHT} with tiny" in planned.stdout, planned.stderr
-    stored = b"".join(storage.read(entry.url) for entry in storage.find("s3://mine/store"))
+    stored = b"".join(storage.read(entry.url) for entry in listing.find("s3://mine/store"))
     assert SECRET.encode() not in stored
     assert SECRET not in said_by(server) + done.stdout + done.stderr + planned.stdout + planned.stderr

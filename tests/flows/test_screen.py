@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.table import Table
 
-from flows import cli
+from flows.night_commands import show_outcomes
 from flows.screen import screen
 from tasks.types import CameraNight
 
@@ -24,7 +24,7 @@ def test_what_looks_like_markup_is_printed_as_it_is(text: str, capsys: pytest.Ca
 
 def test_the_outcome_of_a_night_is_told_whatever_the_files_are_called(capsys: pytest.CaptureFixture[str]) -> None:
     reason = "file:///a/[/red]\x1b[2J\x07\u202e.mp4: not a readable video"
-    cli.show_outcomes([CameraNight("pit", "failed", reason)], "")
+    show_outcomes([CameraNight("pit", "failed", reason)], "")
     out = capsys.readouterr().out
     assert "[/red]\\x1b[2J\\x07\\u202e.mp4" in out
     assert all(line.isprintable() for line in out.splitlines())

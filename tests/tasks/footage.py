@@ -36,6 +36,17 @@ def number_of(picture: Picture) -> int:
     )
 
 
+def noisy(count: int) -> list[Picture]:
+    """Pictures that take so many bytes that a file is mostly pictures."""
+    rng = np.random.default_rng(1)
+    return [numbered(k, 96, 128) // 2 + rng.integers(0, 100, (96, 128, 3), np.uint8) for k in range(count)]
+
+
+def paced(count: int, fps: int, first: int = 0) -> list[Fraction]:
+    """The times of so many frames, in seconds, from the frame `first` on."""
+    return [Fraction(k, fps) for k in range(first, first + count)]
+
+
 def write_clip(
     path: Path,
     times: Iterable[Fraction | float | int],

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from tasks import collect, lease, storage, store
+from tasks import collect, lease, listing, storage, store
 from tasks.collect import find_garbage
 from tests.tasks.night import s3_bucket
 
@@ -69,11 +69,11 @@ def test_what_was_written_lately_is_left_alone(full: str) -> None:
 
 
 def test_a_published_run_and_an_unclear_one_stay_whole(full: str) -> None:
-    kept = {e.url: storage.read(e.url) for e in storage.find(full) if "/old/" not in e.url and "/left/" not in e.url}
+    kept = {e.url: storage.read(e.url) for e in listing.find(full) if "/old/" not in e.url and "/left/" not in e.url}
     for garbage in find_garbage(full, 0):
         collect.remove(garbage)
-    assert {e.url: storage.read(e.url) for e in storage.find(full)} == kept
-    assert storage.names(f"{full}/enhanced/silo/{NIGHT}") == []
+    assert {e.url: storage.read(e.url) for e in listing.find(full)} == kept
+    assert listing.names(f"{full}/enhanced/silo/{NIGHT}") == []
 
 
 def test_receipts_go_before_their_shards(full: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,27 +90,27 @@ def test_a_run_that_somebody_is_at_work_on_stays_however_old_the_clock_makes_it(
 ) -> None:
     monkeypatch.setattr(time, "time", lambda now=time.time: now() + 30 * 86_400)
     (old, left) = find_garbage(full)
-    before = list(storage.find(left.url))
+    before = list(listing.find(left.url))
     with lease.held(lease.folder(full, "silo", NIGHT)):
         done = CliRunner().invoke(app, ["gc", "--store", full, "--json"])
     assert [g["url"] for g in json.loads(done.stdout)["garbage"]] == [old.url]
-    assert list(storage.find(left.url)) == before
+    assert list(listing.find(left.url)) == before
 
 
 def test_a_run_that_was_published_after_it_was_looked_at_stays(full: str) -> None:
     (left,) = [g for g in find_garbage(full, 0) if g.kind == "unpublished run"]
-    before = list(storage.find(left.url))
+    before = list(listing.find(left.url))
     manifest(full, "silo", "left")
     with pytest.raises(collect.InUseError, match="published meanwhile"):
         collect.remove(left)
-    assert list(storage.find(left.url)) == before
+    assert list(listing.find(left.url)) == before
 
 
 def test_the_command_says_what_would_go_and_deletes_nothing(full: str) -> None:
-    before = list(storage.find(full))
+    before = list(listing.find(full))
     done = CliRunner().invoke(app, ["gc", "--store", full, "--older-than", "0", "--dry-run", "--json"])
     assert [g["kind"] for g in json.loads(done.stdout)["garbage"]] == ["superseded run", "unpublished run"]
-    assert list(storage.find(full)) == before
+    assert list(listing.find(full)) == before
     assert "2 things" in CliRunner().invoke(app, ["gc", "--store", full, "--older-than", "0"]).stdout
     assert list(find_garbage(full, 0)) == []
 

@@ -20,7 +20,7 @@ import pytest
 from lednet import Restorer, quality
 from lednet.checkpoint import CheckpointError
 from lednet.video import VideoRestorer
-from tasks import storage, store
+from tasks import listing, storage, store
 from tasks.enhance import consecutive, enhance_item, fit, jpeg
 from tasks.publish import publish
 from tasks.settings import FRAME_WISE
@@ -125,7 +125,7 @@ def test_receipts_tell_valid_slots_sources_and_hashes(done: Done) -> None:
 
 
 def test_shards_without_footage_are_not_written(done: Done) -> None:
-    objects = {storage.relative(e.url, done.plan.run_url) for e in storage.find(done.plan.run_url)}
+    objects = {storage.relative(e.url, done.plan.run_url) for e in listing.find(done.plan.run_url)}
     assert [k for k in range(9) if f"frames.zarr/frames/c/{k}/0/0/0" in objects] == [0, 1, 2, 5, 6, 7, 8]
 
 

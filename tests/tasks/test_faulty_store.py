@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import s3fs
 
-from tasks import storage, store
+from tasks import listing, storage, store
 from tasks.enhance import enhance_item
 from tasks.publish import publish
 from tasks.storage import StorageError
@@ -69,7 +69,7 @@ def test_faults_that_pass_cost_nothing(remote: Remote, fault: Fault) -> None:
         assert file.read() == DATA
     assert remote.proxy.faults >= 5  # answers without a body can't be cut
     remote.proxy.rule = first(3, fault, lambda r: r.is_listing)
-    assert "passing" in storage.names(remote.root)
+    assert "passing" in listing.names(remote.root)
 
 
 def test_an_answer_that_is_silently_too_short_is_asked_for_again(remote: Remote) -> None:
@@ -124,7 +124,7 @@ def make_remote_site(remote: Remote, tmp_path: Path, counts: tuple[int, ...] = (
 
 
 def objects(site: Site) -> dict[str, bytes]:
-    return {storage.relative(e.url, site.store): storage.read(e.url) for e in storage.find(site.store)}
+    return {storage.relative(e.url, site.store): storage.read(e.url) for e in listing.find(site.store)}
 
 
 def after_requests(count: int, fault: Fault, matches: Callable[[Request], bool]) -> Rule:
@@ -184,7 +184,7 @@ def test_a_night_through_a_store_that_fails_every_third_time_is_the_undisturbed_
     site = make_remote_site(remote, tmp_path)
     site.run()
     expected = objects(site)
-    for entry in list(storage.find(site.store)):
+    for entry in list(listing.find(site.store)):
         storage.remove(entry.url)
     remote.proxy.rule = lambda r: FLAKY[r.number // 3 % len(FLAKY)] if r.number % 3 == 0 else None
     assert site.run().status == "published"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lednet.clips import ClipError
 from tasks.decode import VideoError
 from tasks.footage import FootageClip, clip_and_chapter, group_clips, list_footage, read_clip, split_footage
-from tasks.storage import Entry
+from tasks.listing import Entry
 from tests.tasks.learning import LEARN
 
 

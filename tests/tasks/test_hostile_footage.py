@@ -1,7 +1,7 @@
 """A night of everything that recorders, disks and ill will make of video files: each has its outcome, none stops it.
 
 The files are made on the spot, one every two seconds, each a second of ten frames a second where it is sound; decoding
-runs in its helper process, as in a real night. What damage does frame by frame is in `test_decode`.
+runs in its helper process, as in a real night. What damage does frame by frame is in `test_decode_damage`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from tasks import lease, storage
+from tasks import lease, listing, storage
 from tasks.lease import HeldError, held
 from tests.tasks.night import s3_bucket, without_pauses
 
@@ -40,8 +40,8 @@ def left_by(night: str, **fields: object) -> None:
 
 def test_a_lease_is_there_while_it_is_held_and_gone_after(night: str) -> None:
     with held(night):
-        assert storage.names(night) == ["lease.1.json"]
-    assert storage.names(night) == []
+        assert listing.names(night) == ["lease.1.json"]
+    assert listing.names(night) == []
 
 
 def test_the_second_is_told_who_is_at_work(night: str) -> None:
@@ -80,8 +80,8 @@ def test_of_many_at_once_one_works(night: str, monkeypatch: pytest.MonkeyPatch) 
 def test_the_lease_of_a_dead_process_of_this_machine_is_taken_at_once(night: str, fields: dict[str, object]) -> None:
     left_by(night, **fields)
     with held(night):
-        assert "lease.2.json" in storage.names(night)
-    assert storage.names(night) == []
+        assert "lease.2.json" in listing.names(night)
+    assert listing.names(night) == []
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="reaches into how psutil asks Linux")
@@ -101,8 +101,8 @@ def test_a_holder_is_not_taken_for_dead_when_the_clock_is_set(
 def test_the_lease_of_another_machine_runs_out_when_it_beats_no_more(night: str) -> None:
     left_by(night, machine="elsewhere")
     with held(night):
-        assert "lease.2.json" in storage.names(night)
-    assert storage.names(night) == []
+        assert "lease.2.json" in listing.names(night)
+    assert listing.names(night) == []
 
 
 def test_the_lease_of_another_machine_that_beats_is_held(night: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,14 +118,14 @@ def test_a_damaged_lease_is_nobodys(night: str, content: bytes) -> None:
     storage.write(f"{night}/lease.1.json", content)
     with held(night):
         pass
-    assert storage.names(night) == []
+    assert listing.names(night) == []
 
 
 def test_an_object_is_created_once(night: str) -> None:
     assert storage.create(f"{night}/a", b"1")
     assert not storage.create(f"{night}/a", b"2")
     assert storage.read(f"{night}/a") == b"1"
-    assert storage.names(night) == ["a"]
+    assert listing.names(night) == ["a"]
 
 
 def test_what_was_anothers_and_is_gone_again_was_not_created(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,7 +164,7 @@ def test_a_damaged_record_of_promotions_is_named(store: str, tmp_path: Path, tex
 
 
 def test_a_night_planned_with_production_holds_the_promoted_weights(store: str, tmp_path: Path) -> None:
-    from test_plan import SMALL, plan, put
+    from tests.tasks.planning import SMALL, plan, put
 
     a, b = add(store, tmp_path, 1), add(store, tmp_path, 2)
     archive = put(tmp_path / "archive", range(0, 100, 10))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tasks import pairs, storage
+from tasks import listing, pairs, storage
 from tasks.footage import list_footage
 from tasks.pairs import PairsPlan
 from tasks.store import StoreError
@@ -32,7 +32,7 @@ def planned_at(tmp_path: Path, dataset: str = "d") -> PairsPlan:
 
 
 def objects(plan: PairsPlan) -> dict[str, bytes]:
-    return {storage.relative(e.url, plan.store): storage.read(e.url) for e in storage.find(plan.store)}
+    return {storage.relative(e.url, plan.store): storage.read(e.url) for e in listing.find(plan.store)}
 
 
 def test_any_order_of_work_gives_the_same_bytes(plan: PairsPlan, tmp_path: Path) -> None:

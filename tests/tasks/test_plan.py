@@ -1,11 +1,13 @@
-"""A plan is the same for the same inputs, covers the footage and no more, and its parts follow the footage."""
+"""A plan is the same for the same inputs, covers the footage and no more, and its work items follow the footage.
+
+Not covered: the shards and gaps that it is made of (`test_shards_and_gaps`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -16,44 +18,9 @@ from hypothesis import strategies as st
 from lednet.checkpoint import CheckpointError
 from tasks.decode import Header, VideoError
 from tasks.items import Touching
-from tasks.plan import NothingToDoError, find_gaps, plan_night, run_key, shard_length, shards_with_footage
-from tasks.settings import NightSettings
-from tasks.types import NANOSECONDS, Camera, Grid, NightPlan, Segment, Shard
-
-CAMERA = Camera("pit", "Pit", "outdoor", "UTC", "pit/%H%M%S_%Y%m%d.mp4", Fraction(5), "20:00", "23:00", segment_s=10)
-NIGHT = "2026-01-15"
-SMALL = NightSettings(shard_mb=1, shard_least=4, shard_most=100, item_slots=300)
-START = 1_768_507_200 * NANOSECONDS
-"""2026-01-15 20:00 UTC."""
-HOUR = 3600
-
-
-def opens(height: int = 720, width: int = 1280) -> Callable[[str], Header]:
-    return lambda url: Header(None, None, width, height, 25.0)
-
-
-def put(root: Path, seconds: range, suffix: str = "") -> str:
-    """Files that begin so many seconds after the night does."""
-    (root / "pit").mkdir(parents=True, exist_ok=True)
-    for s in seconds:
-        (root / "pit" / f"{20 + s // HOUR:02}{s // 60 % 60:02}{s % 60:02}_20260115{suffix}.mp4").write_bytes(b"video")
-    return f"file://{root}"
-
-
-def plan(
-    archive: str,
-    camera: Camera = CAMERA,
-    settings: NightSettings = SMALL,
-    probe: Callable[[str], Header] | None = None,
-    store: str = "file:///store",
-) -> NightPlan:
-    return plan_night(camera, NIGHT, archive, store, settings, probe or opens())
-
-
-def segment(begin: float, end: float, name: str = "a.mp4", etag: str = "1") -> Segment:
-    start = START + round(begin * NANOSECONDS)
-    return Segment(f"file:///archive/{name}", etag, 9, start, "", START + round(end * NANOSECONDS))
-
+from tasks.plan import NothingToDoError, plan_night, run_key, shards_with_footage
+from tasks.types import NANOSECONDS, Grid, NightPlan, Segment, Shard
+from tests.tasks.planning import CAMERA, HOUR, NIGHT, SMALL, START, opens, plan, put, segment
 
 # The whole
 
@@ -101,7 +68,7 @@ def test_the_same_inputs_give_the_same_plan(tmp_path: Path) -> None:
 def test_the_key_does_not_depend_on_where_archive_and_store_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.storage._etag", lambda info: "same")
+    monkeypatch.setattr("tasks.listing._etag", lambda info: "same")
     here, there = put(tmp_path / "a", range(0, 100, 10)), put(tmp_path / "b", range(0, 100, 10))
     assert plan(here).run == plan(there, store="s3://bucket/store").run
 
@@ -146,105 +113,6 @@ def test_new_content_under_an_old_name_is_a_new_run(tmp_path: Path) -> None:
     before = plan(archive).run
     next((tmp_path / "pit").iterdir()).write_bytes(b"longer video")
     assert plan(archive).run != before
-
-
-# Shards
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "slots"),
-    [(1080, 1920, 21), (2160, 3840, 8), (8192, 8192, 8), (360, 640, 194), (48, 64, 512), (1, 1, 512)],
-)
-def test_a_shard_holds_as_many_frames_as_its_size_allows_within_bounds(height: int, width: int, slots: int) -> None:
-    assert shard_length(height, width, NightSettings()) == slots
-
-
-@settings(max_examples=50)
-@given(st.integers(1, 8192), st.integers(1, 8192), st.integers(1, 1000))
-def test_a_shards_length_stays_within_its_bounds(height: int, width: int, shard_mb: int) -> None:
-    bounded = NightSettings(shard_mb=shard_mb, shard_least=3, shard_most=77)
-    length = shard_length(height, width, bounded)
-    assert 3 <= length <= 77
-    assert length == 3 or length * height * width * 3 <= shard_mb * 2**20
-
-
-def shards_of(*footage: tuple[float, float], slots: int = 1000, per_shard: int = 10) -> list[int]:
-    grid = Grid(START, Fraction(5), slots)
-    found = shards_with_footage(grid, per_shard, [segment(a, b) for a, b in footage])
-    assert all(len(run) for run in found)
-    assert all(before.stop < after.start for before, after in pairwise(found))
-    return list(chain.from_iterable(found))
-
-
-@pytest.mark.parametrize(
-    ("footage", "indices"),
-    [
-        ((), []),
-        (((0, 200),), list(range(100))),
-        (((4.1, 5.5),), [2]),
-        (((3.95, 5.5),), [2]),  # the first frame's nearest slot is 20
-        (((3.85, 5.5),), [1, 2]),
-        (((3.85, 3.95),), [1, 2]),  # and the last one's too
-        (((0.1, 1.5), (100.1, 101.5)), [0, 50]),
-        (((0.1, 1.5), (0.3, 1.2), (0.1, 1.5)), [0]),
-        (((-50, 1.5),), [0]),
-        (((-50, -1),), []),
-        (((199.3, 900),), [99]),
-        (((500, 900),), []),
-    ],
-)
-def test_shards_are_those_that_a_frame_may_fall_into(
-    footage: tuple[tuple[float, float], ...], indices: list[int]
-) -> None:
-    assert shards_of(*footage) == indices
-
-
-# Gaps
-
-
-def gaps_of(*footage: tuple[float, float]) -> list[tuple[float, float]]:
-    gaps = find_gaps(Grid(START, Fraction(5), 500), [segment(a, b) for a, b in footage])
-    return [((a - START) / NANOSECONDS, (b - START) / NANOSECONDS) for a, b in gaps]
-
-
-@pytest.mark.parametrize(
-    ("footage", "gaps"),
-    [
-        ((), [(0, 100)]),
-        (((0, 100),), []),
-        (((-5, 105),), []),
-        (((10, 20), (30, 40)), [(0, 10), (20, 30), (40, 100)]),
-        (((0, 50), (10, 20), (60, 100)), [(50, 60)]),
-        (((0, 50), (50.1, 100)), []),
-        (((0, 50), (50.3, 100)), [(50, 50.3)]),
-        (((0, 99.9),), []),
-        (((150, 160),), [(0, 100)]),
-    ],
-)
-def test_gaps_are_the_stretches_longer_than_a_slot_that_no_file_covers(
-    footage: tuple[tuple[float, float], ...], gaps: list[tuple[float, float]]
-) -> None:
-    assert gaps_of(*footage) == gaps
-
-
-stretches = st.lists(
-    st.tuples(st.integers(-200, 1200), st.integers(1, 400)).map(lambda s: (s[0] / 10, (s[0] + s[1]) / 10)), max_size=8
-).map(sorted)
-
-
-@settings(max_examples=100)
-@given(stretches)
-def test_gaps_and_footage_make_up_the_night(footage: list[tuple[float, float]]) -> None:
-    gaps = gaps_of(*footage)
-    assert gaps == sorted(gaps)
-    for tenth in range(1000):
-        time = tenth / 10 + 0.05
-        covered = any(a <= time < b for a, b in footage)
-        missing = any(a <= time < b for a, b in gaps)
-        assert not (covered and missing)
-        if not covered and not missing:  # within a hole of a slot at most
-            near = [e for a, b in footage for e in (a, b)] + [0, 100]
-            assert min(abs(time - e) for e in near) <= 0.2
 
 
 # Work items

@@ -16,7 +16,7 @@ import pytest
 import xarray
 import zarr
 
-from tasks import storage, store
+from tasks import listing, storage, store
 from tasks.publish import picture_rows, publish, summary
 from tasks.types import CameraNight, NightPlan
 from tests.tasks.night import (
@@ -290,9 +290,9 @@ def test_a_night_in_s3_that_is_done_is_not_done_again(bucket: str, tmp_path: Pat
     local = make_site(tmp_path, (10,))
     site = local._replace(store=f"{bucket}/again")
     site.run()
-    etags = {e.url: e.etag for e in storage.find(site.store)}
+    etags = {e.url: e.etag for e in listing.find(site.store)}
     planned = site.enhance()
-    assert {e.url: e.etag for e in storage.find(site.store)} == etags
+    assert {e.url: e.etag for e in listing.find(site.store)} == etags
     assert store.done_shards(planned.run_url) == {0, 1}
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import zarr
 
-from tasks import report, storage, store
+from tasks import listing, report, storage, store
 from tasks.enhance import jpeg
 from tasks.evaluate import against_truth
 from tasks.findings import Finding
@@ -57,7 +57,7 @@ def embedded(page: str) -> list[bytes]:
 def test_it_writes_page_and_tables_and_names_the_page(site: Site) -> None:
     url = write_report(NIGHT, site.store, [published(site)], {})
     assert url == f"{site.store}/reports/{NIGHT}/index.html"
-    assert storage.names(f"{site.store}/reports/{NIGHT}") == ["cameras.csv", "index.html", "quality.parquet"]
+    assert listing.names(f"{site.store}/reports/{NIGHT}") == ["cameras.csv", "index.html", "quality.parquet"]
     assert storage.read(url).startswith(b"<!DOCTYPE html>")
 
 
@@ -109,7 +109,7 @@ def test_a_night_without_a_frame_is_reported(tmp_path: Path, monkeypatch: pytest
     outcome = site.run()
     page = storage.read(write_report(NIGHT, site.store, [outcome], {})).decode()
     assert "No pictures were kept" in page
-    assert storage.names(f"{site.store}/reports/{NIGHT}") == ["cameras.csv", "index.html"]
+    assert listing.names(f"{site.store}/reports/{NIGHT}") == ["cameras.csv", "index.html"]
 
 
 def test_a_report_without_any_night_is_written(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 import s3fs
 
 from lednet import __version__
-from tasks import collect, lease, storage, store, verify
+from tasks import collect, lease, listing, storage, store, verify
 from tasks.enhance import enhance_item
 from tasks.publish import publish
 from tests.faulty_proxy import FaultyProxy, Request
@@ -76,7 +76,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
         asked: dict[str, set[str]] = {FOOTAGE: set(), RESULTS: set()}
         for request in proxy.requests:
             asked[request.path.strip("/").partition("/")[0]].add(action(request))
-        yield Recorded(asked, "\n".join(records), {e.url: storage.read(e.url) for e in storage.find(site.store)})
+        yield Recorded(asked, "\n".join(records), {e.url: storage.read(e.url) for e in listing.find(site.store)})
 
 
 def run_everything(site: Site) -> None:

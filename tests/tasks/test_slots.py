@@ -1,115 +1,24 @@
-"""A night is a regular grid, and what fills a slot depends on the footage alone, never on where reading begins."""
+"""What fills a slot depends on the footage alone: the nearest frame, from one file or several, and damage is told.
+
+Not covered: the grid itself (`test_night_grid`), a night that is cut into parts (`test_slots_cut`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from footage import number_of, write_clip
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from footage import number_of, paced, write_clip
 
 from tasks.decode import read_frames
-from tasks.slots import Damage, FrameReader, SlotFrame, fill_slots, night_grid, slot_times
-from tasks.types import NANOSECONDS, Camera, Grid, Segment
-
-START = 1_768_471_200 * NANOSECONDS
-LIMIT = 10**6
-FIVE = Fraction(5)
-CAMERA = Camera("pit", "Pit", "outdoor", "Europe/Berlin", "%Y.mp4", FIVE)
-
-
-def camera(zone: str = "Europe/Berlin", start: str = "18:00", end: str = "06:00", rate: Fraction = FIVE) -> Camera:
-    return Camera("pit", "Pit", "outdoor", zone, "%Y.mp4", rate, start, end)
-
-
-def segment(path: Path, offset_s: Fraction | float = 0.0, seconds: float = 4.0) -> Segment:
-    """A clip that begins `offset_s` after the grid."""
-    start = START + round(Fraction(offset_s) * NANOSECONDS)
-    return Segment(f"file://{path}", "etag", 1, start, "", start + round(seconds * NANOSECONDS))
-
-
-def paced(count: int, fps: int, first: int = 0) -> list[Fraction]:
-    return [Fraction(k, fps) for k in range(first, first + count)]
-
-
-def grid_of(slots: int, rate: Fraction | int = 5) -> Grid:
-    return Grid(START, Fraction(rate), slots)
-
-
-def fill(grid: Grid, *segments: Segment, first: int = 0, last: int | None = None) -> list[SlotFrame | Damage]:
-    events = list(fill_slots(grid, first, grid.slots if last is None else last, segments, LIMIT))
-    slots = [e.slot for e in events]
-    assert slots == sorted(slots)
-    assert all(first <= s < (grid.slots if last is None else last) for s in slots)
-    return events
-
-
-def filled(grid: Grid, *segments: Segment, first: int = 0, last: int | None = None) -> list[tuple[int, int]]:
-    """(slot, number shown by its frame); no damage."""
-    found = []
-    for event in fill(grid, *segments, first=first, last=last):
-        assert isinstance(event, SlotFrame)
-        found.append((event.slot, number_of(event.pixels)))
-    assert len({s for s, _ in found}) == len(found)
-    return found
-
-
-# The night
-
-
-@pytest.mark.parametrize(
-    ("night", "hours"),
-    [
-        ("2026-01-15", 12),
-        ("2026-03-28", 11),
-        ("2026-10-24", 13),
-        ("2025-12-31", 12),
-        ("2028-02-28", 12),
-        ("2028-02-29", 12),
-    ],
-)
-def test_a_night_has_as_many_slots_as_its_true_hours_hold(night: str, hours: int) -> None:
-    assert night_grid(camera(), night).slots == hours * 3600 * 5
-
-
-def test_a_night_begins_at_its_local_time() -> None:
-    grid = night_grid(camera("Asia/Shanghai"), "2025-12-31")
-    assert grid.start_ns == datetime(2025, 12, 31, 10, tzinfo=UTC).timestamp() * NANOSECONDS
-    assert grid.time_ns(grid.slots) == datetime(2025, 12, 31, 22, tzinfo=UTC).timestamp() * NANOSECONDS
-
-
-def test_a_night_of_the_leap_day_begins_on_it_and_ends_in_march() -> None:
-    grid = night_grid(camera("UTC"), "2028-02-29")
-    assert datetime.fromtimestamp(grid.start_ns / NANOSECONDS, UTC) == datetime(2028, 2, 29, 18, tzinfo=UTC)
-    assert datetime.fromtimestamp(grid.time_ns(grid.slots) / NANOSECONDS, UTC) == datetime(2028, 3, 1, 6, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "hours"),
-    [("20:00", "23:30", 3.5), ("18:00", "18:00", 24), ("00:00", "06:00", 6), ("18:00:30", "18:01", 1 / 120)],
-)
-def test_a_night_ends_at_the_next_such_time(start: str, end: str, hours: float) -> None:
-    assert night_grid(camera("UTC", start, end), "2026-01-15").slots == hours * 3600 * 5
-
-
-@pytest.mark.parametrize(("start", "end"), [("02:00", "03:00"), ("02:30", "03:10")])
-def test_a_night_within_the_hour_that_clocks_leave_out_has_no_slots(start: str, end: str) -> None:
-    assert night_grid(camera(start=start, end=end), "2026-03-29").slots == 0
-
-
-def test_slots_of_a_broken_rate_are_whole_ones() -> None:
-    grid = night_grid(camera("UTC", rate=Fraction(30000, 1001)), "2026-01-15")
-    assert grid.slots == 12 * 3600 * 30000 // 1001
-    assert grid.time_ns(grid.slots) <= grid.start_ns + 12 * 3600 * NANOSECONDS < grid.time_ns(grid.slots + 1)
-
+from tasks.slots import Damage, FrameReader, SlotFrame, fill_slots
+from tasks.types import NANOSECONDS
+from tests.tasks.filling import LIMIT, START, fill, filled, grid_of, segment
 
 # One file
 
@@ -227,87 +136,6 @@ def test_nothing_fills_a_stretch_without_footage(tmp_path: Path) -> None:
     assert fill(grid_of(100)) == []
 
 
-# Splitting
-
-
-@pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Grid, tuple[Segment, ...]]:
-    """Twenty seconds at 7 slots a second: gaps, overlaps, doubles, uneven rates, and every kind of file."""
-    folder = tmp_path_factory.mktemp("night")
-    uneven = [0, 0.03, 0.05, 0.5, 0.51, 0.9, 1.4, 2.6, 2.61, 2.62, 3.3]
-    made = [
-        (segment(write_clip(folder / "a.mp4", paced(50, 10), gop=300), -0.7), "long GOP, begins before the night"),
-        (segment(write_clip(folder / "b.mkv", uneven, first=100), 4.0), "uneven"),
-        (segment(write_clip(folder / "c.ts", paced(60, 25), fps=25, gop=200, first=200), 5.333), "overlaps"),
-        (segment(write_clip(folder / "d.ts", paced(60, 25), fps=25, first=300), 5.333), "its double"),
-        (segment(write_clip(folder / "e.mp4", paced(5, 1), first=400), 6.1), "sparse"),
-        (segment(write_clip(folder / "f.avi", paced(90, 15), fps=15, first=500, codec="mjpeg", pix_fmt="yuvj420p",
-                            base=Fraction(1, 15)), 9.05), "after a gap"),
-        (segment(write_clip(folder / "g.mp4", paced(60, 10), first=700, options={"bf": "2"}), 14.49), "leaves it"),
-    ]  # fmt: skip
-    return Grid(START, Fraction(7), 140), tuple(s for s, _ in made)
-
-
-def stream(events: Iterator[SlotFrame | Damage]) -> list[tuple[int, bytes]]:
-    return [(e.slot, e.pixels.tobytes()) for e in events if isinstance(e, SlotFrame)]
-
-
-@pytest.fixture(scope="module")
-def in_one_go(night: tuple[Grid, tuple[Segment, ...]]) -> list[tuple[int, bytes]]:
-    grid, segments = night
-    return stream(fill_slots(grid, 0, grid.slots, segments, LIMIT))
-
-
-def test_the_mixed_night_is_mostly_full(in_one_go: list[tuple[int, bytes]]) -> None:
-    slots = [s for s, _ in in_one_go]
-    assert slots == sorted(set(slots))
-    assert 100 < len(slots) < 140
-
-
-@given(cuts=st.lists(st.integers(1, 139), max_size=4, unique=True))
-def test_a_night_cut_anywhere_is_filled_as_in_one_go(
-    cuts: list[int], night: tuple[Grid, tuple[Segment, ...]], in_one_go: list[tuple[int, bytes]]
-) -> None:
-    grid, segments = night
-    bounds = [0, *sorted(cuts), grid.slots]
-    parts = [
-        slot for first, last in pairwise(bounds) for slot in stream(fill_slots(grid, first, last, segments, LIMIT))
-    ]
-    assert parts == in_one_go
-
-
-def test_every_single_slot_is_filled_as_in_one_go(
-    night: tuple[Grid, tuple[Segment, ...]], in_one_go: list[tuple[int, bytes]]
-) -> None:
-    grid, segments = night
-    wanted = dict(in_one_go)
-    for slot in range(17, grid.slots, 19):
-        assert stream(fill_slots(grid, slot, slot + 1, segments, LIMIT)) == [
-            (s, wanted[s]) for s in (slot,) if s in wanted
-        ]
-
-
-offsets = st.integers(0, 400).map(lambda n: Fraction(n, 100))
-
-
-@pytest.fixture(scope="module")
-def small_clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("small")
-    rates = ((6, 3), (12, 10), (20, 25), (3, 1))
-    return [write_clip(folder / f"{k}.mp4", paced(n, fps), fps=fps, first=100 * k) for k, (n, fps) in enumerate(rates)]
-
-
-@settings(max_examples=40)
-@given(placed=st.lists(st.tuples(st.integers(0, 3), offsets), min_size=1, max_size=4), cut=st.integers(1, 24))
-def test_any_overlap_of_files_cut_anywhere_is_filled_as_in_one_go(
-    placed: list[tuple[int, Fraction]], cut: int, small_clips: list[Path]
-) -> None:
-    grid = grid_of(25)
-    segments = tuple(sorted((segment(small_clips[k], at) for k, at in placed), key=lambda s: (s.start_ns, s.url)))
-    whole = filled(grid, *segments)
-    assert filled(grid, *segments, last=cut) + filled(grid, *segments, first=cut) == whole
-
-
 # Damage
 
 
@@ -366,16 +194,6 @@ def test_frames_above_the_limit_are_told(tmp_path: Path) -> None:
     (event,) = fill_slots(grid_of(20), 0, 20, (segment(clip),), 64 * 48 - 1)
     assert isinstance(event, Damage)
     assert "64x48 are above the limit of 3071 pixels" in event.cause
-
-
-@given(
-    rate=st.fractions(min_value=Fraction(1, 600), max_value=240, max_denominator=1001),
-    slots=st.integers(0, 4000),
-    start=st.integers(0, 2 * 10**18),
-)
-def test_the_times_of_all_slots_are_those_of_each(rate: Fraction, slots: int, start: int) -> None:
-    grid = Grid(start, rate, slots)
-    assert slot_times(grid).tolist() == [grid.time_ns(i) for i in range(slots)]
 
 
 def chosen(path: Path, rate: Fraction, slots: int, read: FrameReader = read_frames) -> list[tuple[int, int]]:

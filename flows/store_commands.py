@@ -1,0 +1,99 @@
+"""The commands of the store: `lednet verify` and `gc`.
+
+What is done and what is under way is `lednet status`, in `flows.night_commands`. The rest of the command line is
+`flows.cli`, which these are registered with.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from flows.logs import one_line
+from flows.options import DONE, FAILED, Archive, CameraIds, Json, SiteFile, Store
+from flows.screen import emit
+from tasks.nights import night_date
+
+log = logging.getLogger("lednet")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `lednet`."""
+    app.command()(verify)
+    app.command()(gc)
+
+
+def verify(
+    night: Annotated[str, typer.Argument(help="Only this night, YYYY-MM-DD.")] = "",
+    site: SiteFile = "cameras.toml",
+    archive: Archive = "archive",
+    store: Store = "store",
+    camera: CameraIds = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Do damaged shards anew; needs the site and archive.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Are the published nights intact, byte by byte? Exit code 1 if not."""
+    from lednet import __version__
+    from tasks import storage
+    from tasks.site import read_site
+    from tasks.verify import check_night, published, repair_night
+
+    where = storage.normalise(store)
+    checks = [check_night(where, *one) for one in published(where, night_date(night) if night else None, camera)]
+    if repair and any(c.findings for c in checks):
+        described, footage = read_site(site), storage.normalise(archive)
+        known = {c.id: c for c in described.select(None)}
+        checks = [
+            repair_night(c, known[c.camera], footage, where, described.settings, __version__)
+            if c.findings and c.camera in known
+            else c
+            for c in checks
+        ]
+    findings = [f for c in checks for f in c.findings]
+    if as_json:
+        typer.echo(json.dumps([asdict(c) for c in checks]))
+    else:
+        for finding in findings:
+            shard = "" if finding.shard is None else f"shard {finding.shard}: "
+            typer.echo(one_line(f"{shard}{finding.url}: {finding.fault}"))
+        gigabytes = sum(c.bytes for c in checks) / 1e9
+        shards, repaired = sum(c.shards for c in checks), sum(c.repaired for c in checks)
+        typer.echo(
+            f"{len(checks)} nights, {shards} shards, {gigabytes:.3f} GB read: {len(findings)} damaged objects"
+            + (f", {repaired} repaired" if repaired else "")
+        )
+    raise typer.Exit(FAILED if findings else DONE)
+
+
+def gc(
+    store: Store = "store",
+    older_than: Annotated[float, typer.Option(min=0, help="Days since the last write to it.")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Free space: superseded and abandoned runs, unfinished objects. Never touches a published run."""
+    from tasks import storage
+    from tasks.collect import Garbage, InUseError, find_garbage, remove
+
+    found: list[Garbage] = []
+    for garbage in list(find_garbage(storage.normalise(store), older_than)):
+        try:
+            if not dry_run:
+                remove(garbage)
+        except InUseError as error:
+            log.warning("left alone: %s", error)
+            continue
+        found.append(garbage)
+        if not as_json:
+            size = f"{garbage.bytes / 1e9:.3f} GB"
+            typer.echo(one_line(f"{garbage.kind}: {garbage.url}, {size}, {garbage.days:.1f} days old"))
+    freed = sum(g.bytes for g in found) / 1e9
+    words = f"{len(found)} things, {freed:.3f} GB {'would be' if dry_run else 'were'} freed"
+    fields = ("url", "kind", "objects", "bytes", "days")
+    emit(as_json, {"dry_run": dry_run, "garbage": [{k: getattr(g, k) for k in fields} for g in found]}, words)

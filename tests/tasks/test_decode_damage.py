@@ -1,0 +1,229 @@
+"""What is damaged or out of reach is stepped over and told, as the file's fault or the store's.
+
+What can't be opened in the first place: `test_decode_opening`. Decoders that hang or crash: `test_decode_process`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from footage import WIDTH, noisy, paced, write_clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks import storage
+from tasks.decode import VideoError, pixels, probe, read_frames
+from tasks.faults import UnreadableError
+from tests.tasks.night import without_pauses
+from tests.tasks.reading import NO_LIMIT, read, times_of, url_of
+
+DAMAGED: dict[str, dict[str, Any]] = {
+    "a.mp4": {"gop": 10},
+    "a.mkv": {"gop": 10},
+    "a.ts": {"gop": 10},
+    "a.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+    "a.mpg": {"codec": "mpeg2video", "gop": 10},
+    "a.flv": {"gop": 10},
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Files of four seconds, 100 noisy frames."""
+    folder = tmp_path_factory.mktemp("sound")
+    return {
+        name: write_clip(
+            folder / name, paced(100, 25), fps=25, base=Fraction(1, 25), pictures=noisy(100), **kind
+        ).read_bytes()
+        for name, kind in DAMAGED.items()
+    }
+
+
+def scramble(data: bytes, places: Iterable[float], length: int = 300) -> bytes:
+    """Overwrite some stretches, given as shares of the file."""
+    rng = np.random.default_rng(2)
+    damaged = bytearray(data)
+    for place in places:
+        at = int(len(data) * place)
+        damaged[at : at + length] = rng.bytes(length)
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_file_damaged_in_the_middle_gives_the_rest_and_the_damage_is_told(
+    name: str, sound: dict[str, bytes], tmp_path: Path
+) -> None:
+    # Matroska's demuxer leaves out what it can't make sense of and says nothing; damage within a frame shows.
+    (tmp_path / name).write_bytes(scramble(sound[name], (0.4, 0.5), 300 if name == "a.mkv" else 2000))
+    errors: list[str] = []
+    times = times_of(tmp_path / name, errors=errors)
+    assert times[0] == 0
+    assert times[-1] >= 3.9
+    assert len(times) >= 65
+    assert any(e.startswith("damaged (") for e in errors)
+    assert len(errors) == len(set(errors))
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_the_sound_part_of_a_damaged_file_can_be_read_from_the_middle(
+    name: str, sound: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(scramble(sound[name], (0.3,)))
+    whole = times_of(tmp_path / name, errors=[])
+    assert times_of(tmp_path / name, from_s=3.0, errors=[]) == [s for s in whole if s >= 3.0]
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.avi", "a.mpg", "a.flv"])
+def test_a_truncated_file_gives_what_it_holds_and_is_told(name: str, sound: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(sound[name][: len(sound[name]) // 2 + 77])
+    errors: list[str] = []
+    times = times_of(tmp_path / name, errors=errors)
+    assert 1.4 < times[-1] < 2.4
+    assert errors
+
+
+def test_a_cut_off_mp4_whose_index_stands_first_gives_what_it_holds_and_is_told(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "a.mp4", paced(100, 25), fps=25, pictures=noisy(100), container_options={"movflags": "faststart"}
+    )
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    errors: list[str] = []
+    assert 0.5 < times_of(path, errors=errors)[-1] < 1.5
+    assert "ends early (its header promises more)" in errors
+
+
+def test_a_stretch_beyond_where_a_file_was_cut_off_is_empty_and_told(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", paced(100, 10), pictures=noisy(100))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    errors: list[str] = []
+    assert read(path, 8.0, 9.0, errors) == []
+    assert errors == ["ends early (its header promises more)"]
+
+
+def test_a_stretch_that_ends_before_the_damage_tells_none(sound: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(scramble(sound["a.mp4"], (0.7,)))
+    assert len(read(tmp_path / "a.mp4", 0.0, 1.0)) == 25
+
+
+def failing_from(path: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a tenth of a file be out of reach for good."""
+    without_pauses(monkeypatch)
+    monkeypatch.setattr("tasks.ranged.READ_AHEAD", 4096)
+    pread, size = os.pread, path.stat().st_size
+
+    def fail(descriptor: int, count: int, start: int) -> bytes:
+        if os.path.samestat(os.fstat(descriptor), path.stat()) and share < start / size < share + 0.1:
+            raise OSError(5, "Input/output error")
+        return pread(descriptor, count, start)
+
+    monkeypatch.setattr("tasks.storage.os.pread", fail)
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGED))
+def test_frames_before_a_bad_place_of_the_disk_are_used_and_the_file_is_told_by_its_fault(
+    name: str, sound: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_bytes(sound[name])
+    (tmp_path / "neighbour").write_bytes(b"can be read")
+    failing_from(tmp_path / name, 0.6, monkeypatch)
+    frames = read_frames(url_of(tmp_path / name), 0.0, math.inf, [], NO_LIMIT)
+    if name in ("a.ts", "a.mkv"):  # of the others so small a file is searched whole when it is opened
+        assert [round(next(frames)[0] * 25) for _ in range(40)] == list(range(40))
+    with pytest.raises(UnreadableError, match="Input/output error"):
+        deque(frames, maxlen=0)
+
+
+def test_a_disk_that_has_gone_is_the_stores_fault(
+    sound: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.ts").write_bytes(sound["a.ts"])
+    failing_from(tmp_path / "a.ts", 0.6, monkeypatch)
+    scandir = os.scandir
+
+    def gone(path: object) -> object:
+        if str(path) == str(tmp_path):
+            raise OSError(5, "Input/output error")
+        return scandir(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("os.scandir", gone)
+    with pytest.raises(storage.StorageError, match="neither it nor its neighbours"):
+        list(read_frames(url_of(tmp_path / "a.ts"), 0.0, math.inf, [], NO_LIMIT))
+
+
+def test_a_file_that_only_its_owner_may_read_costs_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_pauses(monkeypatch)
+    path = write_clip(tmp_path / "a.mp4", [0, 0.1])
+    (tmp_path / "neighbour").write_bytes(b"can be read")
+    opened = open
+
+    def refuse(name: object, *args: object, **options: object) -> object:
+        if str(name) == str(path):
+            raise PermissionError(13, "Permission denied")
+        return opened(name, *args, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(PermissionError):
+        probe(url_of(path))
+    (tmp_path / "neighbour").unlink()
+    write_clip(tmp_path / "b.mp4", [0, 0.1])
+    assert probe(url_of(tmp_path / "b.mp4")).width == WIDTH
+
+
+def test_a_folder_that_has_gone_is_the_stores_fault(tmp_path: Path) -> None:
+    with pytest.raises(storage.StorageError, match="check the archive"):
+        probe(url_of(tmp_path / "unmounted" / "a.mp4"))
+
+
+@settings(max_examples=60)
+@given(
+    name=st.sampled_from(sorted(DAMAGED)),
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=20),
+    keep=st.floats(0.01, 1),
+    head=st.booleans(),
+    from_s=st.sampled_from([0.0, 3.0]),
+)
+def test_no_damage_whatever_stops_more_than_its_own_file(
+    name: str,
+    flips: list[tuple[float, int]],
+    keep: float,
+    head: bool,
+    from_s: float,
+    sound: dict[str, bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    data = bytearray(sound[name][: max(1, int(len(sound[name]) * keep))])
+    for place, mask in flips:
+        data[int(place * min(len(data), 2000 if head else len(data)))] ^= mask
+    path = tmp_path_factory.mktemp("hostile") / name
+    path.write_bytes(data)
+    for call in (lambda: probe(url_of(path)), lambda: read_some(path, from_s)):
+        try:
+            call()
+        except VideoError as error:
+            refusal = str(error)
+        else:
+            continue
+        assert refusal.startswith(url_of(path))
+
+
+def read_some(path: Path, from_s: float) -> None:
+    for count, (_, frame) in enumerate(read_frames(url_of(path), from_s, from_s + 1, [], 512 * 512)):
+        assert pixels(frame).shape[2] == 3
+        assert count < 1000
+
+
+def test_a_file_none_of_whose_frames_can_be_decoded_is_refused(sound: dict[str, bytes], tmp_path: Path) -> None:
+    data = sound["a.avi"]
+    (tmp_path / "a.avi").write_bytes(data.replace(b"\xff\xc0", b"\0\0").replace(b"\xff\xda", b"\0\0"))
+    with pytest.raises(VideoError, match="no frame of it can be decoded"):
+        probe(url_of(tmp_path / "a.avi"))

@@ -1,0 +1,148 @@
+"""What lies below a URL: files and S3 objects are listed alike, and nothing is missing silently.
+
+Not covered: what killed writers left, which no listing shows (`test_storage`, `test_collect`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.s3.models import s3_backends
+
+from tasks import listing, storage
+from tests.tasks.night import s3_bucket
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3_bucket() as url:
+        yield url
+
+
+@pytest.fixture(params=["file", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty folder in each kind of store."""
+    if request.param == "file":
+        return storage.normalise(str(tmp_path / "store"))
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def test_every_object_below_a_folder_is_found_by_name(root: str) -> None:
+    for name in ("b/2", "a", "b/1", "b/c/d/e", "ab"):
+        storage.write(f"{root}/{name}", name.encode())
+    found = list(listing.find(root))
+    assert [e.url for e in found] == [f"{root}/{n}" for n in ("a", "ab", "b/1", "b/2", "b/c/d/e")]
+    assert [e.size for e in found] == [1, 2, 3, 3, 7]
+
+
+def test_a_folder_does_not_hold_its_namesakes_files(root: str) -> None:
+    storage.write(f"{root}/pit/1", b"")
+    storage.write(f"{root}/pit-north/2", b"")
+    assert [e.url for e in listing.find(f"{root}/pit")] == [f"{root}/pit/1"]
+    assert listing.names(f"{root}/pit") == ["1"]
+
+
+def test_a_folder_that_is_not_there_holds_nothing(root: str) -> None:
+    assert list(listing.find(f"{root}/no/such")) == []
+    assert listing.names(f"{root}/no/such") == []
+
+
+def test_names_are_those_directly_below(root: str) -> None:
+    for name in ("b/2", "a", "b/c/d", "z/x/y"):
+        storage.write(f"{root}/{name}", b"")
+    assert listing.names(root) == ["a", "b", "z"]
+
+
+def test_an_object_holds_no_names(root: str) -> None:
+    storage.write(f"{root}/a", b"")
+    assert listing.names(f"{root}/a") == []
+
+
+def test_the_etag_changes_with_the_content(root: str) -> None:
+    tags = []
+    for content in (b"one", b"two", b"three"):
+        storage.write(f"{root}/a", content)
+        if storage.is_local(root):
+            os.utime(f"{root}/a".removeprefix("file://"), ns=(len(tags), len(tags) * 10**9))
+        tags += [e.etag for e in listing.find(root)]
+    assert len(set(tags)) == 3
+
+
+def test_the_etag_stays_while_the_content_does(root: str) -> None:
+    storage.write(f"{root}/a", b"one")
+    assert list(listing.find(root)) == list(listing.find(root))
+
+
+def test_listings_are_never_remembered(root: str) -> None:
+    storage.write(f"{root}/a", b"")
+    assert listing.names(root) == ["a"]
+    storage.write(f"{root}/b", b"")
+    assert listing.names(root) == ["a", "b"]
+    assert len(list(listing.find(root))) == 2
+
+
+def test_more_objects_than_a_page_holds_are_listed(bucket: str) -> None:
+    for k in range(1005):  # past HTTP, which would take its time
+        s3_backends["123456789012"]["aws"].put_object("mine", f"many/{k:04}", b"")
+    expected = [f"{k:04}" for k in range(1005)]
+    assert [storage.relative(e.url, f"{bucket}/many") for e in listing.find(f"{bucket}/many")] == expected
+    assert listing.names(f"{bucket}/many") == expected
+
+
+def test_a_bucket_that_is_not_there_holds_nothing(bucket: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.read("s3://nobodys/a")
+    assert list(listing.find("s3://nobodys/a")) == []
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = storage.normalise(str(folder))
+    storage.write(f"{root}/open/1", b"")
+    storage.write(f"{root}/closed/2", b"")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(PermissionError, match="closed"):
+        list(listing.find(root))
+
+
+def test_links_are_followed_and_never_in_circles(folder: Path) -> None:
+    storage.write(storage.normalise(str(folder.parent / "elsewhere" / "1")), b"12345")
+    folder.mkdir()
+    (folder / "camera").symlink_to(folder.parent / "elsewhere")
+    (folder / "file").symlink_to(folder.parent / "elsewhere" / "1")
+    (folder / "circle").symlink_to(folder)
+    (folder / "broken").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe")
+    root = storage.normalise(str(folder))
+    found = list(listing.find(root))
+    assert [(e.url, e.size) for e in found] == [(f"{root}/camera/1", 5), (f"{root}/file", 5)]
+    assert found[0].etag == found[1].etag
+
+
+def test_a_folder_that_goes_while_it_is_listed_costs_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = storage.normalise(str(folder))
+    storage.write(f"{root}/gone/1", b"")
+    storage.write(f"{root}/kept/2", b"")
+    scandir = os.scandir
+
+    def vanish(path: str) -> object:
+        if str(path).endswith("gone"):
+            raise FileNotFoundError(2, "No such file", path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", vanish)
+    assert [e.url for e in listing.find(root)] == [f"{root}/kept/2"]
