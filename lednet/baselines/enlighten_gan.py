@@ -93,7 +93,7 @@ class EnlightenGAN(Peer):
             wide = F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)
             features = self.up[i](torch.cat([self.narrow[i](wide), skips[i] * dark[i]], 1))
         light: Tensor = self.light(features)
-        return x + light * dark[0]
+        return x + light * dark[0] / 2  # light is of pictures from -1 to 1, as the features are
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The generator and both critics."""
