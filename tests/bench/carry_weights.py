@@ -78,8 +78,7 @@ def carry(theirs: Mapping[str, Tensor], ours: nn.Module, renames: Renames, part:
         if name not in own or name in state or own[name].shape != tensor.shape:
             raise ValueError(f"their {old} {tuple(tensor.shape)}, renamed {name}, has no place in ours")
         state[name] = tensor
-    if missing := [name for name in own if name.startswith(part) and not name.startswith("helpers.")]:
-        missing = [name for name in missing if name not in state]
-    if missing:
+    needed = [name for name in own if name.startswith(part) and not name.startswith("helpers.")]
+    if missing := [name for name in needed if name not in state]:
         raise ValueError(f"theirs has nothing for our {', '.join(missing)}")
     ours.load_state_dict(state, strict=False)

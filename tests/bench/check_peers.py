@@ -12,8 +12,8 @@
     python -m tests.bench.check_peers REF [--picture FILE...]
 
 What REF lacks is said and left out. Their network gets its published weights where its repository holds them, otherwise
-random ones; ours gets the same by a table of renamings; both then see the same pictures. A picture is made (noise, a
-texture, the texture dark) or read from FILE, and cropped: how sides that don't fit are padded is not compared. Exit
+random ones; ours gets the same by a table of renamings; both then see the same pictures. A picture is made (noise,
+a dark texture) or is the middle of FILE: how sides that don't fit are padded is not compared. Exit
 status 1: a count or an output differs. Not covered: losses and training; DPDNet (TensorFlow) and the two peers without
 public code. LL-Net is Theano and Python 2: its parameters are counted from its layers' widths, it is not run.
 """
@@ -48,11 +48,8 @@ from tests.bench.peer_code import CHECKS, Check
 TOLERANCE = 1e-4
 """Largest difference that rounding explains, as a share of the largest output (at least of one)."""
 
-SIDE = 128
-"""Sides are multiples of this: DSLR's innermost pyramid halves them seven times."""
-
-LARGEST = (256, 384)
-"""Height and width in pixels that real pictures are cropped to, around the middle."""
+SIDE = 256
+"""Height and width of all pictures in pixels: a multiple of 128, since DSLR's innermost pyramid halves seven times."""
 
 
 def load(root: Path, check: Check) -> nn.Module:
@@ -90,27 +87,23 @@ def fill(root: Path, check: Check, theirs: nn.Module) -> str:
 
 
 def made_pictures() -> Tensor:
-    """Noise, a texture with edges, and the texture dark: [3, 3, 256, 256] in [0, 1]."""
-    side = 2 * SIDE
-    y, x = np.mgrid[:side, :side].astype(np.float32)
+    """Noise, and a dark texture with edges: [2, 3, 256, 256] in [0, 1]."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
     waves = [
         0.5 + 0.25 * np.sin(x / (5 + 3 * c)) * np.cos(y / (9 - c)) + 0.25 * ((x // 24 + y // 40) % 2) for c in range(3)
     ]
     texture = np.stack(waves).clip(0, 1)
-    noise = np.random.default_rng(0).random((3, side, side), np.float32)
-    return torch.from_numpy(np.stack([noise, texture, 0.3 * texture**2.2]).astype(np.float32))
+    noise = np.random.default_rng(0).random((3, SIDE, SIDE), np.float32)
+    return torch.from_numpy(np.stack([noise, 0.3 * texture**2.2]).astype(np.float32))
 
 
 def read_picture(path: Path) -> Tensor:
-    """The middle of a picture: [1, 3, h, w] in [0, 1], sides multiples of `SIDE`, `LARGEST` at most."""
+    """The middle of a picture: [1, 3, 256, 256] in [0, 1]."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None or min(image.shape[:2]) < 2 * SIDE:
-        raise SystemExit(f"{path}: no picture of at least {2 * SIDE} pixels each way; name another")
-    cuts = []
-    for length, largest in zip(image.shape[:2], LARGEST, strict=True):
-        size = min(length, largest) // SIDE * SIDE
-        cuts.append(slice((length - size) // 2, (length - size) // 2 + size))
-    rgb = image[cuts[0], cuts[1], ::-1].astype(np.float32) / 255
+    if image is None or min(image.shape[:2]) < SIDE:
+        raise SystemExit(f"{path}: no picture of at least {SIDE} pixels each way; name another")
+    top, left = ((length - SIDE) // 2 for length in image.shape[:2])
+    rgb = image[top : top + SIDE, left : left + SIDE, ::-1].astype(np.float32) / 255
     return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None]
 
 
