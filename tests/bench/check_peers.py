@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("ref", type=Path)
     parser.add_argument("--picture", type=Path, nargs="+", default=[], metavar="FILE")
     options = parser.parse_args()
-    pictures = [list(made_pictures().split(1)), [read_picture(path) for path in options.picture]]
+    pictures = [list(made_pictures().chunk(2)), [read_picture(path) for path in options.picture]]
     print(f"torch {torch.__version__}, fp32, CPU; {len(pictures[0])} made and {len(pictures[1])} real pictures;")
     print("differences of the outputs: largest, mean of what theirs changes on average\n")
     print("| network | theirs | ours | weights | made pictures | real pictures | what differs |")
