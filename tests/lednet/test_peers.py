@@ -87,7 +87,7 @@ def test_a_pair_is_learnt_by_heart(name: str, done: float, pair: tuple[Tensor, T
     few = 2 if name == "enlighten_gan" else 1  # which needs another scene to compare with
     batch = batch_of((pair[0][:few], pair[1][:few]), done)
     group = next(iter(peer.losses(batch))).group
-    rate = {"dpdnet": 3e-4, "lednet_eccv": 5e-4, "retinex_unet": 5e-4}.get(name, 2e-3)
+    rate = {"dpdnet": 3e-4, "lednet_eccv": 5e-4, "retinex_unet": 5e-4, "enlighten_gan": 4e-3}.get(name, 2e-3)
     optimizer = torch.optim.Adam(peer.groups()[group], lr=rate)
     losses = []
     for _ in range(4 if name == "dpdnet" else 8):
