@@ -3,8 +3,10 @@
 Source: Feijoo, Benito, Garcia and Conde, "DarkIR: robust low-light image restoration", CVPR 2025, size m. The encoder's
 blocks change the amplitudes of the features' Fourier transform and leave the phases alone; the decoder's blocks look
 far by dilated depthwise convolutions. Both are gated and scaled by the frame's average, as in NAFNet. Like the paper's,
-but for the adapters, which serve other data sets, and the losses: here the common one, with the side image at 1/8, that
-the paper has as well.
+but for the adapters, which serve other data sets (and stand commented out in the public code), and the losses: here the
+common one, with the side image at 1/8, that the paper has as well. Two details differ from the public code: the border
+is repeated where sides are no multiples of 8, there black is added; and an amplitude of zero stays zero, there it takes
+the phase zero.
 """
 
 from __future__ import annotations
@@ -110,7 +112,9 @@ class DarkIR(Peer):
 
     name, title = "darkir", "DarkIR-like, size m"
     source = "after Feijoo et al., CVPR 2025"
-    published_parameters = "3.31 M (the paper, DarkIR-m)"
+    published_parameters = (
+        "3,314,723 and the side image's 6,915 (counted from the public code by tests/bench/check_peers.py)"
+    )
     multiple = 8
     learning_rate = 5e-4
     bytes_per_pixel = 1460

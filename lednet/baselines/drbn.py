@@ -26,7 +26,8 @@ COARSE_WEIGHT = 0.1
 
 CRITIC_WEIGHT = 0.05
 SPAN = 0.8
-"""Bands are weighed by 1 - SPAN / 2 to 1 + SPAN / 2."""
+"""Bands are weighed by 1 + SPAN (w - 1/2), w from the last layer. The public code makes a sigmoid for w and never uses
+it, and its published weights are trained so; nor is there one here."""
 
 
 class DenseBlock(nn.Module):
@@ -79,7 +80,7 @@ class Recursion(nn.Module):
 
 
 class Recomposition(nn.Module):
-    """Stage 2: three maps that the bands are weighed by; all one where the last layer is zero."""
+    """Stage 2: three maps that the bands are weighed by; all one where the last layer says 1/2."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class Recomposition(nn.Module):
     def forward(self, x: Tensor, bands: Tensor) -> Tensor:
         """Frame [n, 3, h, w] and bands [n, 9, h, w] -> the weighed sum."""
         first = self.first(torch.cat([x, bands], 1))
-        weights = 1 + SPAN * (self.last(first + self.fuse(self.block(self.second(first)))).sigmoid() - 0.5)
+        weights = 1 + SPAN * (self.last(first + self.fuse(self.block(self.second(first)))) - 0.5)
         return (weights * bands).unflatten(1, (3, 3)).sum(1)  # type: ignore[no-any-return]
 
 
@@ -111,7 +112,7 @@ class DRBN(Peer):
 
     name, title = "drbn", "DRBN"
     source = "Yang et al., CVPR 2020"
-    published_parameters = "0.577 M (Li et al., TPAMI 2021, survey)"
+    published_parameters = "576,829 (counted from the public code by tests/bench/check_peers.py)"
     multiple = 4
     bytes_per_pixel = 730
 
@@ -123,7 +124,7 @@ class DRBN(Peer):
         assert isinstance(last, nn.Conv2d)
         nn.init.zeros_(last.weight)
         assert last.bias is not None
-        nn.init.zeros_(last.bias)
+        nn.init.constant_(last.bias, 0.5)
         layers: list[nn.Module] = []
         for c_in, c_out in ((3, 32), (32, 64), (64, 128)):
             layers += [nn.Conv2d(c_in, c_out, 4, 2, 1), nn.LeakyReLU(0.2)]

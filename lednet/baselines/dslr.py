@@ -94,7 +94,7 @@ class DSLR(Peer):
 
     name, title = "dslr", "DSLR"
     source = "Lim and Kim, IEEE TMM 2020"
-    published_parameters = "14.93 M (counted from the public code, NOF 64 and 32)"
+    published_parameters = "14,931,337 (counted from the public code by tests/bench/check_peers.py)"
     multiple = 32
     learning_rate = 1e-4
     bytes_per_pixel = 250

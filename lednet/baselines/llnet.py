@@ -4,7 +4,8 @@ Source: Lore, Akintayo and Sarkar, "LLNet: a deep autoencoder approach to natura
 Recognition, 2017; widths of the authors' colour version. Patches of 17 pixels are darkened and noisy, the network gives
 them back bright and clean. Its own course: three layers are trained one after the other as denoising auto-encoders
 with sparse codes, then unrolled into a decoder, then all of it is tuned. Frames are restored patch by patch, three
-pixels apart, and overlaps are averaged.
+pixels apart, and overlaps are averaged. Course after the paper; the colour code pretrains all five hidden layers, under
+Gaussian noise and with codes that are 0.2 active.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class LLNet(Peer):
 
     name, title = "llnet", "LL-Net"
     source = "Lore et al., Pattern Recognition 2017"
-    published_parameters = "17.908 M, biases not counted (Li et al., TPAMI 2021, survey)"
+    published_parameters = "17,918,467 (from the public code's layer widths, by tests/bench/check_peers.py)"
     learning_rate = 1e-3
     bytes_per_pixel = 1730
 

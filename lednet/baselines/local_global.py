@@ -151,7 +151,7 @@ class LocalGlobal(Peer):
 
     name, title = "local_global", "local branch, global Transformer"
     source = "after Wei Yang et al., named by Guo et al. 2024; Cui et al., BMVC 2022"
-    published_parameters = "91,154 (IAT's published weights)"
+    published_parameters = "91,154 (IAT, counted from the public code by tests/bench/check_peers.py)"
     multiple = 4
     learning_rate = 1e-3
     bytes_per_pixel = 800

@@ -63,7 +63,7 @@ PEERS = {
 
 @contextmanager
 def importing(root: Path, peer: Peer) -> Iterator[None]:
-    """Let a peer's modules be imported, and forget them afterwards: two of them are called `model`."""
+    """Let a peer's modules be imported, and forget them afterwards: several of them are called `model`."""
     folder = root / peer.folder
     paths, before = list(sys.path), set(sys.modules)
     sys.path[:0] = [str(folder), str(root / "packages")]
@@ -75,7 +75,8 @@ def importing(root: Path, peer: Peer) -> Iterator[None]:
     finally:
         sys.path[:] = paths
         for name in set(sys.modules) - before:
-            if name.split(".")[0] in {p.split(".")[0] for p in peer.packages}:
+            file = getattr(sys.modules[name], "__file__", None) or ""
+            if name in peer.packages or str(file).startswith(f"{folder}/"):
                 del sys.modules[name]
 
 
