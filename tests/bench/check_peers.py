@@ -13,9 +13,9 @@
 
 What REF lacks is said and left out. Their network gets its published weights where its repository holds them, otherwise
 random ones; ours gets the same by a table of renamings; both then see the same pictures. A picture is made (noise, a
-dark texture) or is the middle of FILE: how sides that don't fit are padded is not compared. Exit status 1: a count or an
-output differs. Not covered: losses and training; DPDNet (its code is for Keras) and `retinex_unet`, which has no public
-code. LL-Net is Theano and Python 2: its parameters are counted from its layers' widths, it is not run.
+dark texture) or is the middle of FILE: how sides that don't fit are padded is not compared. Exit status 1: a count or
+an output differs. Not covered: losses and training; DPDNet (its code is for Keras) and `retinex_unet`, which has no
+public code. LL-Net is Theano and Python 2: its parameters are counted from its layers' widths, it is not run.
 """
 
 from __future__ import annotations
