@@ -439,6 +439,14 @@ def bench(context: typer.Context) -> None:
     raise typer.Exit(code)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def export(context: typer.Context) -> None:
+    """A network as ONNX, for frames of any size, checked (`lednet export --help`)."""
+    from lednet.export import main as export_main
+
+    raise typer.Exit(export_main(context.args))
+
+
 def named_night(night: str, site: str) -> str:
     """A night's date. The site is asked for `last` alone, so that a mistyped date is told first."""
     from tasks.site import read_site
