@@ -113,7 +113,8 @@ def to_onnx(model: LEDNet, described: dict[str, str]) -> bytes:
     with torch.no_grad(), quiet():
         program: Any = torch.onnx.export(
             ExportNetwork(model).eval(), (dark_frames(TRACED),), dynamo=True, opset_version=OPSET, verbose=False,
-            input_names=["frame"], output_names=["restored"], dynamic_shapes={"frame": {0: "n", 2: "height", 3: "width"}},
+            input_names=["frame"], output_names=["restored"],
+            dynamic_shapes={"frame": {0: "n", 2: "height", 3: "width"}},
         )  # fmt: skip
     written = program.model_proto
     for key, value in described.items():

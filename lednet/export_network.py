@@ -56,7 +56,7 @@ class ExportNetwork(nn.Module):
         d1 = blocks(model.decoder1, model.fusion1(model.up1(d2), e1)[0])
         detail, scale = F.pixel_shuffle(model.head(d1), 2).chunk(2, dim=1)
         image = exposed + fine(exposed * scale + detail)
-        return image[:, :, :height, :width].clamp(0, 1)
+        return first_of(first_of(image, 2, height), 3, width).clamp(0, 1)
 
 
 def reflected(x: Tensor, axis: int) -> Tensor:
@@ -76,7 +76,11 @@ def histogram(values: Tensor, bins: int) -> Tensor:
 
 
 def tone_figures(curve: ToneCurve, x: Tensor) -> Tensor:
-    """`ToneCurve.figures` of `tone_statistics` of frames [n, 3, h, w], sides multiples of 8: [n, FIGURES, 1, 1]."""
+    """`ToneCurve.figures` of `tone_statistics` of frames [n, 3, h, w], sides multiples of 8: [n, FIGURES, 1, 1].
+
+    Where a quantile falls exactly between two tones with none between them, rounding says which of both it is: the one
+    case in which results differ by more than rounding. It takes few tones, as in tiny or drawn frames.
+    """
     tones = histogram(light.lift(F.avg_pool2d(x, SAMPLE_STRIDE)).flatten(2), light.TONES).mean(2)
 
     grey = x.mean(1, keepdim=True)
@@ -119,8 +123,8 @@ def attention(part: AxisAttention, x_BCHW: Tensor) -> Tensor:
     x_BHWC = part.place(part.norm(x_BCHW)).permute(0, 2, 3, 1)
     if part.axis == "height":
         x_BHWC = x_BHWC.transpose(1, 2)
-    qkv = part.qkv(x_BHWC).unflatten(3, (3, -1, HEAD_CHANNELS))
-    y: Tensor = part.out(windowed(*qkv.unbind(3), part.window).flatten(3))
+    q, k, v = torch.unflatten(part.qkv(x_BHWC), 3, (3, -1, HEAD_CHANNELS)).unbind(3)
+    y: Tensor = part.out(windowed(q, k, v, part.window).flatten(3))
     if part.axis == "height":
         y = y.transpose(1, 2)
     return y.permute(0, 3, 1, 2)
@@ -129,23 +133,36 @@ def attention(part: AxisAttention, x_BCHW: Tensor) -> Tensor:
 def windowed(q_BRLGD: Tensor, k_BRLGD: Tensor, v_BRLGD: Tensor, window: int) -> Tensor:
     """`axis_attention` over the third axis, whatever its length. Letters as in `lednet.attention`; N blocks.
 
-    Keys are filled up by a window, so that there always is a whole one to look at; of a shorter axis what was filled
-    up is unseen, and on a longer one the windows, shifted inwards at its end, never reach it.
+    A last block that is too long asks for its last query again, which is cut off; a window that is longer than its axis
+    looks at the last key again, which is unseen. Windows of longer axes are shifted inwards at the end.
     """
     length, block = q_BRLGD.shape[2], window // 2
     count = (length + block - 1) // block
-    queries = torch.arange(count * block, device=q_BRLGD.device).unflatten(0, (count, block))
+    queries = torch.arange(count * block, device=q_BRLGD.device)
     first = (torch.arange(count, device=q_BRLGD.device) * block - window // 4).clamp_max(length - window).clamp_min(0)
     keys_NK = first[:, None] + torch.arange(window, device=q_BRLGD.device)
-    bias_NLK = distance_bias(queries, keys_NK, window) + UNSEEN * (keys_NK >= length)[:, None]
+    bias_NLK = distance_bias(torch.unflatten(queries, 0, (count, block)), keys_NK, window)
+    bias_NLK = bias_NLK + UNSEEN * (keys_NK >= length)[:, None]
 
-    filled = F.pad(q_BRLGD, (0, 0, 0, 0, 0, block))[:, :, : count * block]
-    q_BRNGLD = filled.unflatten(2, (count, block)).transpose(3, 4)
-    k, v = (F.pad(t, (0, 0, 0, 0, 0, window)).index_select(2, keys_NK.flatten()) for t in (k_BRLGD, v_BRLGD))
-    k_BRNGKD, v_BRNGKD = (t.unflatten(2, (count, window)).transpose(3, 4) for t in (k, v))
-    logits = q_BRNGLD @ k_BRNGKD.transpose(4, 5) / math.sqrt(HEAD_CHANNELS) + bias_NLK[:, None]
-    y_BRNGLD = logits.softmax(-1) @ v_BRNGKD
-    return y_BRNGLD.transpose(3, 4).flatten(2, 3)[:, :, :length]
+    q_BRNGLD = torch.unflatten(taken(q_BRLGD, 2, queries), 2, (count, block)).transpose(3, 4)
+    k, v = (torch.unflatten(taken(t, 2, keys_NK.flatten()), 2, (count, window)) for t in (k_BRLGD, v_BRLGD))
+    logits = q_BRNGLD @ k.permute(0, 1, 2, 4, 5, 3) / math.sqrt(HEAD_CHANNELS) + bias_NLK[:, None]
+    y_BRNGLD: Tensor = logits.softmax(-1) @ v.transpose(3, 4)
+    return first_of(y_BRNGLD.transpose(3, 4).flatten(2, 3), 2, length)
+
+
+def taken(x: Tensor, axis: int, place: Tensor) -> Tensor:
+    """The given places along an axis; those beyond its end are the last one."""
+    return x.index_select(axis, place.clamp_max(x.shape[axis] - 1))
+
+
+def first_of(x: Tensor, axis: int, count: int) -> Tensor:
+    """The first `count` places along an axis.
+
+    A gather: the exporter knows its size to be `count`, where that of a slice would be the least of two expressions,
+    which it carries through the network and takes minutes to compare.
+    """
+    return x.index_select(axis, torch.arange(count, device=x.device))
 
 
 def fine(x: Tensor) -> Tensor:
@@ -153,7 +170,6 @@ def fine(x: Tensor) -> Tensor:
     halves = F.avg_pool2d(x, SIDE_SCALE)
     for axis in (2, 3):
         count = halves.shape[axis]
-        place = torch.arange((count + 1) // 2 * 2, device=x.device).clamp_max(count - 1)
-        halves = halves.index_select(axis, place)
+        halves = taken(halves, axis, torch.arange((count + 1) // 2 * 2, device=x.device))
     squares = F.avg_pool2d(halves, SMOOTH_SCALE // SIDE_SCALE)
     return x - F.interpolate(squares, size=x.shape[2:], mode="bilinear", align_corners=False)

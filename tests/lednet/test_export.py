@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lednet import export, light
 from lednet.attention import axis_attention
 from lednet.export import CHECKED, Agreement, ExportError, dark_frames
-from lednet.export_network import ExportNetwork, fine, reflected, tone_figures, windowed
+from lednet.export_network import ExportNetwork, fine, quantiles, reflected, tone_figures, windowed
 from lednet.light import ToneCurve
 from lednet.model import LEDNet, LEDNetConfig
 from lednet.model import fine as model_fine
@@ -29,17 +29,27 @@ def least(with_heads: Callable[[LEDNet], LEDNet]) -> LEDNet:
     return with_heads(LEDNet(LEAST)).eval()
 
 
-@given(height=st.integers(2, 12), width=st.integers(2, 12), n=st.integers(1, 3))
-def test_the_tone_curve_is_the_models(height: int, width: int, n: int) -> None:
+@pytest.mark.parametrize("shape", [(1, 56, 88), (3, 104, 136)])
+def test_the_tone_curve_is_the_models(shape: tuple[int, int, int]) -> None:
+    # Of sizes at which no quantile falls exactly between two samples: rounding alone may put it anywhere between them.
     curve = ToneCurve().eval()
     with torch.no_grad():
         curve.curve.weight.normal_(0, 0.05)
-    frames = dark_frames((n, 8 * height, 8 * width))
+    frames = dark_frames(shape)
     figures = tone_figures(curve, frames)
     expected = curve.figures(light.tone_statistics(frames))
-    torch.testing.assert_close(figures, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(figures, expected, rtol=1e-3, atol=1e-4)
     exposed = [light.apply_curve(frames, *curve(f)) for f in (figures, expected)]
     assert 255 * float((exposed[0] - exposed[1]).detach().abs().max()) < 0.01
+
+
+@given(seed=st.integers(0, 99), share=st.sampled_from([0.02, 0.3, 1.0]))
+def test_quantiles_are_the_models_of_any_histogram(seed: int, share: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    tones = torch.rand(2, 3, light.TONES, generator=generator) * (torch.rand(light.TONES, generator=generator) < share)
+    tones[..., seed % light.TONES] += 0.1
+    tones /= tones.sum(2, keepdim=True)
+    assert torch.equal(quantiles(tones), light.quantiles(tones))
 
 
 def test_a_frame_of_one_tone_has_the_models_curve() -> None:
