@@ -18,6 +18,7 @@ import importlib
 import io
 import logging
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,19 +64,19 @@ class Agreement:
     largest: float
 
 
-def export(model: str | Path | LEDNet, target: Path, checked: Sequence[Shape] = CHECKED) -> list[Agreement]:
-    """Write a LEDNet to `target` as ONNX, once it has been checked at the sizes `checked`; returns how they agree.
+def export(model: str | Path | LEDNet, target: Path, more: Sequence[Shape] = ()) -> list[Agreement]:
+    """Write a LEDNet to `target` as ONNX, once it has been checked at the sizes `CHECKED`; returns how they agree.
 
     Args:
-        model: name of a shipped checkpoint, path of a .safetensors file, or a network.
-        checked: batches, heights and widths in pixels.
+        model: name of a shipped checkpoint, path of a .safetensors file, or a network, left in evaluation mode.
+        more: batches, heights and widths in pixels to check besides.
 
     Raises:
         CheckpointError: if the checkpoint is missing, damaged or no LEDNet's.
         ExportError: if a package is missing, a size is too small, or the file's result is not the network's.
     """
     require(NEEDED)
-    for shape in checked:
+    for shape in more:
         if min(shape[1:]) < SMALLEST:
             raise ExportError(f"can't check at {name_of(shape)}: sides begin at {SMALLEST} px; choose a larger size")
     described = {}
@@ -84,7 +85,7 @@ def export(model: str | Path | LEDNet, target: Path, checked: Sequence[Shape] = 
         described = {"checkpoint": card.name, "sha256": card.sha256}
     model = model.eval()
     data = to_onnx(model, described)
-    found = check(data, model, checked)
+    found = check(data, model, (*CHECKED, *more))
     for agreement in found:
         if not agreement.mean < MOST_APART:  # a NaN is no agreement
             raise ExportError(
@@ -109,13 +110,22 @@ def require(packages: Sequence[str]) -> None:
 
 
 def to_onnx(model: LEDNet, described: dict[str, str]) -> bytes:
-    """A network in evaluation mode -> the bytes of an ONNX file; `described` becomes its metadata."""
-    with torch.no_grad(), quiet():
-        program: Any = torch.onnx.export(
-            ExportNetwork(model).eval(), (dark_frames(TRACED),), dynamo=True, opset_version=OPSET, verbose=False,
-            input_names=["frame"], output_names=["restored"],
-            dynamic_shapes={"frame": {0: "n", 2: "height", 3: "width"}},
-        )  # fmt: skip
+    """A network in evaluation mode -> the bytes of an ONNX file; `described` becomes its metadata.
+
+    Raises ExportError if the exporter does not take it.
+    """
+    try:
+        with torch.no_grad(), quiet():
+            program: Any = torch.onnx.export(
+                ExportNetwork(model).eval(), (dark_frames(TRACED),), dynamo=True, opset_version=OPSET, verbose=False,
+                input_names=["frame"], output_names=["restored"],
+                dynamic_shapes={"frame": {0: "n", 2: "height", 3: "width"}},
+            )  # fmt: skip
+    except RuntimeError as error:
+        raise ExportError(
+            f"ONNX not exported: torch {torch.__version__} does not export the network "
+            f"({textwrap.shorten(str(error), 300)}); try another version of torch or onnxscript"
+        ) from error
     written = program.model_proto
     for key, value in described.items():
         written.metadata_props.add(key=key, value=value)
@@ -138,18 +148,28 @@ def quiet() -> Iterator[None]:
 
 
 def check(data: bytes, model: LEDNet, shapes: Sequence[Shape]) -> list[Agreement]:
-    """Run an ONNX file in onnxruntime on the CPU beside `LEDNet.restore`, on drawn frames of each shape."""
+    """Run an ONNX file in onnxruntime on the CPU beside `LEDNet.restore`, on drawn frames of each shape.
+
+    Raises ExportError if it does not run, or gives images of another shape.
+    """
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
-    session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    found = []
+    session: Any = None
+    found: list[Agreement] = []
     for shape in shapes:
         frame = dark_frames(shape)
         with torch.inference_mode():
             expected = model.restore(frame).image.clamp(0, 1)
-        got = torch.from_numpy(session.run(["restored"], {"frame": frame.numpy()})[0])
+        try:
+            session = session or runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            got = torch.from_numpy(session.run(["restored"], {"frame": frame.numpy()})[0])
+        except Exception as error:  # onnxruntime has error types of its own
+            raise ExportError(
+                f"at {name_of(shape)} onnxruntime does not run what was exported "
+                f"({textwrap.shorten(str(error), 300)}); try another version of torch, onnxscript or onnxruntime"
+            ) from error
         if got.shape != expected.shape:
             raise ExportError(f"at {name_of(shape)} onnxruntime gives {list(got.shape)}, not {list(expected.shape)}")
         apart = 255 * (got - expected).abs()
@@ -193,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        found = export(options.model, options.out, (*CHECKED, *options.check))
+        found = export(options.model, options.out, options.check)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

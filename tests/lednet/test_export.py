@@ -93,7 +93,7 @@ def test_one_file_restores_frames_of_every_size_as_the_model_does(least: LEDNet,
     for package in export.NEEDED:
         pytest.importorskip(package, reason=f"exporting needs {package}")
     target = tmp_path / "exports" / "least.onnx"
-    found = export.export(least, target, (*CHECKED, (3, 40, 17)))
+    found = export.export(least, target, [(3, 40, 17)])
     assert [agreement.shape for agreement in found] == [*CHECKED, (3, 40, 17)]
     assert all(agreement.mean < 0.01 for agreement in found)
     assert [path.name for path in target.parent.iterdir()] == ["least.onnx"]
@@ -123,6 +123,14 @@ def test_a_file_that_does_not_agree_is_not_written(
 def test_a_size_below_the_least_is_named(least: LEDNet, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="can't check at 1 x 15x90: sides begin at 16 px"):
         export.export(least, tmp_path / "least.onnx", [(1, 15, 90)])
+
+
+@pytest.mark.usefixtures("packages_there")
+def test_a_file_that_does_not_run_is_an_error(least: LEDNet, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ExportError, match="at 1 x 16x24 onnxruntime does not run what was exported"):
+        export.export(least, tmp_path / "least.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_package_is_named(
