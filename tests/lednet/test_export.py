@@ -20,7 +20,7 @@ from lednet.model import LEDNet, LEDNetConfig
 from lednet.model import fine as model_fine
 
 LEAST = LEDNetConfig((32, 32, 32), (1, 0, 0), 0, (0, 0), axis_window=8)
-"""One axial block: exporting takes seconds for each."""
+"""One axial block, which has every form of the export in it: each takes seconds to export."""
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,7 @@ def test_the_whole_pass_is_the_models(
         assert 255 * float((ExportNetwork(model)(dark_frames(shape)) - expected).abs().max()) < 0.01
 
 
+@pytest.mark.slow  # the exporter alone takes some 25 s of CPU
 def test_one_file_restores_frames_of_every_size_as_the_model_does(least: LEDNet, tmp_path: Path) -> None:
     for package in export.NEEDED:
         pytest.importorskip(package, reason=f"exporting needs {package}")
