@@ -1,7 +1,7 @@
 """The command line: `lednet`, the same verbs as the flows.
 
 Covers the entry point, the commands of one file and of the site (`demo`, `clip`, `deploy`) and those that hand over to
-lednet (`train`, `bench`). Not covered, and registered here: `flows.night_commands`, `flows.store_commands` and
+lednet (`train`, `bench`, `export`). Not covered, and registered here: `flows.night_commands`, `flows.store_commands` and
 `flows.model_commands`.
 Exit codes: 0 done, 1 failed, 2 partial (a camera's night is not published, or files were quarantined), 130 interrupted.
 Heavy libraries are imported inside the commands, so that `lednet --help` answers at once.
@@ -158,6 +158,14 @@ def bench(context: typer.Context) -> None:
 
         code = item_main(["--json"] if "--json" in arguments else [])
     raise typer.Exit(code)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def export(context: typer.Context) -> None:
+    """A network as ONNX, for frames of any size, checked (`lednet export --help`)."""
+    from lednet.export import main as export_main
+
+    raise typer.Exit(export_main(context.args))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Where do I go to ...?
     restore frames             lednet.restorer
     restore video steadily     lednet.video, lednet.temporal; how steadily: lednet.steadiness
     load or save weights       lednet.checkpoint
+    run it without torch       lednet.export (to ONNX)
     make degraded pairs        lednet.degrade, lednet.clips
     train                      lednet.train, lednet.losses
     measure with a reference   lednet.metrics (PSNR, SSIM, MAE), lednet.lpips_metric, lednet.detect (is more found?)

@@ -3,11 +3,12 @@
     python -m pip install --no-deps --target REF onnx onnx_ir onnxscript ml_dtypes protobuf openvino openvino-telemetry
     OMP_NUM_THREADS=1 python -m tests.bench.compare_runtimes REF [--shape 360x640] [--rounds 5]
 
-The shipped small, from a float frame to a float frame; the tone curve, which ONNX has no operators for, is laid by
-torch everywhere. Compared are the pass that `Restorer` takes (`lednet.inference`), torch as the model is trained (fp32,
-bf16, int8 linear layers), and the network as ONNX at this one size in onnxruntime (fp32, int8 with ranges found at run
-time, int8 with ranges from calibration) and OpenVINO. What can't be had is said and left out. `apart` is the mean
-difference from our pass in levels of 255, on a frame that is made up. Not covered: GPUs, other sizes.
+The shipped small, from a float frame to a float frame; the tone curve is laid by torch everywhere (`lednet.export` has
+it in ONNX, and any size). Compared are the pass that `Restorer` takes (`lednet.inference`), torch as the model is
+trained (fp32, bf16, int8 linear layers), and the network as ONNX at this one size in onnxruntime (fp32, int8 with
+ranges found at run time, int8 with ranges from calibration) and OpenVINO. What can't be had is said and left out.
+`apart` is the mean difference from our pass in levels of 255, on a frame that is made up. Not covered: GPUs, other
+sizes.
 """
 
 from __future__ import annotations
