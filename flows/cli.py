@@ -1,8 +1,9 @@
 """The command line: `lednet`, the same verbs as the flows.
 
 Covers the entry point, the commands of one file and of the site (`demo`, `clip`, `deploy`) and those that hand over to
-lednet (`train`, `bench`, `export`). Not covered, and registered here: `flows.night_commands`, `flows.store_commands` and
-`flows.model_commands`.
+lednet (`train`, `bench`, `export`). Not covered, and registered here: `flows.night_commands`, `flows.store_commands`
+and `flows.model_commands`.
+
 Exit codes: 0 done, 1 failed, 2 partial (a camera's night is not published, or files were quarantined), 130 interrupted.
 Heavy libraries are imported inside the commands, so that `lednet --help` answers at once.
 """
