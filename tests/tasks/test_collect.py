@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,8 @@ from typer.testing import CliRunner
 from flows.cli import app
 from tasks import collect, lease, listing, storage, store
 from tasks.collect import find_garbage
-from tests.tasks.night import s3_bucket
 
 NIGHT = "2026-01-15"
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_bucket() as url:
-        yield url
-
-
-@pytest.fixture(params=["file", "s3"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "file":
-        return storage.normalise(str(tmp_path / "store"))
-    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
 
 
 def run(root: str, camera: str, name: str) -> str:

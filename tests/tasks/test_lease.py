@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,13 +13,7 @@ from botocore.exceptions import ConnectTimeoutError
 
 from tasks import lease, listing, storage
 from tasks.lease import HeldError, held
-from tests.tasks.night import s3_bucket, without_pauses
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_bucket() as url:
-        yield url
+from tests.tasks.night import without_pauses
 
 
 @pytest.fixture(params=["file", "s3"])

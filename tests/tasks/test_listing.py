@@ -6,28 +6,12 @@ Not covered: what killed writers left, which no listing shows (`test_storage`, `
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from moto.s3.models import s3_backends
 
 from tasks import listing, storage
-from tests.tasks.night import s3_bucket
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_bucket() as url:
-        yield url
-
-
-@pytest.fixture(params=["file", "s3"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty folder in each kind of store."""
-    if request.param == "file":
-        return storage.normalise(str(tmp_path / "store"))
-    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
 
 
 @pytest.fixture

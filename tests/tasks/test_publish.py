@@ -28,7 +28,6 @@ from tests.tasks.night import (
     frames_of,
     make_site,
     pictures,
-    s3_bucket,
     write_clip,
 )
 
@@ -262,12 +261,6 @@ def test_a_night_killed_amid_a_damaged_segment_tells_the_same_damage(
         told = {key: again.manifest()[key] for key in ("problems", "frames", "coverage", "segments")}
         assert told == {key: whole[key] for key in told}
         assert np.array_equal(frames_of(planned), frames)
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_bucket() as url:
-        yield url
 
 
 def test_a_night_in_s3_equals_the_night_in_folders(bucket: str, published: Published) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from tasks import listing, storage
 from tasks.storage import StorageError
-from tests.tasks.night import s3_bucket, without_pauses
+from tests.tasks.night import without_pauses
 
 NAMES = (
     "with space.bin",
@@ -35,20 +35,6 @@ NAMES = (
 """Paths that URL parsers like to mangle."""
 LARGE = 2**20 * 104
 """Bytes that s3fs sends in parts, of 50 MiB each."""
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_bucket() as url:
-        yield url
-
-
-@pytest.fixture(params=["file", "s3"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty folder in each kind of store."""
-    if request.param == "file":
-        return storage.normalise(str(tmp_path / "store"))
-    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
 
 
 @pytest.fixture

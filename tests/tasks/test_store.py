@@ -6,7 +6,6 @@ Not covered: receipts, rows, `valid` and the manifest (`test_receipts`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from tasks import listing, storage, store
 from tasks.settings import NightSettings
 from tasks.store import StoreError
 from tasks.types import NightPlan, Shard, WorkItem
-from tests.tasks.night import NIGHT, START_NS, files, s3_bucket, without_pauses
+from tests.tasks.night import NIGHT, START_NS, files, without_pauses
 from tests.tasks.runs import HEIGHT, RECEIPT, SEGMENT, SHARD, SHARDS, SLOTS, WIDTH, array, night_plan, opened
 
 Frames = NDArray[np.uint8]
@@ -29,12 +28,6 @@ Frames = NDArray[np.uint8]
 
 def noise(shard: Shard, seed: int = 0) -> Frames:
     return np.random.default_rng(seed + shard.index).integers(0, 256, (shard.count, HEIGHT, WIDTH, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_bucket() as url:
-        yield url
 
 
 @pytest.fixture
