@@ -76,7 +76,7 @@ class TrainSettings:
     batch_scale: int = 1
     """Multiplies every stage's batch; for a GPU, whose memory holds far more."""
     crop_scale: float = 1.0
-    """Multiplies the sides of every stage's crops; 0.5 for a rehearsal on a CPU. Batches stay: unpaired methods need
+    """Multiplies the sides of every stage's crops; 0.5 where a CPU trains. Batches stay: unpaired methods need
     more than one scene."""
     frames_per_clip: int = 60
     high_speed_frames: int = 300

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import xarray
 import zarr
 
 from tasks import storage, store
+from tasks.settings import NightSettings
 from tasks.types import Grid, NightPlan, Problem, Receipt, Segment, Shard, WorkItem
 from tests.tasks.night import CAMERA, NIGHT, START_NS
 
@@ -31,6 +33,18 @@ def night_plan(root: str, rate: Fraction = Fraction(30_000, 1001)) -> NightPlan:
         replace(CAMERA, rate=rate), NIGHT, "run", f"{root}/run", grid, HEIGHT, WIDTH, SHARD, (SEGMENT,), (), (),
         (item,), len(SHARDS), {"name": "tiny", "sha256": "cd" * 32},
     )  # fmt: skip
+
+
+def laid_out(folder: Path) -> NightPlan:
+    """A plan whose run is laid out below a folder."""
+    planned = night_plan(storage.normalise(str(folder)))
+    store.create_run(planned, NightSettings(zstd_level=5), "1.2.3")
+    return planned
+
+
+def folder_of(plan: NightPlan) -> Path:
+    """Of the plan's run, which stands on this machine."""
+    return Path(plan.run_url.removeprefix("file://"))
 
 
 def opened(plan: NightPlan) -> xarray.Dataset:

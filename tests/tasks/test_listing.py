@@ -87,18 +87,23 @@ def test_a_bucket_that_is_not_there_holds_nothing(bucket: str) -> None:
     assert list(listing.find("s3://nobodys/a")) == []
 
 
+def fail_to_list(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
+    """Let listing a folder of this name fail; others are listed as they are."""
+    scandir = os.scandir
+
+    def listed(path: str) -> object:
+        if str(path).endswith(name):
+            raise error
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", listed)
+
+
 def test_a_folder_that_cannot_be_listed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = storage.normalise(str(folder))
     storage.write(f"{root}/open/1", b"")
     storage.write(f"{root}/closed/2", b"")
-    scandir = os.scandir
-
-    def refuse(path: str) -> object:
-        if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr("os.scandir", refuse)
+    fail_to_list(monkeypatch, "closed", PermissionError(13, "Permission denied", "closed"))
     with pytest.raises(PermissionError, match="closed"):
         list(listing.find(root))
 
@@ -121,12 +126,5 @@ def test_a_folder_that_goes_while_it_is_listed_costs_no_other(folder: Path, monk
     root = storage.normalise(str(folder))
     storage.write(f"{root}/gone/1", b"")
     storage.write(f"{root}/kept/2", b"")
-    scandir = os.scandir
-
-    def vanish(path: str) -> object:
-        if str(path).endswith("gone"):
-            raise FileNotFoundError(2, "No such file", path)
-        return scandir(path)
-
-    monkeypatch.setattr("os.scandir", vanish)
+    fail_to_list(monkeypatch, "gone", FileNotFoundError(2, "No such file", "gone"))
     assert [e.url for e in listing.find(root)] == [f"{root}/kept/2"]

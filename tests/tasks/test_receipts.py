@@ -21,25 +21,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import storage, store
-from tasks.settings import NightSettings
 from tasks.store import StoreError
 from tasks.types import NightPlan, Receipt
 from tests.tasks.night import NIGHT
-from tests.tasks.runs import RECEIPT, SLOTS, array, night_plan, opened
+from tests.tasks.runs import RECEIPT, SLOTS, array, folder_of, laid_out, opened
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> NightPlan:
-    """Of a run that is laid out in a folder."""
-    planned = night_plan(storage.normalise(str(tmp_path / "store")))
-    store.create_run(planned, NightSettings(zstd_level=5), "1.2.3")
-    return planned
+    return laid_out(tmp_path / "store")
 
 
 @pytest.fixture
 def folder(plan: NightPlan) -> Path:
-    """Of the run."""
-    return Path(plan.run_url.removeprefix("file://"))
+    return folder_of(plan)
 
 
 def test_valid_slots_are_those_of_the_receipts(plan: NightPlan) -> None:

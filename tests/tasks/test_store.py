@@ -21,7 +21,20 @@ from tasks.settings import NightSettings
 from tasks.store import StoreError
 from tasks.types import NightPlan, Shard, WorkItem
 from tests.tasks.night import NIGHT, START_NS, files, without_pauses
-from tests.tasks.runs import HEIGHT, RECEIPT, SEGMENT, SHARD, SHARDS, SLOTS, WIDTH, array, night_plan, opened
+from tests.tasks.runs import (
+    HEIGHT,
+    RECEIPT,
+    SEGMENT,
+    SHARD,
+    SHARDS,
+    SLOTS,
+    WIDTH,
+    array,
+    folder_of,
+    laid_out,
+    night_plan,
+    opened,
+)
 
 Frames = NDArray[np.uint8]
 
@@ -32,10 +45,7 @@ def noise(shard: Shard, seed: int = 0) -> Frames:
 
 @pytest.fixture
 def plan(tmp_path: Path) -> NightPlan:
-    """Of a run that is laid out in a folder."""
-    planned = night_plan(storage.normalise(str(tmp_path / "store")))
-    store.create_run(planned, NightSettings(zstd_level=5), "1.2.3")
-    return planned
+    return laid_out(tmp_path / "store")
 
 
 @pytest.fixture
@@ -45,8 +55,7 @@ def item(plan: NightPlan) -> WorkItem:
 
 @pytest.fixture
 def folder(plan: NightPlan) -> Path:
-    """Of the run."""
-    return Path(plan.run_url.removeprefix("file://"))
+    return folder_of(plan)
 
 
 def test_frames_are_laid_out_a_chunk_a_frame_and_a_shard_many(plan: NightPlan) -> None:
