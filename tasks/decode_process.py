@@ -5,7 +5,8 @@
 
 A helper process (`tasks.decode_worker`) is started at the first call, used again and ended with this one. When it dies
 it is started again where it stopped; when it dies a second time of the same file, that file is left out and told as
-damage. Frames come through shared memory, one copy each. Not covered: what decoding means.
+damage. Frames come through shared memory, one copy each,
+measured if so asked. Not covered: what decoding means.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from lednet.quality import Quality
 from tasks.decode import Header, VideoError
 from tasks.decode_worker import BUFFERS, HEADER, HEADER_BYTES
 from tasks.faults import UnreadableError
@@ -172,9 +174,18 @@ os.register_at_fork(after_in_child=_forget_helpers)  # they are the parent's
 
 
 def fill_slots(
-    grid: Grid, first: int, last: int, segments: tuple[Segment, ...], settings: NightSettings
+    grid: Grid,
+    first: int,
+    last: int,
+    segments: tuple[Segment, ...],
+    settings: NightSettings,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[SlotFrame | Damage]:
     """As `slots.fill_slots`, decoded in a helper process.
+
+    Args:
+        size: height and width to which the helper brings every frame before it measures it; None: neither. Measuring
+            there runs beside this process's threads, which would take turns.
 
     Raises:
         StorageError: if the archive can't be read.
@@ -185,7 +196,7 @@ def fill_slots(
     while True:
         died = None
         try:
-            for event in _fill_once(grid, first, last, segments, settings):
+            for event in _fill_once(grid, first, last, segments, settings, size):
                 if isinstance(event, SlotFrame):
                     first = event.slot + 1
                 elif (event.url, event.cause) in told:
@@ -215,13 +226,19 @@ class _DiedReadingError(Exception):
 
 
 def _fill_once(
-    grid: Grid, first: int, last: int, segments: tuple[Segment, ...], settings: NightSettings
+    grid: Grid,
+    first: int,
+    last: int,
+    segments: tuple[Segment, ...],
+    settings: NightSettings,
+    size: tuple[int, int] | None,
 ) -> Iterator[SlotFrame | Damage]:
     if not segments:
         return
     job = {
         "kind": "fill", "start_ns": grid.start_ns, "rate": str(grid.rate), "slots": grid.slots, "first": first,
         "last": last, "segments": [asdict(s) for s in segments], "most_pixels": settings.most_pixels,
+        "size": size,
     }  # fmt: skip
     helper = _borrow(settings)
     done = False
@@ -236,7 +253,7 @@ def _fill_once(
             pixels = helper.take(taken, int(event["height"]), int(event["width"]), int(event["step"]))
             helper.tell("taken")
             taken += 1
-            yield SlotFrame(int(event["slot"]), pixels, str(event["url"]))
+            yield SlotFrame(int(event["slot"]), pixels, str(event["url"]), figures_of(event))
         _raise_told(event)
         done = True
     except DecoderDiedError as error:
@@ -245,6 +262,16 @@ def _fill_once(
         raise _DiedReadingError(str(error), culprit) from error
     finally:
         _give_back(helper) if done else helper.end()
+
+
+def figures_of(event: dict[str, Any]) -> Quality | None:
+    """What a helper has measured of a frame. Raises DecoderDiedError if that can't be."""
+    if event["figures"] is None:
+        return None
+    try:
+        return Quality(*map(float, event["figures"]))
+    except (TypeError, ValueError):
+        raise DecoderDiedError("answered nonsense") from None
 
 
 def _raise_told(event: dict[str, Any]) -> None:

@@ -24,11 +24,15 @@ from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
+from lednet import quality
+from lednet.memory import keep_freed_memory
 from tasks import decode, slots, storage
 from tasks.decode import VideoError
+from tasks.picture import fit
 from tasks.types import Grid, Segment
 
 HEADER = struct.Struct("qq")
@@ -73,6 +77,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal reaches all; this one ends with its parent
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    keep_freed_memory()
+    cv2.setNumThreads(1)
     shared = Shared(descriptor)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
@@ -138,9 +144,14 @@ def _fill(job: Job, shared: Shared, tell: Callable[..., None]) -> None:
             continue
         if sent >= BUFFERS and not sys.stdin.readline():
             os._exit(1)  # nobody waits any more
-        shared.put(sent, event.pixels)
-        height, width = event.pixels.shape[:2]
-        tell(kind="frame", slot=event.slot, url=event.url, height=height, width=width, step=shared.frame_bytes)
+        pixels, figures = event.pixels, None
+        if job["size"]:
+            pixels = fit(pixels, *job["size"])
+            figures = quality.measure(pixels)
+        shared.put(sent, pixels)
+        height, width = pixels.shape[:2]
+        tell(kind="frame", slot=event.slot, url=event.url, height=height, width=width, step=shared.frame_bytes,
+             figures=figures)  # fmt: skip
         sent += 1
     for _ in range(min(sent, BUFFERS)):
         sys.stdin.readline()

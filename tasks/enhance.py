@@ -2,7 +2,7 @@
 
 Decoding, restoring, measuring and writing overlap through bounded queues; while a shard is written, the next is filled.
 Shards that have a receipt are left alone, so a work item may run any number of times, on any worker. Not covered: which
-items there are (`tasks.plan`), publishing (`tasks.publish`).
+items there are (`tasks.plan`), shards and their rows (`tasks.shards`), publishing (`tasks.publish`).
 """
 
 from __future__ import annotations
@@ -10,34 +10,32 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import groupby, takewhile
 
 import cv2
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from lednet import Restorer, quality
+from lednet import Restorer
+from lednet.memory import keep_freed_memory
 from tasks import decode_process, meters, models, store
 from tasks.items import Touching
 from tasks.logs import item_log
+from tasks.picture import fit
 from tasks.pipeline import Background, prefetch
 from tasks.settings import FRAME_WISE, NightSettings
+from tasks.shards import ShardBuilder
 from tasks.slots import Damage, SlotFrame
 from tasks.steady import WARM_UP, ShardRestorer
-from tasks.types import ItemResult, Problem, Receipt, Shard, WorkItem
+from tasks.types import ItemResult, Shard, WorkItem
 
 Sign = Callable[[], None]
 """Called whenever the work has got somewhere."""
 
 log = logging.getLogger(__name__)
-
-JPEG_QUALITY = 88
 
 SHARDS_IN_WRITING = 1
 """Beside the one that is being filled; each holds its frames in memory."""
@@ -47,6 +45,12 @@ SHARDS_IN_WRITING = 1
 def load_restorer(checkpoint: str, memory_mb: int) -> Restorer:
     """A checkpoint or a stored model version's URL, loaded once in this process."""
     return Restorer(models.fetch(checkpoint), memory_mb=memory_mb)
+
+
+def _settle_process() -> None:
+    """What a process that restores sets for all its threads."""
+    keep_freed_memory()  # measuring a frame takes twice as long on pages that are mapped anew
+    cv2.setNumThreads(1)  # the network's threads have every core already; OpenCV's would only take turns with them
 
 
 def always() -> bool:
@@ -75,6 +79,7 @@ def enhance_item(
         StoreError, StorageError: if the store can't be written or the archive read; shards finished so far stay.
         CheckpointError: if the weights can't be loaded.
     """
+    _settle_process()
     started = time.monotonic()
 
     def over() -> bool:
@@ -116,23 +121,22 @@ def _enhance_stretch(
     first, last = shards[0].first, shards[-1].first + shards[-1].count
     restore = _restoration(item, first, settings, restorer, alive)
     segments = Touching(item.grid, item.segments).of(item.shards)
-    decoded = decode_process.fill_slots(item.grid, first, last, segments, settings)
+    decoded = decode_process.fill_slots(item.grid, first, last, segments, settings, (item.height, item.width))
     count, ahead = 0, settings.queue_batches * settings.batch
     with (
         closing(prefetch(meters.timed(decoded, "decode"), ahead, meters.QUEUED.labels("decoded").set)) as events,
         Background(SHARDS_IN_WRITING) as writer,
         Background(settings.queue_batches) as background,
     ):
-        builder = _ShardBuilder(item, shards, settings, writer)
+        builder = ShardBuilder(item, shards, settings, writer)
         for batch, damage in batches(signed(events, alive), settings.batch):
             if over():
                 break  # the shard at hand is not whole: it is dropped
-            before = stacked([fit(f.pixels, item.height, item.width) for f in batch]) if batch else None
             with meters.stage("restore"):
-                after = restore([f.slot for f in batch], before) if before is not None else None
+                after = restore([f.slot for f in batch], stacked([f.pixels for f in batch])) if batch else ()
             meters.FRAMES.labels(item.camera).inc(len(batch))
             count += len(batch)
-            background.submit(lambda b=batch, d=damage, x=before, y=after: builder.add(b, d, x, y))  # type: ignore[misc]
+            background.submit(partial(builder.add, batch, damage, after))
             meters.QUEUED.labels("restored").set(background.waiting())
         else:
             background.submit(builder.finish)
@@ -149,8 +153,8 @@ def _restoration(
     # Damage of these slots is told by the shard that they belong to.
     earlier = decode_process.fill_slots(item.grid, before, first, item.segments, settings) if before < first else ()
     told = signed(iter(earlier), alive)
-    seen = [(f.slot, fit(f.pixels, item.height, item.width)) for f in told if isinstance(f, SlotFrame)]
-    return ShardRestorer(restorer, item.grid, item.shard_slots, seen).restore
+    watched = [(f.slot, fit(f.pixels, item.height, item.width)) for f in told if isinstance(f, SlotFrame)]
+    return ShardRestorer(restorer, item.grid, item.shard_slots, watched).restore
 
 
 def signed(events: Iterator[SlotFrame | Damage], alive: Sign) -> Iterator[SlotFrame | Damage]:
@@ -176,132 +180,6 @@ def batches(events: Iterator[SlotFrame | Damage], size: int) -> Iterator[tuple[l
         yield frames, damage
 
 
-def fit(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """A frame in the night's size; one of another size (the recorder was set anew) is scaled."""
-    if frame.shape[:2] == (height, width):
-        return frame
-    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
 def stacked(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Frames as one array [n, h, w, 3]; a single one is not copied."""
     return frames[0][None] if len(frames) == 1 else np.stack(frames)
-
-
-@dataclass
-class _Open:
-    """The shard that is being filled."""
-
-    shard: Shard
-    frames: NDArray[np.uint8]
-    rows: list[dict[str, object]] = field(default_factory=list)
-    sources: dict[str, int] = field(default_factory=dict)
-    damage: dict[tuple[str, str], None] = field(default_factory=dict)
-    last: NDArray[np.uint8] | None = None
-    """What `quality.change` compares the next frame with. It starts anew with the shard: a run that is resumed must
-    give the same rows, and does not decode the shard before."""
-
-
-class _ShardBuilder:
-    """Collects restored frames in slot order; hands each shard to `writer` when its last slot has passed."""
-
-    def __init__(self, item: WorkItem, shards: list[Shard], settings: NightSettings, writer: Background) -> None:
-        self.item, self.settings, self.writer = item, settings, writer
-        self.waiting = list(shards)
-        self.stored = 0
-        self.open = self._next()
-
-    def _next(self) -> _Open:
-        shard = self.waiting.pop(0)
-        return _Open(shard, np.zeros((shard.count, self.item.height, self.item.width, 3), np.uint8))
-
-    def add(
-        self,
-        batch: list[SlotFrame],
-        damage: list[Damage],
-        before: NDArray[np.uint8] | None,
-        after: NDArray[np.uint8] | None,
-    ) -> None:
-        """Take a batch of frames, in slot order, and the damage met among them."""
-        told = deque(damage)
-        if before is not None and after is not None:
-            for frame, dark, bright in zip(batch, before, after, strict=True):
-                # Damage is told before the frame of its slot. It must be noted before that frame closes an earlier
-                # shard, or a resumed run, which does not decode that shard again, would never hear of it.
-                while told and told[0].slot <= frame.slot:
-                    self._note(told.popleft())
-                self._reach(frame.slot)
-                self._add_frame(frame, dark, bright)
-        for event in told:
-            self._note(event)
-
-    def _note(self, event: Damage) -> None:
-        self._reach(event.slot)  # an event of a shard that is closed already goes to the one at hand
-        self.open.damage[event.url, event.cause] = None
-
-    def _reach(self, slot: int) -> None:
-        while slot >= self.open.shard.first + self.open.shard.count and self.waiting:
-            self._store()
-            self.open = self._next()
-
-    def _add_frame(self, frame: SlotFrame, dark: NDArray[np.uint8], bright: NDArray[np.uint8]) -> None:
-        self.open.frames[frame.slot - self.open.shard.first] = bright
-        with meters.stage("measure"):
-            self.open.rows.append(self._row(frame, dark, bright))
-        self.open.sources[frame.url] = self.open.sources.get(frame.url, 0) + 1
-
-    def _row(self, frame: SlotFrame, dark: NDArray[np.uint8], bright: NDArray[np.uint8]) -> dict[str, object]:
-        row: dict[str, object] = {"slot": frame.slot, "time_ns": self.item.grid.time_ns(frame.slot)}
-        for when, picture in (("before", dark), ("after", bright)):
-            row |= {f"{k}_{when}": v for k, v in quality.measure(picture)._asdict().items()}
-        last, self.open.last = self.open.last, quality.coarse_luma(dark)
-        row["change_before"] = math.nan if last is None else quality.change(self.open.last, last)
-        keep = frame.slot % self.item.preview_stride == 0
-        for when, picture in (("before", dark), ("after", bright)):
-            row[f"{when}_jpeg"] = jpeg(picture, self.settings.preview_width) if keep else None
-        return row
-
-    def finish(self) -> None:
-        """Hand over what is left; shards that no frame fell into get their receipt too."""
-        while True:
-            self._store()
-            if not self.waiting:
-                return
-            self.open = self._next()
-
-    def _store(self) -> None:
-        self.writer.submit(partial(self._write, self.open))
-
-    def _write(self, full: _Open) -> None:
-        shard, rows = full.shard, full.rows
-        with meters.stage("write"):
-            sha256, size = store.write_shard(self.item, shard, full.frames) if rows else ("", 0)
-        meters.SHARD_BYTES.inc(size)
-        receipt = Receipt(
-            shard.index,
-            sha256,
-            size,
-            store.runs_of([int(str(r["slot"])) for r in rows]),
-            tuple(sorted(full.sources.items())),
-            tuple(Problem(url, cause) for url, cause in sorted(full.damage)),
-        )
-        store.write_receipt(self.item.run_url, receipt, pd.DataFrame(rows, columns=row_columns()))
-        self.stored += 1
-        item_log(log, self.item).info("shard %d: %d frames", shard.index, receipt.frames)
-
-
-def row_columns() -> list[str]:
-    """Columns of a shard's rows."""
-    metrics = [f"{m}_{when}" for when in ("before", "after") for m in store.QUALITY_METRICS]
-    return ["slot", "time_ns", *metrics, "change_before", *store.PICTURE_COLUMNS]
-
-
-def jpeg(frame: NDArray[np.uint8], width: int, quality: int = JPEG_QUALITY) -> bytes:
-    """A frame as JPEG, at most `width` pixels wide."""
-    if frame.shape[1] > width:
-        height = max(1, round(frame.shape[0] * width / frame.shape[1]))
-        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    ok, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not ok:
-        raise ValueError(f"OpenCV could not encode a picture of {frame.shape}")
-    return data.tobytes()

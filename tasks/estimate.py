@@ -14,7 +14,8 @@ from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
 from tasks.decode import VideoError, pixels, read_frames
-from tasks.enhance import fit, load_restorer
+from tasks.enhance import load_restorer
+from tasks.picture import fit
 from tasks.rates import NightRate
 from tasks.settings import NightSettings
 from tasks.types import NightPlan

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lednet.metrics import psnr, ssim
 from tasks import storage
-from tasks.enhance import fit
+from tasks.picture import fit
 from tasks.slots import SlotFrame, fill_slots, night_grid
 from tasks.types import NANOSECONDS, Camera, Segment
 

@@ -17,8 +17,8 @@ import pandas as pd
 import zarr
 
 from tasks import storage, store
-from tasks.enhance import jpeg
 from tasks.findings import Finding
+from tasks.picture import jpeg
 from tasks.settings import NightSettings
 from tasks.types import Grid
 from tasks.video import read_jpeg

@@ -19,8 +19,8 @@ import pandas as pd
 import zarr
 
 from tasks import storage, store
-from tasks.enhance import jpeg
 from tasks.findings import Finding
+from tasks.picture import jpeg
 from tasks.publish import picture_rows
 from tasks.report_page import render
 from tasks.report_table import camera_table

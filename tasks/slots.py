@@ -16,6 +16,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from lednet.quality import Quality
 from tasks.decode import SEEK_MARGIN_S, VideoError, pixels, read_frames
 from tasks.nights import night_bounds
 from tasks.storage import StorageError
@@ -36,6 +37,8 @@ class SlotFrame:
     pixels: NDArray[np.uint8]
     url: str
     """The segment that it comes from."""
+    figures: Quality | None = None
+    """Of the pixels, where who decoded them has measured them (`tasks.decode_process`)."""
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,9 @@ def colourfulness(pixels: Pixels) -> float:
     Takes uint8 sRGB [..., 3]. Can't tell true colours from a colour cast or from coloured noise.
     """
     red, green, blue = (pixels[..., i].astype(np.float32) for i in range(3))
-    across, along = red - green, (red + green) / 2 - blue
-    spread = np.hypot(across.std(), along.std())
-    return float(spread + 0.3 * np.hypot(across.mean(), along.mean()))
+    across, along = (cv2.meanStdDev(opponent) for opponent in (red - green, (red + green) / 2 - blue))
+    means, deviations = (np.hypot(across[k][0, 0], along[k][0, 0]) for k in (0, 1))
+    return float(deviations + 0.3 * means)
 
 
 def lightness_order_error(before: Pixels, after: Pixels) -> float:

@@ -38,9 +38,9 @@ from lednet.degrade import (
     to_infrared,
 )
 from tasks import camera_facts, storage
-from tasks.enhance import jpeg
 from tasks.facts import checked
 from tasks.health import HealthSettings, findings_of
+from tasks.picture import jpeg
 from tasks.settings import NightSettings
 from tasks.types import Camera
 from tests.tasks.made_facts import made_row, night_name

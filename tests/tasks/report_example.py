@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from tasks.enhance import jpeg
 from tasks.findings import Finding
+from tasks.picture import jpeg
 from tasks.report_values import METRICS, CameraSection, Picture, ReportPage
 from tasks.types import CameraNight
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from footage import number_of, numbered, write_clip
 
+from lednet import quality
 from tasks import decode, decode_process, slots, storage
 from tasks.decode import VideoError
 from tasks.decode_process import fill_slots, prober
@@ -94,6 +95,18 @@ def test_frames_of_growing_size_come_through(tmp_path: Path) -> None:
     frames, _ = run(footage)
     assert [f.pixels.shape[0] for f in frames] == [48] * 10 + [240] * 10
     assert [number_of(f.pixels) for f in frames[10:]] == list(range(0, 20, 2))
+
+
+def test_frames_asked_for_in_a_size_come_in_it_with_their_figures(tmp_path: Path) -> None:
+    frames = [e for e in fill_slots(GRID, 0, 5, segments(tmp_path), SETTINGS, (24, 40)) if isinstance(e, SlotFrame)]
+    assert [f.pixels.shape for f in frames] == [(24, 40, 3)] * 5
+    assert [f.figures for f in frames] == [quality.measure(f.pixels) for f in frames]
+
+
+@pytest.mark.parametrize("figures", [[1], 7, ["a"] * len(quality.Quality._fields), [None] * 7])
+def test_figures_that_are_none_are_a_decoder_gone_wrong(figures: object) -> None:
+    with pytest.raises(decode_process.DecoderDiedError, match="nonsense"):
+        decode_process.figures_of({"figures": figures})
 
 
 def test_one_helper_does_the_next_job_as_well(tmp_path: Path) -> None:

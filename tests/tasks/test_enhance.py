@@ -21,10 +21,9 @@ from lednet import Restorer, quality
 from lednet.checkpoint import CheckpointError
 from lednet.video import VideoRestorer
 from tasks import listing, storage, store
-from tasks.enhance import consecutive, enhance_item, fit, jpeg
+from tasks.enhance import consecutive, enhance_item
 from tasks.publish import publish
 from tasks.settings import FRAME_WISE
-from tasks.slots import Damage, SlotFrame
 from tasks.steady import WARM_UP
 from tasks.types import NightPlan, Shard
 from tests.tasks.night import (
@@ -347,35 +346,6 @@ def test_holes_split_shards_into_stretches() -> None:
     assert stretches(0, 1, 2, 5, 7, 8) == [[0, 1, 2], [5], [7, 8]]
     assert stretches(3) == [[3]]
     assert stretches() == []
-
-
-def test_damage_is_noted_in_the_shard_of_its_slot(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = site.plan()
-    store.create_run(planned, site.settings, "0")
-    black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    events = [SlotFrame(3, black, "a"), Damage(3, "a", "early"), SlotFrame(4, black, "a"), Damage(9, "b", "late"),
-              SlotFrame(9, black, "b")]  # fmt: skip
-    monkeypatch.setattr("tasks.decode_process.fill_slots", lambda *_: iter(events))
-    enhance_item(planned.items[0], site.settings)
-    problems = {k: [p.reason for p in store.read_receipt(planned.run_url, k).problems] for k in (0, 1, 2)}
-    assert problems == {0: ["early"], 1: [], 2: ["late"]}
-
-
-def test_frames_of_the_nights_size_are_not_touched() -> None:
-    frame = pictures(1)[0]
-    assert fit(frame, HEIGHT, WIDTH) is frame
-
-
-@pytest.mark.parametrize(("width", "expected"), [(32, (24, 32)), (64, (48, 64)), (500, (48, 64)), (1, (1, 1))])
-def test_pictures_are_shrunk_and_never_enlarged(width: int, expected: tuple[int, int]) -> None:
-    shown = cv2.imdecode(np.frombuffer(jpeg(pictures(1)[0], width), np.uint8), cv2.IMREAD_COLOR)
-    assert shown.shape[:2] == expected
-
-
-def test_pictures_keep_their_colours() -> None:
-    red = np.full((32, 32, 3), (200, 40, 30), np.uint8)
-    shown = cv2.imdecode(np.frombuffer(jpeg(red, 32), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
-    assert np.abs(shown.astype(int) - red).max() < 6
 
 
 def test_frames_are_restored_while_the_shard_before_theirs_is_still_being_written(

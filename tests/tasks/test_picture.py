@@ -1,4 +1,4 @@
-"""Pictures from outside: read as RGB, and refused by their header where they are larger than the site allows."""
+"""Pictures: read as RGB from outside and refused where larger than the site allows; brought to a size; as JPEG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tasks.decode import VideoError
-from tasks.picture import read_picture
+from tasks.picture import fit, jpeg, read_picture
+from tests.tasks.night import pictures
 
 RNG = np.random.default_rng(0)
 MOST = 10_000
@@ -52,3 +53,20 @@ def test_what_is_no_picture_is_named(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(VideoError, match=r"a\.png: not a readable picture"):
         read_picture(f"file://{path}", MOST)
+
+
+def test_frames_of_the_nights_size_are_not_touched() -> None:
+    frame = pictures(1)[0]
+    assert fit(frame, *frame.shape[:2]) is frame
+
+
+@pytest.mark.parametrize(("width", "expected"), [(32, (24, 32)), (64, (48, 64)), (500, (48, 64)), (1, (1, 1))])
+def test_pictures_are_shrunk_and_never_enlarged(width: int, expected: tuple[int, int]) -> None:
+    shown = cv2.imdecode(np.frombuffer(jpeg(pictures(1)[0], width), np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape[:2] == expected
+
+
+def test_pictures_keep_their_colours() -> None:
+    red = np.full((32, 32, 3), (200, 40, 30), np.uint8)
+    shown = cv2.imdecode(np.frombuffer(jpeg(red, 32), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    assert np.abs(shown.astype(int) - red).max() < 6

@@ -16,9 +16,9 @@ import pytest
 import zarr
 
 from tasks import listing, report, storage, store
-from tasks.enhance import jpeg
 from tasks.evaluate import against_truth
 from tasks.findings import Finding
+from tasks.picture import jpeg
 from tasks.publish import summary
 from tasks.report import PICTURE_BYTES, PICTURE_WIDTH, Truth, within, write_report
 from tasks.types import NANOSECONDS, CameraNight, Receipt

@@ -17,7 +17,7 @@ import pytest
 from lednet import Restorer
 from lednet.video import VideoRestorer
 from tasks.decode import VideoError
-from tasks.enhance import jpeg
+from tasks.picture import jpeg
 from tasks.video import encode_preview, pixel_format, read_jpeg, restore_clip
 from tests.tasks.night import Frames, decode, pictures, save_checkpoint, write_clip
 
