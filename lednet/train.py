@@ -63,6 +63,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--batch-scale", type=int, default=defaults.batch_scale, help="multiplies the batch; 8 on a GPU"
     )
     parser.add_argument("--crop-scale", type=float, default=defaults.crop_scale, help="multiplies the crops' sides")
+    parser.add_argument(
+        "--compile", action="store_true", help="by torch.compile; LEDNet's network, on a GPU first of all"
+    )
     parser.add_argument("--save-every", type=int, default=defaults.save_every)
     parser.add_argument("--perceptual", choices=("vgg19", "off"), default="vgg19")
     parser.add_argument("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
@@ -88,6 +91,7 @@ def settings_of(options: argparse.Namespace) -> TrainSettings:
         learning_rate=own_rate if options.learning_rate is None else options.learning_rate,
         batch_scale=options.batch_scale,
         crop_scale=options.crop_scale,
+        compile=options.compile,
         save_every=options.save_every,
         loss=replace(settings.loss, perceptual=settings.loss.perceptual if options.perceptual == "vgg19" else 0.0),
     )

@@ -78,6 +78,8 @@ class TrainSettings:
     crop_scale: float = 1.0
     """Multiplies the sides of every stage's crops; 0.5 where a CPU trains. Batches stay: unpaired methods need
     more than one scene."""
+    compile: bool = False
+    """Let torch.compile write the network's kernels. Worth its minutes at the start where they are saved again."""
     frames_per_clip: int = 60
     high_speed_frames: int = 300
     bursts_per_clip: int = 4

@@ -93,6 +93,7 @@ class Trainer:
             self.model.load_state_dict(grow(origin, settings.size, settings.seed).state_dict())
         self.average = self._network().to(device)
         self.average.load_state_dict(self.model.state_dict())
+        self.network = torch.compile(self.model) if settings.compile else self.model
         self.loss = LEDNetLoss(settings.loss, features).to(device)
         curve = list(self.model.light.parameters())
         rest = [p for name, p in self.model.named_parameters() if not name.startswith("light.")]
@@ -226,7 +227,7 @@ class Trainer:
         self.model.train()
         self.model.light.eval()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            image, side = self.model(degraded, label)
+            image, side = self.network(degraded, label)
         return self.loss(image.float(), side.float(), label).total, image.float()
 
     def _schedule(self, light: bool) -> tuple[torch.optim.Optimizer, float]:

@@ -179,6 +179,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(tmp_path: P
     assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
 
 
+@pytest.mark.slow  # the compiler takes a minute
+def test_a_compiled_network_learns_what_the_plain_one_does(tmp_path: Path, clips: list[Clip]) -> None:
+    plain, compiled = (trainer_of(tmp_path / str(c), clips, quick(compile=c)) for c in (False, True))
+    plain.train_step()
+    compiled.train_step()
+    left, right = plain.model.state_dict(), compiled.model.state_dict()
+    assert all(torch.allclose(left[name], right[name], atol=1e-4) for name in left)
+
+
 def test_high_speed_clips_are_drawn_more_often(tmp_path: Path, clips: list[Clip]) -> None:
     drawn = trainer_of(tmp_path, clips, quick(high_speed_weight=4)).sampler.clips
     assert [sum(c.name == name for c in drawn) for name in ("still", "burst")] == [1, 4]
