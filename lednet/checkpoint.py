@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from lednet.baselines.peer import Peer
-from lednet.baselines.peers import PEERS
+from lednet.baselines.peers import PEERS, SHIPPED_PEERS
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -158,10 +158,11 @@ def save(path: Path, model: LEDNet | Peer, *, half: bool, training: dict[str, An
 def locate(checkpoint: str | Path) -> Path:
     """A shipped checkpoint's name or a .safetensors file's path -> the path. Raises CheckpointError if not there."""
     path = Path(checkpoint)
-    if str(checkpoint) in SIZES:
-        path = SHIPPED / f"{checkpoint}.safetensors"
+    if str(checkpoint) in (*SIZES, *PEERS):
+        path = (SHIPPED if str(checkpoint) in SIZES else SHIPPED_PEERS) / f"{checkpoint}.safetensors"
     if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
+        found = (p.stem for folder in (SHIPPED, SHIPPED_PEERS) for p in sorted(folder.glob("*.safetensors")))
+        shipped = ", ".join(found) or "none"
         raise CheckpointError(
             f"checkpoint {checkpoint}: no such file; name a .safetensors file, or a shipped one ({shipped})"
         )

@@ -4,7 +4,7 @@ Runs every method of the registry on the same degraded frames, both recipes, eac
 training folder (`--data`, split by clip as in training) and really blurred pairs (`--pairs`). 8-bit sRGB, RGB, data
 range 1; no result is rescaled to the reference. Equal seeds give equal figures, speed excepted. LPIPS also needs the
 `lpips` package and AlexNet's weights; without them it is "not computed", with the reason. Peers that were trained alike
-are taken from a folder (`--trained`), as `lednet.train_peers` leaves it.
+are those shipped, or from another folder (`--trained`), as `lednet.train_peers` leaves it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from torch import Tensor
 
 from lednet import checkpoint
 from lednet.baselines.gamma import fit_gamma, gamma_of_card
-from lednet.baselines.peers import PEERS
-from lednet.baselines.registry import METHODS, ORACLES, Needs, Ready, find_trained, lednet_method
+from lednet.baselines.peers import PEERS, SHIPPED_PEERS
+from lednet.baselines.registry import ALIKE, METHODS, ORACLES, Needs, Ready, find_trained, lednet_method
 from lednet.bench import seconds
 from lednet.checkpoint import write_atomically
 from lednet.cost import Cost, cost_of, memory_of
@@ -53,8 +53,8 @@ class Settings:
     scenes: Path | None = None
     weights: Path | None = None
     lpips: Path | None = None
-    trained: Path | None = None
-    """Folder of the peers' checkpoints."""
+    trained: Path = SHIPPED_PEERS
+    """Folder of what was trained alike."""
     recipes: tuple[str, ...] = ("paper", "night")
     methods: tuple[str, ...] = (*METHODS, *ORACLES)
     model: str = "small"
@@ -103,7 +103,7 @@ def fixed_gamma(settings: Settings, recipe: str) -> tuple[float, str]:
 def all_trained_on(settings: Settings, examples: Sequence[Example]) -> list[str]:
     """`trained_on` of the LEDNet row and of every trained peer of the table; what can't be read has its row's note."""
     notes = trained_on(settings.model, examples) if "small" in settings.methods else []
-    for name in (name for name in settings.methods if name in PEERS):
+    for name in (name for name in settings.methods if name in (*PEERS, ALIKE)):
         try:
             notes += trained_on(str(find_trained(settings.trained, name)), examples)
         except (WeightsMissingError, ValueError):
@@ -291,7 +291,7 @@ def parse(arguments: Sequence[str] | None, prog: str) -> tuple[Settings, Path | 
     add("--scenes", type=Path, help="TOML: [scenes], beginning of a name = indoor or outdoor")
     add("--weights", type=Path, help="folder of the published weights, and of AlexNet's for LPIPS")
     add("--lpips", type=Path, help="AlexNet's weights for LPIPS")
-    add("--trained", type=Path, help="folder of the peers' checkpoints, NAME/NAME.safetensors each")
+    add("--trained", type=Path, default=SHIPPED_PEERS, help="folder of what was trained alike; default: the shipped")
     add("--recipe", action="append", choices=sorted(RECIPES), help="default: paper and night")
     add("--method", action="append", choices=(*METHODS, *ORACLES), metavar="NAME", help="default: all of the registry")
     add("--model", default="small", help="LEDNet checkpoint of the row `small`")

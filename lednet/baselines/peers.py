@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lednet.baselines.darkir import DarkIR
 from lednet.baselines.dpdnet import DPDNet
 from lednet.baselines.drbn import DRBN
@@ -19,3 +21,7 @@ PEERS: dict[str, type[Peer]] = {
     for peer in (*(DRBN, DSLR, EnlightenGAN, DPDNet, LLNet, ZeroDCE, RetinexUNet, LocalGlobal, LEDNetECCV, DarkIR),)
 }
 """In the table's order: those of the paper's Table 1, those it names, those that set today's bar."""
+
+SHIPPED_PEERS = Path(__file__).parent / "weights"
+"""Folder of the checkpoints of all of them and of a LEDNet that was trained alike. Part of the repository, and not of
+an installed package, which need not be a hundred times as large for the sake of a comparison."""

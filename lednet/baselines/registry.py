@@ -22,14 +22,18 @@ from lednet.baselines.flol import restore_flol
 from lednet.baselines.frames import Picture, Restore, one_by_one
 from lednet.baselines.gamma import restore_gamma, restore_oracle
 from lednet.baselines.iat import restore_iat
-from lednet.baselines.peer import Peer
-from lednet.baselines.peers import PEERS
+from lednet.baselines.peers import PEERS, SHIPPED_PEERS
 from lednet.baselines.published import Published
 from lednet.baselines.retinex import retinex
 from lednet.baselines.sci import PREFIX, SHARED, restore_sci
 from lednet.baselines.zero_dce import restore_zero_dce, restore_zero_dce_pp
 from lednet.losses import WeightsMissingError
 from lednet.restorer import Restorer, choose_device
+
+ALIKE = "small_alike"
+"""The LEDNet that had the peers' budget. The shipped `small` was trained longer: no fair comparison."""
+
+OWN_SOURCE = "after Guo et al., Mine Engineering 12(4), 2024; this package's own"
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class Needs:
     """Folder of the published weights."""
     device: str = "auto"
     """For networks; the classical methods run on the CPU."""
-    trained: Path | None = None
-    """Folder of the peers' own checkpoints, as `lednet.train_peers` leaves it."""
+    trained: Path = SHIPPED_PEERS
+    """Folder of what was trained alike, as `lednet.train_peers` leaves it."""
 
 
 @dataclass(frozen=True)
@@ -118,32 +122,28 @@ def lednet_method(model: str, title: str = "") -> Method:
 
         return Ready(run, sum(p.numel() for p in restorer.model.parameters()))
 
-    return Method(
-        title or f"LEDNet {model}", "after Guo et al., Mine Engineering 12(4), 2024; this package's own", make
+    return Method(title or f"LEDNet {model}", OWN_SOURCE, make)
+
+
+def find_trained(folder: Path, name: str) -> Path:
+    """What was trained alike: <folder>/<name>.safetensors, or where `lednet.train_peers` leaves it.
+
+    Raises:
+        WeightsMissingError: if there is none.
+    """
+    left = folder / "lednet" / "small.safetensors" if name == ALIKE else folder / name / f"{name}.safetensors"
+    for path in (folder / f"{name}.safetensors", left):
+        if path.is_file():
+            return path
+    raise WeightsMissingError(
+        f"not trained: no {name}.safetensors in {folder}; python -m lednet.train_peers trains it, "
+        "--trained names another folder"
     )
 
 
-def find_trained(folder: Path | None, name: str) -> Path:
-    """A peer's checkpoint: <folder>/<name>.safetensors or <folder>/<name>/<name>.safetensors.
-
-    Raises:
-        WeightsMissingError: if there is none, or no folder was named.
-    """
-    if folder is None:
-        raise WeightsMissingError(f"no folder of trained peers named: --trained, with {name}.safetensors in it")
-    for path in (folder / f"{name}.safetensors", folder / name / f"{name}.safetensors"):
-        if path.is_file():
-            return path
-    raise WeightsMissingError(f"not trained: no {name}.safetensors in {folder}; lednet train --model {name}")
-
-
-def peer_method(peer: type[Peer]) -> Method:
-    """A learned peer trained on our pairs, as a row."""
-
-    def make(needs: Needs) -> Ready:
-        return lednet_method(str(find_trained(needs.trained, peer.name))).make(needs)
-
-    return Method(f"{peer.title}, trained alike", peer.source, make)
+def trained_method(name: str, title: str, source: str) -> Method:
+    """A network trained on our pairs within the same budget as the others, as a row."""
+    return Method(title, source, lambda needs: lednet_method(str(find_trained(needs.trained, name))).make(needs))
 
 
 _SCI = "Ma et al., CVPR 2022"
@@ -172,7 +172,8 @@ METHODS: dict[str, Method] = {
     ),
     "iat": Method("IAT (LOL-v2), published", "Cui et al., BMVC 2022", _published(restore_iat, "iat_lol.pth")),
     "flol": Method("FLOL, published", "Benito et al., arXiv 2501.09718", _published(restore_flol, "flol_all.pt")),
-    **{name: peer_method(peer) for name, peer in PEERS.items()},
+    **{name: trained_method(name, f"{peer.title}, trained alike", peer.source) for name, peer in PEERS.items()},
+    ALIKE: trained_method(ALIKE, "LEDNet small, trained alike", OWN_SOURCE),
     "small": lednet_method("small"),
     "base": lednet_method("base"),
 }

@@ -19,10 +19,10 @@ from lednet.baselines.defocus import sharpen
 from lednet.baselines.frames import Picture, luma, one_by_one, wide_blur
 from lednet.baselines.gamma import restore_gamma, restore_oracle
 from lednet.baselines.peers import PEERS
-from lednet.baselines.registry import METHODS, Needs
+from lednet.baselines.registry import ALIKE, METHODS, Needs
 from lednet.baselines.retinex import retinex
 
-TRAINED = {"small", "base", *PEERS}
+TRAINED = {"small", "base", ALIKE, *PEERS}
 CLASSICAL = [name for name, method in METHODS.items() if "published" not in method.title and name not in TRAINED]
 
 
