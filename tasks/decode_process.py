@@ -5,8 +5,7 @@
 
 A helper process (`tasks.decode_worker`) is started at the first call, used again and ended with this one. When it dies
 it is started again where it stopped; when it dies a second time of the same file, that file is left out and told as
-damage. Frames come through shared memory, one copy each,
-measured if so asked. Not covered: what decoding means.
+damage. Frames come through shared memory, one copy each, and measured if so asked. Not covered: what decoding means.
 """
 
 from __future__ import annotations

@@ -57,9 +57,8 @@ class ShardBuilder:
         self.open = self._next()
 
     def _next(self) -> _Open:
-        memory = (
-            self.spare.pop() if self.spare else np.empty((self.most, self.item.height, self.item.width, 3), np.uint8)
-        )
+        shape = self.most, self.item.height, self.item.width, 3
+        memory = self.spare.pop() if self.spare else np.empty(shape, np.uint8)
         return _Open(self.waiting.pop(0), memory)
 
     def add(self, batch: Sequence[SlotFrame], damage: Sequence[Damage], restored: Iterable[NDArray[np.uint8]]) -> None:
