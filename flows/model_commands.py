@@ -48,7 +48,7 @@ def synthesize(
 
         made = run(source, store, dataset, site)
     lines = [f"{made.url}: {made.pairs} pairs of {made.clips} clips", f"contact sheet {made.sheet or 'none'}"]
-    emit(as_json, asdict(made), "\n".join([*lines, *(f"not readable: {p}" for p in made.problems)]))
+    emit(as_json, asdict(made), *lines, *(f"not readable: {p}" for p in made.problems))
     raise typer.Exit(PARTIAL if made.problems else DONE)
 
 
@@ -68,7 +68,7 @@ def retrain(
 
         decision = run(footage, site, store, steps or None, promote)
     words = [f"{decision.new or 'no new version'}: {decision.why}", *(f"  {d}" for d in decision.differences)]
-    emit(as_json, decision.to_dict(), "\n".join(words))
+    emit(as_json, decision.to_dict(), *words)
 
 
 @models_app.command("list")
@@ -112,7 +112,7 @@ def compare(
     decision = decide(old, new, figures, learn)
     words = decision.why.replace("promoted:", "would be promoted:").replace("kept:", "would not be promoted:")
     lines = [f"{new} against {old}: {words}", *(f"  {d}" for d in decision.differences)]
-    emit(as_json, decision.to_dict(), "\n".join([*lines, *(f"not readable: {p.url}: {p.reason}" for p in problems)]))
+    emit(as_json, decision.to_dict(), *lines, *(f"not readable: {p.url}: {p.reason}" for p in problems))
 
 
 @models_app.command()

@@ -36,6 +36,6 @@ console = PlainConsole(stderr=True)
 """Standard error: log lines and progress, on one console so that neither overwrites the other."""
 
 
-def emit(as_json: bool, data: dict[str, Any], words: str) -> None:
-    """One result, for a program or a person."""
-    typer.echo(json.dumps(data) if as_json else one_line(words))
+def emit(as_json: bool, data: dict[str, Any], *lines: str) -> None:
+    """One result, for a program, or for a person in these lines; a break inside of one is escaped."""
+    typer.echo(json.dumps(data) if as_json else "\n".join(one_line(line) for line in lines))

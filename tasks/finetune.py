@@ -33,6 +33,9 @@ from tasks.types import Problem
 
 log = logging.getLogger(__name__)
 
+LINES = 20
+"""Of progress in a training, or more."""
+
 
 @dataclass(frozen=True)
 class Footage:
@@ -120,6 +123,7 @@ def train_settings(settings: LearnSettings, card: Card) -> TrainSettings:
         learning_rate=settings.learning_rate,
         batch_scale=settings.batch_scale,
         loss=replace(plain.loss, perceptual=0.0 if settings.vgg == "off" else plain.loss.perceptual),
+        log_every=max(1, min(plain.log_every, settings.steps // LINES)),
     )
 
 
