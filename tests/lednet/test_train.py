@@ -184,8 +184,10 @@ def test_a_compiled_network_learns_what_the_plain_one_does(tmp_path: Path, clips
     plain, compiled = (trainer_of(tmp_path / str(c), clips, quick(compile=c)) for c in (False, True))
     plain.train_step()
     compiled.train_step()
-    left, right = plain.model.state_dict(), compiled.model.state_dict()
-    assert all(torch.allclose(left[name], right[name], atol=1e-4) for name in left)
+    # Gradients, since AdamW's first step goes as far for one that is rounding as for any other.
+    left, right = ([p.grad for p in t.model.parameters() if p.grad is not None] for t in (plain, compiled))
+    assert len(left) == len(right) > 0
+    assert all(float((a - b).norm()) <= 1e-3 * float(a.norm()) + 1e-6 for a, b in zip(left, right, strict=True))
 
 
 def test_high_speed_clips_are_drawn_more_often(tmp_path: Path, clips: list[Clip]) -> None:
