@@ -8,8 +8,8 @@ from tasks.bench_item import GAMMA, SHARDS, FixedCurve, measure_item, words
 
 
 def test_a_fixed_curve_goes_all_three_ways() -> None:
-    speed = measure_item(GAMMA, (36, 64), frames=2 * SHARDS + 1, repeats=1)
-    assert speed.frames == 2 * SHARDS + 1
+    speed = measure_item(GAMMA, (36, 64), frames=2 * SHARDS[GAMMA] + 1, repeats=1)
+    assert speed.frames == 2 * SHARDS[GAMMA] + 1
     assert min(speed.loop_fps, speed.script_fps, speed.item_fps, speed.quality_share, *speed.stages_s.values()) > 0
     assert f"{speed.share_of_script:.2f} times it" in words(speed)
 
