@@ -24,10 +24,10 @@ from torch import Tensor
 
 from lednet.baselines.peer import Peer
 from lednet.baselines.peers import PEERS, SHIPPED_PEERS
-from lednet.model import SIZES, LEDNet, LEDNetConfig
+from lednet.model import LEDNet, LEDNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
-"""Folder of the checkpoints that come with the package: <name>.safetensors and <name>.json."""
+"""Folder of the checkpoints that come with the package: <name>.safetensors and <name>.json. Peers have their own."""
 
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 
@@ -157,14 +157,12 @@ def save(path: Path, model: LEDNet | Peer, *, half: bool, training: dict[str, An
 
 def locate(checkpoint: str | Path) -> Path:
     """A shipped checkpoint's name or a .safetensors file's path -> the path. Raises CheckpointError if not there."""
-    path = Path(checkpoint)
-    if str(checkpoint) in (*SIZES, *PEERS):
-        path = (SHIPPED if str(checkpoint) in SIZES else SHIPPED_PEERS) / f"{checkpoint}.safetensors"
+    shipped = {p.stem: p for folder in (SHIPPED, SHIPPED_PEERS) for p in sorted(folder.glob("*.safetensors"))}
+    path = shipped.get(str(checkpoint), Path(checkpoint))
     if not path.is_file():
-        found = (p.stem for folder in (SHIPPED, SHIPPED_PEERS) for p in sorted(folder.glob("*.safetensors")))
-        shipped = ", ".join(found) or "none"
         raise CheckpointError(
-            f"checkpoint {checkpoint}: no such file; name a .safetensors file, or a shipped one ({shipped})"
+            f"checkpoint {checkpoint}: no such file; name a .safetensors file, or a shipped one "
+            f"({', '.join(shipped) or 'none'})"
         )
     return path
 

@@ -249,7 +249,10 @@ def _fill_once(
             if event["kind"] == "damage":
                 yield Damage(int(event["slot"]), str(event["url"]), str(event["cause"]))
                 continue
-            pixels = helper.take(taken, int(event["height"]), int(event["width"]), int(event["step"]))
+            height, width = int(event["height"]), int(event["width"])
+            if size and (height, width) != size:
+                raise DecoderDiedError("answered nonsense")
+            pixels = helper.take(taken, height, width, int(event["step"]))
             helper.tell("taken")
             taken += 1
             yield SlotFrame(int(event["slot"]), pixels, str(event["url"]), figures_of(event))

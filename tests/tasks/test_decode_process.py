@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,21 @@ def test_frames_asked_for_in_a_size_come_in_it_with_their_figures(tmp_path: Path
     frames = [e for e in fill_slots(GRID, 0, 5, segments(tmp_path), SETTINGS, (24, 40)) if isinstance(e, SlotFrame)]
     assert [f.pixels.shape for f in frames] == [(24, 40, 3)] * 5
     assert [f.figures for f in frames] == [quality.measure(f.pixels) for f in frames]
+
+
+def test_frames_of_another_size_than_was_asked_for_cost_their_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = decode_process._Helper.answer
+
+    def lying(*args: Any) -> dict[str, Any]:
+        event = answer(*args)
+        return event | {"height": 48, "width": 20} if event["kind"] == "frame" else event
+
+    monkeypatch.setattr(decode_process._Helper, "answer", lying)
+    events = list(fill_slots(GRID, 0, GRID.slots, segments(tmp_path), SETTINGS, (24, 40)))
+    assert {type(e) for e in events} == {Damage}
+    assert all("nonsense" in e.cause for e in events if isinstance(e, Damage))
 
 
 @pytest.mark.parametrize("figures", [[1], 7, ["a"] * len(quality.Quality._fields), [None] * 7])
