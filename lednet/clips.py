@@ -181,8 +181,8 @@ class PairSampler:
     """Draws (degraded, label) batches from clips, degraded on the fly on the clips' device.
 
     A high-speed clip gives a burst averaged in linear light, its label the centre frame; any other clip gives a
-    still, moved along a random camera-shake path. Each batch is degraded by one of the recipes, drawn evenly. Equal
-    generator states give equal batches.
+    still, moved along a random camera-shake path. The recipes share each batch evenly, beginning with a random one:
+    steps that are all of one recipe pull the network to and fro. Equal generator states give equal batches.
     """
 
     def __init__(self, clips: Sequence[Clip], recipes: Sequence[Recipe], generator: torch.Generator) -> None:
@@ -194,13 +194,14 @@ class PairSampler:
         return int(torch.randint(high, (1,), generator=self.generator, device=self.generator.device))
 
     def _shrink(self, shown: tuple[int, int], height: int, width: int, mosaic: bool) -> int:
-        """How many times to shrink the frame before cropping: every other time as far as it goes, else anything.
+        """How many times to shrink the frame before cropping, at most as far as it goes.
 
-        A restorer is given whole frames, and only a whole frame tells how dark the night is; fine detail is learnt from
-        the crops that are not shrunk. A mosaic shows the whole frame at every scale.
+        A mosaic shows the whole frame at every scale alike. Other crops are for detail, so that less is likelier: blur
+        and sharpness are a camera's own only where a pixel is the camera's own.
         """
         most = max(1, min(MOST_SHRINK, shown[0] // height, shown[1] // width))
-        return most if not mosaic and self._integer(2) else 1 + self._integer(most)
+        drawn = self._integer(most)
+        return 1 + (drawn if mosaic else min(drawn, self._integer(most)))
 
     def _patch(self, frames: Tensor, height: int, width: int) -> Tensor:
         """A random place of uint8 [t, 3, h, w], of [height, width]; where the frame is short, its edge is repeated."""
@@ -252,9 +253,19 @@ class PairSampler:
 
         With `mosaic`, of patches from all over a frame: what a whole frame has in tones and noise, at any scale.
         """
-        recipe = self.recipes[self._integer(len(self.recipes))]
+        first = self._integer(len(self.recipes))
+        shares: dict[Recipe, int] = {}
+        for i in range(batch):
+            recipe = self.recipes[(first + i) % len(self.recipes)]
+            shares[recipe] = shares.get(recipe, 0) + 1
+        parts = [self._degraded(recipe, count, height, width, mosaic) for recipe, count in shares.items()]
+        degraded, labels = zip(*parts, strict=True)
+        return torch.cat(degraded), torch.cat(labels)
+
+    def _degraded(self, recipe: Recipe, count: int, height: int, width: int, mosaic: bool) -> tuple[Tensor, Tensor]:
+        """So many pairs of one recipe."""
         blurred, labels, still = [], [], []
-        for _ in range(batch):
+        for _ in range(count):
             clip = self.clips[self._integer(len(self.clips))]
             linear, label, unmoved = self._crop(clip, recipe, height, width, mosaic)
             flip, turn = self._integer(2), self._integer(2)

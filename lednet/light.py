@@ -186,6 +186,18 @@ class ToneCurve(nn.Module):
         assert self.curve.bias is not None
         nn.init.zeros_(self.curve.bias)
 
+    def tie(self) -> None:
+        """Make the three channels' curves one, their mean: darkness takes all channels alike.
+
+        Trained apart, from few scenes, they learn those scenes' colours; unknown ones are exposed better by one curve
+        (docs/results.md).
+        """
+        with torch.no_grad():
+            for weights in (self.curve.weight, self.curve.bias):
+                assert weights is not None
+                together = weights.reshape(3, 3, -1)  # gain, power, offset; channels
+                together.copy_(together.mean(1, keepdim=True).expand_as(together))
+
     def figures(self, statistics: Tensor) -> Tensor:
         """`tone_statistics` -> what they come to, standardised: [n, FIGURES, 1, 1]."""
         histogram, joint = torch.split(statistics.float(), [3 * TONES, NOISE_FIGURES], 1)

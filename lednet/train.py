@@ -51,7 +51,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--recipes",
         default=",".join(defaults.recipes),
-        help="names, or .toml files; drawn evenly",
+        help="names, or .toml files; they share each batch evenly",
     )
     parser.add_argument("--steps", type=int, default=defaults.steps, help="after the light's")
     parser.add_argument(

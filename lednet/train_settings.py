@@ -54,8 +54,8 @@ class TrainSettings:
     size: str = "small"
     init: str = ""
     """sha256 of the weights that the run starts from; random ones by default."""
-    recipes: tuple[str, ...] = ("night", "night", "night", "paper")
-    """Each batch is degraded by one of them, drawn evenly; a name that stands here more often is drawn more often."""
+    recipes: tuple[str, ...] = ("night", "paper")
+    """They share each batch evenly; a name that stands here more often has more of it."""
     light: LightSettings = field(default_factory=LightSettings)
     steps: int = 4_000
     """After the light's."""
@@ -64,15 +64,15 @@ class TrainSettings:
     weight_decay: float = 1e-4
     warmup_steps: int = 200
     clip_norm: float = 1.0
-    ema: float = 0.998
+    ema: float = 0.999
     loss: LossWeights = field(default_factory=LossWeights)
     stages: tuple[Stage, ...] = (
-        Stage(0.20, 128, 128, 8),
-        Stage(0.60, 128, 224, 4),
+        Stage(0.80, 128, 128, 4),
+        Stage(0.95, 128, 224, 2),
         Stage(1.00, 176, 320, 2),
     )
-    """Crops grow and get wide, so that the network meets long axes and whole-frame statistics in training; shrunk to a
-    quarter, the last ones hold a whole 720p frame."""
+    """Many small steps learn most for their time. Crops grow and get wide at the end, so that the network meets long
+    axes and whole-frame statistics in training; shrunk to a quarter, the last ones hold a whole 720p frame."""
     batch_scale: int = 1
     """Multiplies every stage's batch; for a GPU, whose memory holds far more."""
     crop_scale: float = 1.0
@@ -86,7 +86,7 @@ class TrainSettings:
     """Bursts taken from each clip below 120 fps, with frames put between its own; 0: stills only."""
     between: int = 6
     """Parts that a frame's time is cut into for them."""
-    high_speed_weight: int = 3
+    high_speed_weight: int = 6
     """How many times likelier a high-speed clip is drawn than another: it alone shows how things really move."""
     held_out_share: float = 0.2
     """Share of the clips kept for validation; by clip, never by frame."""

@@ -186,6 +186,8 @@ class Trainer:
         light = self.step < self.settings.light.steps
         loss, image = (self._light_loss if light else self._full_loss)(degraded, label)
         self._descend(loss, *self._schedule(light), list(self.model.parameters()), (degraded, label))
+        if light:
+            self.model.light.tie()
         return loss.item(), psnr(image.detach().clamp(0, 1), label).mean().item()
 
     def _descend(

@@ -317,6 +317,30 @@ def test_infrared_pairs_lose_the_colour_of_input_and_label_together() -> None:
         torch.testing.assert_close(image[:, 0], image[:, 1], rtol=0, atol=1e-5)
 
 
+def test_recipes_share_a_batch_evenly() -> None:
+    recipes = [Recipe(str(gain), gain=(gain, gain), gamma=(1.0, 1.0)) for gain in (0.25, 0.5)]
+    white = Clip("white", torch.full((3, 3, 32, 32), 200, dtype=torch.uint8), False)
+    for seed in range(5):
+        degraded, label = PairSampler([white], recipes, seeded(seed)).sample(4, 16, 16)
+        kept = (degraded / label).mean((1, 2, 3))
+        torch.testing.assert_close(kept.sort().values, torch.tensor([0.25, 0.25, 0.5, 0.5]), rtol=0, atol=0.01)
+
+
+def test_a_recipe_named_twice_has_twice_as_much_of_all_batches() -> None:
+    bright, dark = (Recipe(str(gain), gain=(gain, gain), gamma=(1.0, 1.0)) for gain in (0.5, 0.25))
+    sampler = PairSampler([Clip("white", torch.full((3, 3, 32, 32), 200, dtype=torch.uint8), False)],
+                          [bright, bright, dark], seeded())  # fmt: skip
+    degraded = torch.cat([sampler.sample(2, 16, 16)[0] for _ in range(150)])
+    assert (degraded.mean((1, 2, 3)) > 0.3).float().mean().item() == pytest.approx(2 / 3, abs=0.06)
+
+
+def test_crops_for_detail_are_shrunk_less_than_those_of_mosaics() -> None:
+    sampler = PairSampler([noise_clip(1, 160, 160, False)], [CLEAR], seeded())
+    drawn = {mosaic: [sampler._shrink((160, 160), 32, 32, mosaic) for _ in range(400)] for mosaic in (False, True)}
+    assert {*drawn[False]} == {*drawn[True]} == {1, 2, 3, 4, 5}
+    assert sum(drawn[False]) < 0.85 * sum(drawn[True])
+
+
 # Mosaics
 
 

@@ -101,6 +101,17 @@ def test_the_curve_is_one_a_channel_and_fp32_under_bf16() -> None:
     assert gain.dtype == power.dtype == offset.dtype == torch.float32
 
 
+def test_tied_curves_are_one_the_mean_of_the_three() -> None:
+    light = ToneCurve().eval()
+    torch.nn.init.normal_(light.curve.weight, std=0.1)
+    figures = light.figures(tone_statistics(torch.rand(2, 3, 16, 16)))
+    with torch.no_grad():
+        apart = light.curve(light.mlp(figures)).reshape(2, 3, 3).mean(2)
+        light.tie()
+        together = light.curve(light.mlp(figures)).reshape(2, 3, 3)
+    torch.testing.assert_close(together, apart[:, :, None].expand(2, 3, 3))
+
+
 def smooth_picture() -> torch.Tensor:
     """Light that runs from 0.1 to 0.9, in squares of 8 pixels: [1, 3, 32, 48]."""
     values = torch.linspace(0.1, 0.9, 4 * 6).reshape(1, 1, 4, 6).expand(1, 3, 4, 6)
