@@ -23,7 +23,7 @@ from flows.logs import PlainError
 from flows.night_job import NightJob, dask_client
 from flows.object_store import hand_on, use_block
 from flows.progress import shown_in_prefect
-from tasks import storage
+from tasks import codecs, storage
 from tasks.deadline import next_time
 from tasks.logs import show_in_prefect
 from tasks.nights import night_date
@@ -61,7 +61,7 @@ def enhance_night(
     Raises:
         NightIncompleteError: if some camera's night could not be finished; the others are published all the same.
         EngineError: if the workers run other software than this process.
-        ValueError: for a night or deadline that is none.
+        ValueError: for a night or deadline that is none, or frames that can't be stored as the settings say.
     """
     show_in_prefect()
     use_block()
@@ -70,6 +70,7 @@ def enhance_night(
     night = night_date(night, described.cameras)
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
     until = next_time(deadline, described.select(cameras)[0].timezone, datetime.now(UTC)) if deadline else None
+    codecs.check(described.settings)
     versions.check(dask_client())
     hand_on(dask_client())
     settings = described.settings

@@ -87,6 +87,7 @@ def enhance(
 
     Exit code 0: every camera's night is published. 2: some are not, or files were quarantined. 1: none is.
     """
+    from tasks import codecs
     from tasks.deadline import next_time
     from tasks.site import read_site
 
@@ -95,7 +96,9 @@ def enhance(
     if cluster:
         os.environ["LEDNET_CLUSTER"] = cluster
     night = named_night(night, site)  # bad input is told before any server starts
-    zone = read_site(site).select(camera)[0].timezone
+    described = read_site(site)
+    codecs.check(described.settings)
+    zone = described.select(camera)[0].timezone
     if deadline:
         next_time(deadline, zone, datetime.now(UTC))
     outcomes, report_url = run_night(night, site, archive, store, camera, report=report, deadline=deadline)

@@ -88,9 +88,7 @@ def show(planned: Planned, workers: int, out: Console) -> None:
     for source in dict.fromkeys(e.rate_from for e in planned.cameras):
         out.print(f"frames/s of {', '.join(e.camera for e in planned.cameras if e.rate_from == source)}: {source}")
     if planned.cameras:
-        codecs = list(planned.cameras[0].gb_stored)
-        stored = [f"{c} {sum(e.gb_stored[c] for e in planned.cameras):.3f}" for c in codecs]
-        out.print(f"GB stored by codec, settings first: {', '.join(stored)}")
+        out.print(_by_codec(planned.cameras))
     for camera, reason in planned.without_footage.items():
         out.print(one_line(f"{camera}: nothing to do, {reason}"))
     for line in _advice(planned.deadline) if planned.deadline else ():
@@ -109,6 +107,19 @@ def _table(planned: Planned) -> Table:
         counts = (e.segments, e.problems, e.gaps, e.slots, e.footage_slots)
         gigabytes = (f"{gb:.3f}" for gb in (e.gb_in, e.gb_raw, stored))
         table.add_row(e.camera, *map(str, counts), *gigabytes, f"{e.frames_per_s:.2f}", f"{e.hours:.2f}")
+    return table
+
+
+def _by_codec(cameras: Sequence[Estimate]) -> Table:
+    table = Table(title="The same frames by codec, settings first", caption="PSNR of the worst of one frame a camera")
+    for name in ("codec", "GB stored", "of raw", "PSNR, dB"):
+        table.add_column(name, justify="left" if name == "codec" else "right")
+    raw = sum(e.gb_raw for e in cameras)
+    for codec in cameras[0].gb_stored:
+        stored = sum(e.gb_stored[codec] for e in cameras)
+        changed = [e.psnr_db[codec] for e in cameras if codec in e.psnr_db]
+        psnr = f"{min(changed):.1f}" if changed else "same pixels"
+        table.add_row(codec, f"{stored:.3f}", f"{stored / raw:.0%}" if raw else "-", psnr)
     return table
 
 

@@ -28,7 +28,7 @@ FIRST_WORKER_S = 600
 
 SAME_EVERYWHERE: tuple[str, ...] = ("dask", "distributed", "cloudpickle", "msgpack", "lednet", "prefect")
 """Packages in which client, scheduler and workers talk to each other: a scheduler unpacks what it hands on."""
-SAME_ON_WORKERS: tuple[str, ...] = ("torch", "zarr")
+SAME_ON_WORKERS: tuple[str, ...] = ("torch", "zarr", "imagecodecs")
 """Packages that decide what is stored; a scheduler may have others."""
 
 TOPIC = "lednet-software"

@@ -1,27 +1,25 @@
 """What a planned night will cost: hours at the rate that is known or measured, gigabytes in and out.
 
-One real frame of the night is decoded, restored and compressed; nothing is assumed. Not covered: whether that is in
-time (`tasks.deadline`), and where last night's rate stands (`tasks.rates`).
+One real frame of the night is decoded, restored and stored with every codec; nothing is assumed. Not covered: whether
+that is in time (`tasks.deadline`), and where last night's rate stands (`tasks.rates`).
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import isfinite
 
 import numpy as np
-from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
+from tasks import codecs
 from tasks.decode import VideoError, pixels, read_frames
 from tasks.enhance import load_restorer
 from tasks.picture import fit
 from tasks.rates import NightRate
 from tasks.settings import NightSettings
 from tasks.types import NightPlan
-
-OTHER_LEVELS = (1, 9)
-"""Of zstd, for comparison: the fastest, and one that few sites would want to wait for."""
 
 MEASURED = "measured on this machine, the network alone"
 TOLD = "as told by --rate"
@@ -43,13 +41,15 @@ class Estimate:
     gb_raw: float
     """Restored frames before compression."""
     gb_stored: dict[str, float]
-    """By codec: the one that the settings name comes first, then others that `zstd_level` could name."""
+    """By codec: the one that the settings name comes first, then others that they could name."""
     frames_per_s: float
     """Of one worker, whatever `rate_from` says."""
     hours: float
     """Of one such worker, for what is not done yet; GPU-hours where it has a GPU."""
     rate_from: str = MEASURED
     """Where the rate comes from, in words."""
+    psnr_db: dict[str, float] = field(default_factory=dict)
+    """By codec, of what is read back against what was restored; those that changed nothing are left out."""
 
 
 def estimate(
@@ -73,8 +73,7 @@ def estimate(
     rate, rate_from = (
         (known_rate, TOLD) if known_rate else (last.frames_per_s, _reached(last)) if last else (measured, MEASURED)
     )
-    levels = [settings.zstd_level, *(level for level in OTHER_LEVELS if level != settings.zstd_level)]
-    ratios = {f"zstd {level}": len(Zstd(level=level).encode(restored)) / restored.nbytes for level in levels}
+    stored = {codecs.label(choice): codecs.stored_frame(choice, restored) for choice in codecs.choices(settings)}
     raw = plan.planned_slots * restored.nbytes
     left = 1 - shards_done / max(1, plan.shards)
     return Estimate(
@@ -87,10 +86,11 @@ def estimate(
         plan.shards - shards_done,
         sum(s.size for s in plan.segments) / 1e9,
         raw / 1e9,
-        {codec: raw * ratio / 1e9 for codec, ratio in ratios.items()},
+        {codec: raw * of.bytes / restored.nbytes / 1e9 for codec, of in stored.items()},
         rate,
         plan.planned_slots * left / rate / 3600,
         rate_from,
+        {codec: round(of.psnr_db, 1) for codec, of in stored.items() if isfinite(of.psnr_db)},
     )
 
 

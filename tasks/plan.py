@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from lednet import checkpoint
-from tasks import models, storage
+from tasks import codecs, models, storage
 from tasks.archive import Found, find_segments
 from tasks.decode import Header, VideoError, probe
 from tasks.items import WorkItems
@@ -47,11 +47,13 @@ def plan_night(
     Raises:
         NothingToDoError: if no file of it can be used.
         CheckpointError, ModelError: if the weights can't be.
+        CodecError: if its frames can't be stored as the settings say.
         StorageError: if the archive can't be read.
     """
     grid = night_grid(camera, night)
     found = find_segments(camera, archive, grid.start_ns, grid.time_ns(grid.slots), probe)
     height, width, found = _frame_size(found, probe)
+    codecs.check(settings, height, width)
     weights = models.resolve(settings.checkpoint, store)
     card, _ = checkpoint.identify(models.fetch(weights))
     model = {"name": card.name, "sha256": card.sha256}

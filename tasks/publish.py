@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import storage, store
+from tasks import codecs, storage, store
 from tasks.settings import NightSettings
 from tasks.types import CameraNight, NightPlan, Problem, Receipt
 from tasks.video import encode_preview
@@ -30,7 +30,7 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
     if rows:
         storage.write(store.quality_url(plan.run_url), store.parquet_bytes(pd.concat(rows)))
     preview = _write_preview(plan, receipts, settings)
-    manifest = _manifest(plan, receipts, frames, preview)
+    manifest = _manifest(plan, receipts, frames, preview) | codecs.provenance(settings)
     storage.write(store.manifest_url(store_url, plan.camera.id, plan.night), store.sealed(manifest))
     return summary(manifest, "published", store_url)
 

@@ -13,6 +13,24 @@ DEFAULT_RECIPES = "night,night,night,paper"
 STEADY, FRAME_WISE = "steady", "frame-wise"
 """How a night's frames are restored: with a memory of earlier ones, or each on its own."""
 
+ZSTD, JPEGXL_LOSSLESS, JPEGXL, JPEG = CODECS = "zstd", "jpegxl-lossless", "jpegxl", "jpeg"
+"""How a night's frames are stored."""
+_OF_CODEC = {
+    ZSTD: ("zstd_level",),
+    JPEGXL_LOSSLESS: ("codec", "jpegxl_effort"),
+    JPEGXL: ("codec", "jpegxl_effort", "jpegxl_distance"),
+    JPEG: ("codec", "jpeg_quality"),
+}
+"""The settings that decide what a codec stores. zstd goes without its name: so it was when there was no other, and the
+nights that were stored then keep their run keys."""
+_BOUNDS = {
+    "zstd_level": (1, 22),
+    "jpegxl_effort": (1, 9),
+    "jpegxl_distance": (0.1, 25),
+    "jpeg_quality": (1, 100),
+}
+"""Beyond them the encoders fail, or take the nearest without a word."""
+
 
 @dataclass(frozen=True)
 class NightSettings:
@@ -28,7 +46,17 @@ class NightSettings:
     """Bounds of a shard's length in slots."""
     item_slots: int = 1500
     """Aimed slots of a work item: some minutes of GPU time."""
+    codec: str = ZSTD
+    """Of the stored frames: `zstd` and `jpegxl-lossless` keep every bit, `jpegxl` and `jpeg` (4:4:4) do not. All but
+    zstd need imagecodecs wherever frames are written or read (docs/operating.md, How frames are stored)."""
     zstd_level: int = 3
+    """1 to 22: the higher, the smaller and the slower."""
+    jpegxl_effort: int = 1
+    """1 to 9, of both kinds of JPEG XL: the higher, the smaller and the slower."""
+    jpegxl_distance: float = 1.0
+    """0.1 to 25, of lossy JPEG XL: the higher, the smaller and the worse."""
+    jpeg_quality: int = 95
+    """1 to 100: the higher, the larger and the better."""
     preview_pictures: int = 240
     """Pairs of pictures kept a night, for preview and report."""
     preview_width: int = 640
@@ -59,6 +87,11 @@ class NightSettings:
     def __post_init__(self) -> None:
         if self.video not in (STEADY, FRAME_WISE):
             raise ValueError(f"video must be {STEADY} or {FRAME_WISE}, not {self.video!r}")
+        if self.codec not in CODECS:
+            raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {self.codec!r}")
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be {least} to {most}, not {getattr(self, name)}")
         if self.item_stall_s <= 2 * self.decode_stall_s:
             raise ValueError(
                 f"item_stall_s = {self.item_stall_s}: must be more than twice decode_stall_s, which is "
@@ -78,7 +111,7 @@ class NightSettings:
                 "shard_mb",
                 "shard_least",
                 "shard_most",
-                "zstd_level",
+                *_OF_CODEC[self.codec],
                 "preview_pictures",
                 "preview_width",
                 "tile_mb",

@@ -27,12 +27,12 @@ import zarr
 from numpy.typing import NDArray
 from zarr import Array
 from zarr.abc.store import ByteRequest, Store
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import BloscCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import MemoryStore, WrapperStore
 
 from lednet.quality import Quality
-from tasks import listing, storage
+from tasks import codecs, listing, storage
 from tasks.settings import NightSettings
 from tasks.slots import slot_times
 from tasks.types import NightPlan, Problem, Receipt, Shard, WorkItem
@@ -106,6 +106,7 @@ def create_run(plan: NightPlan, settings: NightSettings, version: str) -> None:
             "model": plan.model,
             "settings": settings.stored(),
             "software": f"lednet {version}",
+            **codecs.provenance(settings),
         },
     )
     group.create_array(
@@ -114,8 +115,8 @@ def create_run(plan: NightPlan, settings: NightSettings, version: str) -> None:
         dtype="uint8",
         chunks=(1, h, w, 3),
         shards=(shard, h, w, 3),
-        compressors=ZstdCodec(level=settings.zstd_level),
         fill_value=0,
+        **codecs.array_codecs(settings),
         dimension_names=("time", "y", "x", "channel"),
     )
     group.create_array("valid", shape=(n,), dtype="bool", chunks=(n,), fill_value=False, dimension_names=("time",))

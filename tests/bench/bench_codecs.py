@@ -1,10 +1,9 @@
-"""What storing a restored frame costs by codec: `python -m tests.bench.bench_codecs [FOLDER] [--codecs PATH]`.
+"""What storing a restored frame costs by codec: `python -m tests.bench.bench_codecs [FOLDER]`.
 
 Restores a few frames of every clip in FOLDER (../shared/data/night by default) with the shipped small network and
 stores each as raw, zstd, lossless and lossy JPEG XL, and JPEG: bytes, megabytes a second on one thread, PSNR against
-the restored frame. Each codec works frame by frame, as a chunk of the store is one frame. JPEG and JPEG XL come through
-imagecodecs, which the project does not install; `--codecs` names a folder that holds it
-(`pip install --no-deps --target PATH imagecodecs`).
+the restored frame. Each codec works frame by frame, as a chunk of the store is one frame. Not covered: what Zarr and
+the storage add (`tests.bench.bench_storage`).
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+import imagecodecs as ic
 import numpy as np
 from numcodecs.zstd import Zstd
 
@@ -45,11 +45,6 @@ def codecs(shape: tuple[int, ...]) -> Iterator[Codec]:
     for level in (1, 3, 9):
         zstd = Zstd(level=level)
         yield Codec(f"zstd {level}", zstd.encode, lambda data, z=zstd: frame(z.decode(data)))
-    try:
-        import imagecodecs as ic
-    except ImportError:
-        print("imagecodecs is not installed here: JPEG and JPEG XL are left out (see --codecs)", file=sys.stderr)
-        return
     for effort in (1, 3):
         yield Codec(
             f"JPEG XL lossless, effort {effort}",
@@ -99,11 +94,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=FOOTAGE)
     parser.add_argument("--frames", type=int, default=4, help="of each clip")
-    parser.add_argument("--codecs", type=Path, help="folder that holds imagecodecs")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if options.codecs:
-        sys.path.append(str(options.codecs))
     clips = sorted(p for p in options.folder.glob("*") if p.suffix in (".mp4", ".mpg", ".avi", ".mkv"))
     if not clips:
         print(f"{options.folder}: no clip in it; name a folder with night footage", file=sys.stderr)

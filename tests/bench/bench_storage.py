@@ -1,9 +1,12 @@
-"""What the I/O layer costs above plain s3fs: `python -m tests.bench.bench_storage [MB] [ROUNDS]`.
+"""What the I/O layer costs above plain s3fs and plain files: `python -m tests.bench.bench_storage [MB] [ROUNDS]`.
 
 Objects of so many megabytes are written and read through `tasks.storage` and through s3fs itself, in turns, against one
-S3 server over HTTP; printed is the median of each and its share of plain s3fs. The server is moto's, a process of its
-own on this machine, so the megabytes a second are its and this machine's; the share is what counts. Read by ranges is
-as the decoder reads a segment. Not covered: a real network.
+S3 server over HTTP; printed is the median of each and its share of plain s3fs. Then shards of so many megabytes of
+frames are written as a night writes them, with each codec, to a folder and to that server, in turns with a plain copy
+of the same frames, raw: the megabytes are of frames in both. The frames are cut from README's picture.
+
+The server is moto's, a process of its own on this machine, so the megabytes a second are its and this machine's; the
+share is what counts. Read by ranges is as the decoder reads a segment. Not covered: a real network.
 """
 
 from __future__ import annotations
@@ -13,17 +16,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
 import boto3
+import cv2
+import numpy as np
 import s3fs
 
 from flows.engine import free_port, stop_group
-from tasks import storage
+from tasks import codecs, storage, store
+from tasks.settings import NightSettings
+from tasks.types import Camera, Grid, NightPlan, Shard, WorkItem
 
 BUCKET = "bench"
+PICTURE = Path(__file__).resolve().parents[2] / "docs/images/before_after.jpg"
 RANGE = 2**20
 """Bytes that one read asks for."""
 START_S = 300
@@ -83,6 +93,52 @@ def measure(size: int, rounds: int) -> None:
     assert storage.read(url) == read_by_ranges(url) == data
 
 
+def copy_to_file(path: Path, data: bytes) -> None:
+    """As plainly as it can be kept through a power cut."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def some_frames(size: int) -> np.ndarray:
+    """About `size` bytes of restored frames that all differ, uint8 [n, h, w, 3]."""
+    picture = cv2.imread(str(PICTURE))
+    assert picture is not None
+    height, width = picture.shape[0] // 2, picture.shape[1] // 2
+    frame = picture[:height, width:, ::-1]
+    return np.stack([np.roll(frame, 3 * k, 1) for k in range(max(1, size // frame.nbytes))])
+
+
+def shard_writer(root: str, settings: NightSettings, frames: np.ndarray) -> Callable[[], object]:
+    """Lays out a night of one shard under a URL; what is returned writes that shard."""
+    count, height, width, _ = frames.shape
+    camera, night = Camera("bench", "Bench", "outdoor", "UTC", "", Fraction(5)), "2026-01-15"
+    grid, shard, url = Grid(0, camera.rate, count), Shard(0, 0, count), f"{root}/{settings.codec}-{settings.zstd_level}"
+    item = WorkItem(camera.id, night, url, grid, height, width, count, (shard,), (), "small", 1)
+    plan = NightPlan(camera, night, "run", url, grid, height, width, count, (), (), (), (item,), 1, {})
+    store.create_run(plan, settings, "bench")
+    return lambda: store.write_shard(item, shard, frames)
+
+
+def measure_shards(size: int, rounds: int, folder: Path) -> None:
+    """Print one line for each codec and place."""
+    frames = some_frames(size)
+    raw, fs = frames.tobytes(), s3fs.S3FileSystem(use_listings_cache=False)
+    copies: dict[str, Callable[[], object]] = {
+        f"file://{folder}": lambda: copy_to_file(folder / "copy", raw),
+        f"s3://{BUCKET}": lambda: fs.pipe_file(f"{BUCKET}/copy", raw),
+    }
+    for root, copy in copies.items():
+        for settings in codecs.choices(NightSettings()):
+            write = shard_writer(root, settings, frames)
+            write(), copy()
+            seconds = [(timed(write), timed(copy)) for _ in range(rounds)]
+            own, plain = (len(raw) / 1e6 / median(column) for column in zip(*seconds, strict=True))
+            print(f"{root.split(':')[0]:4} {codecs.label(settings):29} {own:7.1f} MB/s, raw copy {plain:7.1f} MB/s: "
+                  f"{own / plain:.0%}")  # fmt: skip
+
+
 def main() -> int:
     megabytes, rounds = (int(word) for word in [*sys.argv[1:], *("16", "5")[len(sys.argv) - 1 :]])
     process, endpoint = start_server()
@@ -91,6 +147,8 @@ def main() -> int:
     try:
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         measure(megabytes * 2**20, rounds)
+        with TemporaryDirectory() as folder:
+            measure_shards(megabytes * 2**20, rounds, Path(folder))
     finally:
         stop_group(process)
     return 0

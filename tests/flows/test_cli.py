@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import sys
 from pathlib import Path
 
 import av
@@ -101,6 +102,24 @@ def test_a_plan_says_what_would_run_and_writes_nothing(lednet_here: Run, site: P
     (camera,) = json.loads(result.stdout)["cameras"]
     assert (camera["segments"], camera["slots"], camera["footage_slots"], camera["gaps"]) == (1, 300, 10, 2)
     assert camera["frames_per_s"] > 0
+    assert not (site.parent / "store").exists()
+
+
+def test_a_plan_shows_what_each_codec_takes_the_chosen_one_first(lednet_here: Run, site: Path) -> None:
+    site.write_text('[settings]\ncodec = "jpeg"\n' + SITE)
+    shown = lednet_here("plan", "2026-01-15", *where(site)).stdout
+    places = [shown.index(codec) for codec in ("jpeg 95", "zstd 1", "zstd 3", "zstd 9", "jpegxl-lossless")]
+    assert places == sorted(places)
+
+
+def test_without_imagecodecs_a_night_of_jpeg_is_refused_before_anything_starts(
+    lednet_here: Run, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.write_text('[settings]\ncodec = "jpeg"\n' + SITE)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    result = lednet_here("enhance", "2026-01-15", *where(site))
+    assert result.returncode == 1
+    assert 'codec = "jpeg" in [settings] of cameras.toml needs imagecodecs' in result.stderr
     assert not (site.parent / "store").exists()
 
 

@@ -19,6 +19,7 @@ from flows.engine import EngineError
 VERSIONS = {
     "python": "3.11.7.final.0", "dask": "2026.8.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2",
     "msgpack": "1.2.4", "lednet": "0.1.0", "prefect": "3.8.8", "torch": "2.13.0+cpu", "zarr": "3.1.6",
+    "imagecodecs": "2026.3.6",
 }  # fmt: skip
 
 

@@ -95,13 +95,40 @@ def test_settings_that_are_named_are_read_and_the_others_keep_their_defaults(tmp
 
 @pytest.mark.parametrize("field", [f.name for f in fields(NightSettings)])
 def test_every_setting_can_be_set(field: str) -> None:
-    value: Any = {"checkpoint": "other", "video": "frame-wise", "item_stall_s": 7200}.get(field, 7)
+    named = {"checkpoint": "other", "video": "frame-wise", "item_stall_s": 7200, "codec": "jpeg"}
+    value: Any = named.get(field, 7)
     assert getattr(site_of(settings={field: value}).settings, field) == value
 
 
 def test_an_unknown_way_to_restore_video_is_told() -> None:
     with pytest.raises(SiteError, match="video must be steady or frame-wise, not 'shaky'"):
         site_of(settings={"video": "shaky"})
+
+
+def test_an_unknown_codec_is_told() -> None:
+    with pytest.raises(SiteError, match="codec must be one of zstd, jpegxl-lossless, jpegxl, jpeg, not 'h264'"):
+        site_of(settings={"codec": "h264"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [("zstd_level", 23, "1 to 22"), ("jpegxl_effort", 10, "1 to 9"), ("jpeg_quality", 101, "1 to 100"),
+     ("jpegxl_distance", 0.05, "0.1 to 25"), ("jpegxl_distance", 26, "0.1 to 25")],
+)  # fmt: skip
+def test_a_number_that_an_encoder_would_refuse_or_change_is_told(field: str, value: float, words: str) -> None:
+    with pytest.raises(SiteError, match=rf"{field} must be {words}, not {value}"):
+        site_of(settings={field: value})
+
+
+@pytest.mark.parametrize("value", ["1", True, float("nan"), float("inf"), 0, -1.0, None, [1.0], HUGE])
+def test_a_distance_that_is_no_number_above_0_is_told(value: Any) -> None:
+    with pytest.raises(SiteError, match="settings: jpegxl_distance must be a number above 0, not"):
+        site_of(settings={"jpegxl_distance": value})
+
+
+def test_a_distance_written_as_a_whole_number_makes_no_other_run() -> None:
+    written = (site_of(settings={"codec": "jpegxl", "jpegxl_distance": value}).settings for value in (2, 2.0))
+    assert len({repr(one.stored()) for one in written}) == 1
 
 
 @pytest.mark.parametrize(
