@@ -170,7 +170,6 @@ def test_inductors_kernels_restore_as_the_plain_pass(plain: Restorer) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.timeout(2400)
 def test_compiled_on_a_gpu_frames_are_within_a_level_of_fp32_on_average() -> None:
     counters.clear()
     exact = Restorer("small", device="cuda", precision="fp32")
@@ -185,7 +184,6 @@ def test_compiled_on_a_gpu_frames_are_within_a_level_of_fp32_on_average() -> Non
 
 
 @pytest.mark.gpu
-@pytest.mark.timeout(2400)
 def test_compiled_on_a_gpu_a_video_is_within_a_level_of_fp32_on_average() -> None:
     frames, times = dark(6, 360, 640), [i / 25 for i in range(6)]
     exact = VideoRestorer(Restorer("small", device="cuda", precision="fp32")).restore(frames, times)
