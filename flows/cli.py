@@ -90,6 +90,7 @@ def clip(
     model: Annotated[str, typer.Option(help="Shipped checkpoint, or path of a .safetensors file.")] = "small",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     frame_wise: Annotated[bool, typer.Option("--frame-wise", help="Each frame on its own; may flicker.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="By torch.compile; for GPUs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Restore one video file; keeps size, rate, length and sound."""
@@ -101,7 +102,7 @@ def clip(
 
     if target.exists() and target.samefile(source):
         raise ValueError(f"{target}: is the source itself; name another target")
-    restorer = Restorer(model, device=device)
+    restorer = Restorer(model, device=device, compile=compiled)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(one_line(source.name)), total=None)
 

@@ -5,7 +5,7 @@
 
 Where do I go to ...?
     see the network            lednet.model, lednet.attention
-    restore frames             lednet.restorer
+    restore frames             lednet.restorer; on a GPU also lednet.transfer, lednet.compiled
     restore video steadily     lednet.video, lednet.temporal; how steadily: lednet.steadiness
     load or save weights       lednet.checkpoint
     run it without torch       lednet.export (to ONNX)

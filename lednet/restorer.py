@@ -1,8 +1,8 @@
 """Restorer: uint8 frames in, uint8 frames out.
 
-Covers device and precision, batching and tiling under a memory bound. Not covered: video files (`tasks.decode`,
-`tasks.video`) and what is remembered of earlier frames (`lednet.video`): here equal frames give equal results, in any
-order.
+Covers device and precision, batching and tiling under a memory bound. Not covered: the copies to the device and back
+(`lednet.transfer`), compiling (`lednet.compiled`), video files (`tasks.decode`, `tasks.video`) and what is remembered
+of earlier frames (`lednet.video`): here equal frames give equal results, in any order.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from torch import Tensor
 
 from lednet import checkpoint
 from lednet.baselines.peer import Peer
+from lednet.compiled import CompiledPass
 from lednet.inference import restore_frame
 from lednet.memory import keep_freed_memory
 from lednet.model import SMALLEST, STATISTICS, Core, LEDNet
+from lednet.transfer import Pending, collect, together, transfer_for
 
 TILE_OVERLAP = 128
 """Pixels that neighbouring tiles share; their results are blended over it."""
@@ -64,6 +66,9 @@ class Restorer:
         precision: "auto" (bf16 on a GPU, fp32 on the CPU), "fp32" or "bf16".
         memory_mb: bound of the working memory of one pass. A batch that needs more is split, and a single frame that
             needs more is tiled.
+        compile: let torch.compile write the kernels of LEDNet's pass (`lednet.compiled`). For GPUs, and never yet run
+            on one: a minute or so for each new size of frame and batch, after which frames should come faster. Of a
+            tiled frame the last of five passes is compiled. Peers go without.
 
     Raises:
         CheckpointError: if the checkpoint is missing, damaged or not what its card says.
@@ -71,7 +76,13 @@ class Restorer:
     """
 
     def __init__(
-        self, model: str | Path | LEDNet | Peer, *, device: str = "auto", precision: str = "auto", memory_mb: int = 3072
+        self,
+        model: str | Path | LEDNet | Peer,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        memory_mb: int = 3072,
+        compile: bool = False,
     ) -> None:
         if precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision must be auto, fp32 or bf16, not {precision!r}")
@@ -89,6 +100,8 @@ class Restorer:
         self.frame_by_frame = self.device.type == "cpu" and not bf16
         """Whether passes take the CPU's own layout (`lednet.inference`), which knows no batches."""
         self.model = net.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.compiled = CompiledPass(net) if compile and isinstance(net, LEDNet) else None
+        self.transfer = transfer_for(self.device)
         fp32 = net.bytes_per_pixel if isinstance(net, Peer) else BYTES_PER_PIXEL_AND_CHANNEL * net.config.channels[0]
         self.pixels_at_once = int(memory_mb * 2**20 / (fp32 * self.dtype.itemsize / 4))
 
@@ -100,14 +113,26 @@ class Restorer:
         Raises:
             ValueError: if the array is not uint8 [n, h, w, 3].
         """
+        parts = self.passes(frames)
+        return collect(((part, self._begin(frames[part])) for part in parts), np.empty_like(frames))
+
+    def begin(self, frames: NDArray[np.uint8]) -> Pending:
+        """As `restore`, but a GPU is only set to work: the frames are there once what this gives is called.
+
+        Meanwhile the next batch can be begun. On the CPU all is done before this returns.
+        """
+        return together([(part, self._begin(frames[part])) for part in self.passes(frames)], frames)
+
+    def passes(self, frames: NDArray[np.uint8]) -> list[slice]:
+        """Which of the frames [n, h, w, 3] each pass takes. Raises ValueError for anything but uint8 RGB frames."""
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
             raise ValueError(f"frames must be uint8 [n, h, w, 3], got {frames.dtype} {list(frames.shape)}")
-        out = np.empty_like(frames)
         step = self.frames_at_once(*frames.shape[1:3])
+        return [slice(i, i + step) for i in range(0, len(frames), step)]
+
+    def _begin(self, frames: NDArray[np.uint8]) -> Pending:
         with torch.inference_mode():
-            for i in range(0, len(frames), step):
-                out[i : i + step] = self.download(self.restore_image(self.upload(frames[i : i + step])))
-        return out
+            return self.begin_download(self.restore_image(self.upload(frames)))
 
     def frames_at_once(self, height: int, width: int) -> int:
         """How many frames of a size one pass may take under the memory bound; one where they are tiled."""
@@ -123,20 +148,26 @@ class Restorer:
 
     def upload(self, frames: NDArray[np.uint8], dtype: torch.dtype | None = None) -> Tensor:
         """uint8 frames [n, h, w, 3] -> [n, 3, h, w] in [0, 1] on the device, in the network's type or another."""
-        x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device, non_blocking=True)
-        return x.permute(0, 3, 1, 2).to(dtype or self.dtype) / 255
+        return self.transfer.upload(frames).permute(0, 3, 1, 2).to(dtype or self.dtype) / 255
 
     def download(self, image: Tensor) -> NDArray[np.uint8]:
         """Inverse of `upload`, clamped and rounded."""
-        levels: NDArray[np.uint8] = (image.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        return levels
+        return self.begin_download(image)()
+
+    def begin_download(self, image: Tensor) -> Pending:
+        """As `download`, but a GPU is not waited for."""
+        return self.transfer.download((image.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1))
 
     def _restore_whole(self, x: Tensor, known: Sequence[Tensor]) -> Tensor:
         height, width = x.shape[2:]
         short = (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height))
         if any(short):
             x = torch.nn.functional.pad(x, short, mode="replicate")
-        return self._pass(x, known)[0][:, :, :height, :width]
+        return self._image(x, known)[:, :, :height, :width]
+
+    def _image(self, x: Tensor, known: Sequence[Tensor]) -> Tensor:
+        """One pass that restores: compiled, if that is wanted."""
+        return self.compiled(x, known) if self.compiled else self._pass(x, known)[0]
 
     def _pass(self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> tuple[Tensor, list[Tensor]]:
         """One pass over [n, 3, h, w] -> the restored images and the pass's statistics; see `LEDNet.restore`."""
@@ -162,7 +193,7 @@ class Restorer:
             pooled.append(self._gather(x, pooled)[len(pooled)])
         image, weight = torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(x[:, :1], dtype=torch.float32)
         for ys, xs in self._tiles(x):
-            restored = self._pass(x[:, :, ys, xs], pooled)[0].float()
+            restored = self._image(x[:, :, ys, xs], pooled).float()
             w = _ramp(ys, x.shape[2], x.device)[:, None] * _ramp(xs, x.shape[3], x.device)
             image[:, :, ys, xs] += restored * w
             weight[:, :, ys, xs] += w

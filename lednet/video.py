@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lednet.restorer import Restorer
 from lednet.temporal import Memory, TemporalSettings
+from lednet.transfer import Pending, collect, together
 
 
 class VideoRestorer:
@@ -38,6 +39,7 @@ class VideoRestorer:
 
     def watch(self, frames: NDArray[np.uint8], times_s: Sequence[float]) -> None:
         """Remember frames without restoring them, at a small part of the cost. Arguments as of `restore`."""
+        self._passes(frames, times_s)  # refuses what `restore` does
         with torch.inference_mode():
             self._remembered(frames, times_s)
 
@@ -47,19 +49,25 @@ class VideoRestorer:
         Raises:
             ValueError: if the array is not uint8 [n, h, w, 3], or there is not one time a frame.
         """
-        out = np.empty_like(frames)
-        with torch.inference_mode():
-            step = self.restorer.frames_at_once(*frames.shape[1:3]) if frames.ndim == 4 else 1
-            for i in range(0, len(frames), step):
-                x, tones = self._remembered(frames[i : i + step], times_s[i : i + step])
-                out[i : i + step] = self.restorer.download(self.restorer.restore_image(x, [tones]))
-        return out
+        parts = self._passes(frames, times_s)
+        return collect(((part, self._begin(frames[part], times_s[part])) for part in parts), np.empty_like(frames))
 
-    def _remembered(self, frames: NDArray[np.uint8], times_s: Sequence[float]) -> tuple[Tensor, Tensor]:
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-            raise ValueError(f"frames must be uint8 [n, h, w, 3], got {frames.dtype} {list(frames.shape)}")
+    def begin(self, frames: NDArray[np.uint8], times_s: Sequence[float]) -> Pending:
+        """As `restore`, but a GPU is only set to work, as by `Restorer.begin`."""
+        parts = self._passes(frames, times_s)
+        return together([(part, self._begin(frames[part], times_s[part])) for part in parts], frames)
+
+    def _passes(self, frames: NDArray[np.uint8], times_s: Sequence[float]) -> list[slice]:
         if len(frames) != len(times_s):
             raise ValueError(f"{len(frames)} frames need as many times, not {len(times_s)}")
+        return self.restorer.passes(frames)
+
+    def _begin(self, frames: NDArray[np.uint8], times_s: Sequence[float]) -> Pending:
+        with torch.inference_mode():
+            x, tones = self._remembered(frames, times_s)
+            return self.restorer.begin_download(self.restorer.restore_image(x, [tones]))
+
+    def _remembered(self, frames: NDArray[np.uint8], times_s: Sequence[float]) -> tuple[Tensor, Tensor]:
         # In fp32: a mean of 8-bit levels is finer than they are, and bf16 is coarser.
         images = self.restorer.upload(frames, torch.float32)
         taken = [self.memory.take(x[None], t) for x, t in zip(images, times_s, strict=True)]

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from prometheus_client import REGISTRY
 
 from lednet import Restorer, __version__, quality
+from lednet.transfer import Pending
 from lednet.video import VideoRestorer
 from tasks import storage, store
 from tasks.enhance import enhance_item, load_restorer
@@ -104,6 +105,11 @@ class FixedCurve:
     def restore(self, frames: Frames) -> Frames:
         """As `Restorer.restore`."""
         return cast(Frames, cv2.LUT(frames.reshape(-1, *frames.shape[2:]), self.TABLE).reshape(frames.shape))
+
+    def begin(self, frames: Frames) -> Pending:
+        """As `Restorer.begin`."""
+        restored = self.restore(frames)
+        return lambda: restored
 
 
 def measure_item(
@@ -181,15 +187,15 @@ class _Bench:
     restorer: str
     settings: NightSettings
 
-    def load(self, checkpoint: str, memory_mb: int) -> Restorer:
+    def load(self, checkpoint: str, memory_mb: int, compiled: bool) -> Restorer:
         """What restores, loaded once."""
         if self.restorer == GAMMA:
             return cast(Restorer, FixedCurve())
-        return load_restorer(checkpoint, memory_mb)
+        return load_restorer(checkpoint, memory_mb, compiled)
 
     def restoration(self) -> Callable[[Frames, int], Frames]:
         """What restores one frame after the other, given the frame and its number."""
-        restorer = self.load(self.restorer, self.settings.tile_mb)
+        restorer = self.load(self.restorer, self.settings.tile_mb, self.settings.compile)
         if self.settings.video == FRAME_WISE:
             return lambda frame, _k: restorer.restore(frame[None])[0]
         video = VideoRestorer(restorer)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lednet import Restorer
 from lednet.memory import keep_freed_memory
+from lednet.transfer import Pending
 from tasks import decode_process, meters, models, store
 from tasks.items import Touching
 from tasks.logs import item_log
@@ -42,9 +43,9 @@ SHARDS_IN_WRITING = 1
 
 
 @lru_cache(maxsize=2)
-def load_restorer(checkpoint: str, memory_mb: int) -> Restorer:
+def load_restorer(checkpoint: str, memory_mb: int, compiled: bool) -> Restorer:
     """A checkpoint or a stored model version's URL, loaded once in this process."""
-    return Restorer(models.fetch(checkpoint), memory_mb=memory_mb)
+    return Restorer(models.fetch(checkpoint), memory_mb=memory_mb, compile=compiled)
 
 
 def _settle_process() -> None:
@@ -64,7 +65,7 @@ def enhance_item(
     until_s: float = math.inf,
     wanted: Callable[[], bool] = always,
     alive: Sign = lambda: None,
-    load: Callable[[str, int], Restorer] | None = None,
+    load: Callable[[str, int, bool], Restorer] | None = None,
 ) -> ItemResult:
     """Restore a work item's missing shards and store each with its receipt.
 
@@ -73,7 +74,8 @@ def enhance_item(
             then, and those after it, are left for another run.
         wanted: whether the work is still asked for, asked before every batch; where it is not, the same is left.
         alive: called with every frame and every damage; see `tasks.stall`.
-        load: gives the restorer of a checkpoint under a bound of memory, in MB; `load_restorer` by default.
+        load: gives the restorer of a checkpoint under a bound of memory, in MB, compiled or not; `load_restorer` by
+            default.
 
     Raises:
         StoreError, StorageError: if the store can't be written or the archive read; shards finished so far stay.
@@ -91,7 +93,7 @@ def enhance_item(
     missing = [s for s in item.shards if s.index not in done]
     frames, stored = 0, 0
     if missing:
-        restorer = (load or load_restorer)(item.checkpoint, settings.tile_mb)
+        restorer = (load or load_restorer)(item.checkpoint, settings.tile_mb, settings.compile)
         for stretch in takewhile(lambda _: not over(), consecutive(missing)):
             counts = _enhance_stretch(item, stretch, settings, restorer, over, alive)
             frames, stored = frames + counts[0], stored + counts[1]
@@ -119,7 +121,7 @@ def _enhance_stretch(
 ) -> tuple[int, int]:
     """Restore consecutive shards; returns how many frames were restored, and how many shards stored."""
     first, last = shards[0].first, shards[-1].first + shards[-1].count
-    restore = _restoration(item, first, settings, restorer, alive)
+    begin = _restoration(item, first, settings, restorer, alive)
     segments = Touching(item.grid, item.segments).of(item.shards)
     decoded = decode_process.fill_slots(item.grid, first, last, segments, settings, (item.height, item.width))
     count, ahead = 0, settings.queue_batches * settings.batch
@@ -133,28 +135,35 @@ def _enhance_stretch(
             if over():
                 break  # the shard at hand is not whole: it is dropped
             with meters.stage("restore"):
-                after = restore([f.slot for f in batch], stacked([f.pixels for f in batch])) if batch else ()
+                begun = begin([f.slot for f in batch], stacked([f.pixels for f in batch])) if batch else None
             meters.FRAMES.labels(item.camera).inc(len(batch))
             count += len(batch)
-            background.submit(partial(builder.add, batch, damage, after))
+            background.submit(partial(_add, builder, batch, damage, begun))
             meters.QUEUED.labels("restored").set(background.waiting())
         else:
             background.submit(builder.finish)
     return count, builder.stored
 
 
+def _add(builder: ShardBuilder, batch: list[SlotFrame], damage: list[Damage], begun: Pending | None) -> None:
+    """Hand a batch on once it is restored: a GPU is waited for here, and meanwhile given the next batch."""
+    with meters.stage("restore"):
+        after = begun() if begun else ()
+    builder.add(batch, damage, after)
+
+
 def _restoration(
     item: WorkItem, first: int, settings: NightSettings, restorer: Restorer, alive: Sign
-) -> Callable[[list[int], NDArray[np.uint8]], NDArray[np.uint8]]:
+) -> Callable[[list[int], NDArray[np.uint8]], Pending]:
     """What restores frames of given slots from `first` on: with a memory of earlier ones, if the settings say so."""
     if settings.video == FRAME_WISE:
-        return lambda _slots, frames: restorer.restore(frames)
+        return lambda _slots, frames: restorer.begin(frames)
     before = max(0, first - WARM_UP)
     # Damage of these slots is told by the shard that they belong to.
     earlier = decode_process.fill_slots(item.grid, before, first, item.segments, settings) if before < first else ()
     told = signed(iter(earlier), alive)
     watched = [(f.slot, fit(f.pixels, item.height, item.width)) for f in told if isinstance(f, SlotFrame)]
-    return ShardRestorer(restorer, item.grid, item.shard_slots, watched).restore
+    return ShardRestorer(restorer, item.grid, item.shard_slots, watched).begin
 
 
 def signed(events: Iterator[SlotFrame | Damage], alive: Sign) -> Iterator[SlotFrame | Damage]:

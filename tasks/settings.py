@@ -70,6 +70,9 @@ class NightSettings:
     """Batches decoded ahead of the restorer; bounds memory."""
     tile_mb: int = 3072
     """Memory that restoring one batch may take; larger frames are tiled."""
+    compile: bool = False
+    """Let torch.compile write the network's kernels, for workers with a GPU; untried on one (docs/gpu.md). A worker
+    takes a minute or so for it at its first frame of a size. Results differ by rounding, as between devices."""
     most_pixels: int = 8192 * 8192
     """Larger frames are refused as hostile or broken."""
     alarm_coverage: int = 90

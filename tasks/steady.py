@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lednet import Restorer
 from lednet.temporal import TemporalSettings
+from lednet.transfer import Pending, together
 from lednet.video import VideoRestorer
 from tasks.types import NANOSECONDS, Grid
 
@@ -38,22 +39,22 @@ class ShardRestorer:
         self.shard: int | None = None
         self.recent = deque(earlier, maxlen=WARM_UP)
 
-    def restore(self, slots: Sequence[int], frames: Frame) -> Frame:
-        """Restore frames [n, h, w, 3] of rising slots -> the same shape."""
-        out = np.empty_like(frames)
+    def begin(self, slots: Sequence[int], frames: Frame) -> Pending:
+        """Restore frames [n, h, w, 3] of rising slots; as `Restorer.begin`, a GPU is not waited for."""
+        parts: list[tuple[slice, Pending]] = []
         first = 0
         while first < len(slots):
             shard = slots[first] // self.shard_slots
             last = next((i for i in range(first, len(slots)) if slots[i] // self.shard_slots != shard), len(slots))
             if shard != self.shard:
-                self._begin(shard)
+                self._begin_shard(shard)
             part = slice(first, last)
-            out[part] = self.video.restore(frames[part], [self._seconds(slot) for slot in slots[part]])
+            parts.append((part, self.video.begin(frames[part], [self._seconds(slot) for slot in slots[part]])))
             self.recent.extend(zip(slots[part], frames[part], strict=True))
             first = last
-        return out
+        return together(parts, frames)
 
-    def _begin(self, shard: int) -> None:
+    def _begin_shard(self, shard: int) -> None:
         self.shard = shard
         self.video.forget()
         for slot, frame in self.recent:

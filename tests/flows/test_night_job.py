@@ -77,8 +77,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """Footage that all three cameras share, and workers that do what they are handed at once."""
     clock, loaded = Clock(), enhance.load_restorer
 
-    def ticking(weights: str, memory_mb: int) -> Restorer:
-        return night.watched(loaded(weights, memory_mb), clock.pass_frames)
+    def ticking(*known: object) -> Restorer:
+        return night.watched(loaded(*known), clock.pass_frames)  # type: ignore[arg-type]
 
     monkeypatch.setattr(enhance, "time", clock)
     monkeypatch.setattr(night_job, "time", clock)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from lednet import bench
+from lednet.compiled import CompiledPass
 from lednet.model import LEDNet
 from lednet.restorer import Restorer
 from lednet.roofline import Work, ceilings, peak_memory_mb
@@ -69,3 +72,28 @@ def test_a_row_for_every_size_and_resolution(
     assert all(r["fps"] > 0 and r["gflop"] > 0 and r["compute_share"] > 0 for r in told["rows"])
     assert bench.main(["--size", "small", "--resolution", "720p", "--device", "cpu", "--repeats", "1"]) == 0
     assert "frames/s" in capsys.readouterr().out
+
+
+def test_both_passes_are_measured_and_compared_with_fp32(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "RESOLUTIONS", {"1080p": (48, 64)})
+    monkeypatch.setattr(bench, "Restorer", partial(restorer_by, "eager"))
+    arguments = ["--size", "small", "--resolution", "1080p", "--device", "cpu", "--repeats", "1", "--compiled"]
+    assert bench.main([*arguments, "--json"]) == 0
+    plain, fused = json.loads(capsys.readouterr().out)["rows"]
+    assert (plain["pass"], fused["pass"]) == ("plain", "compiled")
+    assert (plain["levels_from_fp32"], plain["compile_s"]) == (0, 0)
+    assert fused["levels_from_fp32"] < 0.01
+    assert fused["compile_s"] > 0
+    assert fused["gflop"] == plain["gflop"] > 0
+    assert not fused["failed"]
+    assert fused["goal_fps_h100"] == 120
+
+
+def restorer_by(backend: str, network: LEDNet, compile: bool, **others: Any) -> Restorer:
+    """A restorer, compiled by a backend that takes no time."""
+    restorer = Restorer(network, **others)
+    if compile:
+        restorer.compiled = CompiledPass(network, backend)
+    return restorer

@@ -19,6 +19,7 @@ import pytest
 
 from lednet import Restorer, quality
 from lednet.checkpoint import CheckpointError
+from lednet.transfer import Pending
 from lednet.video import VideoRestorer
 from tasks import listing, storage, store
 from tasks.enhance import consecutive, enhance_item
@@ -355,19 +356,55 @@ def test_frames_are_restored_while_the_shard_before_theirs_is_still_being_writte
     settings = replace(site.settings, batch=1, queue_batches=1)
     restored = threading.Semaphore(0)
     overlapped: list[bool] = []
-    restore, write_shard = VideoRestorer.restore, store.write_shard
+    begin, write_shard = VideoRestorer.begin, store.write_shard
 
-    def restore_and_tell(self: VideoRestorer, frames: np.ndarray, times_s: Sequence[float]) -> np.ndarray:
+    def begin_and_tell(self: VideoRestorer, frames: np.ndarray, times_s: Sequence[float]) -> Pending:
         restored.release()
-        return restore(self, frames, times_s)
+        return begin(self, frames, times_s)
 
     def write_when_the_next_is_full(*args: object) -> tuple[str, int]:
         if not overlapped:  # the first shard: its own frames, and those of the next, which the queue alone can't hold
             overlapped.append(all(restored.acquire(timeout=20) for _ in range(2 * SHARD)))
         return write_shard(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(VideoRestorer, "restore", restore_and_tell)
+    monkeypatch.setattr(VideoRestorer, "begin", begin_and_tell)
     monkeypatch.setattr(store, "write_shard", write_when_the_next_is_full)
     store.create_run(planned, settings, "0")
     enhance_item(planned.items[0], settings)
+    assert overlapped == [True]
+
+
+def test_a_night_that_is_to_be_compiled_asks_for_it_and_is_the_same_run(site: Site) -> None:
+    planned, settings, asked = site.plan(), replace(site.settings, compile=True), []
+
+    def load(checkpoint: str, memory_mb: int, compiled: bool) -> Restorer:
+        asked.append(compiled)
+        return Restorer(checkpoint, memory_mb=memory_mb)
+
+    store.create_run(planned, site.settings, "0")
+    enhance_item(planned.items[0], settings, load=load)
+    assert asked == [True]
+    assert settings.stored() == site.settings.stored()
+
+
+def test_the_next_frame_is_begun_before_a_gpu_has_restored_the_last(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned, begun, overlapped = site.plan(), threading.Semaphore(0), []
+    begin = VideoRestorer.begin
+
+    def begin_and_tell(self: VideoRestorer, frames: np.ndarray, times_s: Sequence[float]) -> Pending:
+        pending = begin(self, frames, times_s)
+        begun.release()
+
+        def wait() -> np.ndarray:
+            if not overlapped:
+                overlapped.append(all(begun.acquire(timeout=20) for _ in range(2)))
+            return pending()
+
+        return wait
+
+    monkeypatch.setattr(VideoRestorer, "begin", begin_and_tell)
+    store.create_run(planned, site.settings, "0")
+    enhance_item(planned.items[0], site.settings)
     assert overlapped == [True]

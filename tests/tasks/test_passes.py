@@ -109,8 +109,8 @@ def test_an_item_that_meets_its_deadline_keeps_its_whole_shards_and_the_rest_is_
     store.create_run(planned, site.settings, "0")
     clock, loaded = Clock(), enhance.load_restorer
 
-    def ticking(weights: str, memory_mb: int) -> Restorer:
-        return night.watched(loaded(weights, memory_mb), clock.pass_frames)
+    def ticking(*known: object) -> Restorer:
+        return night.watched(loaded(*known), clock.pass_frames)  # type: ignore[arg-type]
 
     monkeypatch.setattr(enhance, "time", clock)
     monkeypatch.setattr(enhance, "load_restorer", ticking)
