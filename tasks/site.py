@@ -142,8 +142,9 @@ def _settings(table: Any, source: str) -> NightSettings:
         if name not in known:
             raise SiteError(f"{source}, settings: unknown field {name!r}; known: {', '.join(known)}")
         fits = type(value) is known[name] or (known[name] is float and type(value) is int)
-        if not fits or (isinstance(value, (int, float)) and not 0 < value < 2**40):
-            wanted = {int: "a whole number above 0", float: "a number above 0"}.get(known[name], "text")
+        if not fits or (type(value) in (int, float) and not 0 < value < 2**40):
+            words = {int: "a whole number above 0", float: "a number above 0", bool: "true or false"}
+            wanted = words.get(known[name], "text")
             raise SiteError(f"{source}, settings: {name} must be {wanted}, not {_shown(value)}")
     # 1 and 1.0 are one setting, and one run key.
     given: dict[str, Any] = {name: float(v) if known[name] is float else v for name, v in table.items()}

@@ -95,9 +95,15 @@ def test_settings_that_are_named_are_read_and_the_others_keep_their_defaults(tmp
 
 @pytest.mark.parametrize("field", [f.name for f in fields(NightSettings)])
 def test_every_setting_can_be_set(field: str) -> None:
-    named = {"checkpoint": "other", "video": "frame-wise", "item_stall_s": 7200, "codec": "jpeg"}
+    named = {"checkpoint": "other", "video": "frame-wise", "item_stall_s": 7200, "codec": "jpeg", "compile": True}
     value: Any = named.get(field, 7)
     assert getattr(site_of(settings={field: value}).settings, field) == value
+
+
+def test_a_switch_is_on_or_off_and_nothing_else() -> None:
+    assert site_of(settings={"compile": False}).settings.compile is False
+    with pytest.raises(SiteError, match="compile must be true or false, not 1"):
+        site_of(settings={"compile": 1})
 
 
 def test_an_unknown_way_to_restore_video_is_told() -> None:
