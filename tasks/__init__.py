@@ -13,6 +13,7 @@ Where do I go to ...?
     fill slots with frames             tasks.slots
     split a night into work            tasks.plan, tasks.estimate, tasks.deadline
     write frames, receipts, manifests  tasks.store
+    choose how frames are stored       tasks.codecs, tasks.image_codecs
     keep plans out of memory           tasks.shelf
     end a worker that hangs            tasks.stall
     restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
