@@ -25,12 +25,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flows.engine import EngineError
+from tasks.settings import MOST_LOCAL_WORKERS
 
 log = logging.getLogger("lednet")
 
 Cluster = AbstractContextManager[Any]
 
-MOST_LOCAL_WORKERS = 4
 SCHEMES = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

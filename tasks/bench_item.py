@@ -2,10 +2,12 @@
 
 Three ways to restore the same frames, interleaved in one run, so that the ratios hold on a busy machine: the bare
 model loop on decoded frames, the shortest script that a user would write (OpenCV, model, Zarr), and `tasks.enhance` as
-a worker runs it. All three restore the same way: steadily by default, as a night is. `--restorer gamma` takes a fixed
-curve instead of the network, so that decoding, measuring and writing are all there is to do.
+a worker runs it. All three restore the same way: steadily by default, as a night is. As many workers do it side by side
+as a night starts here, each with its share of the cores, and each way is begun by all of them at once: a core that
+nothing else uses would hide what an item costs beyond the model. `--restorer gamma` takes a fixed curve instead of the
+network, so that decoding, measuring and writing are all there is to do, by one worker with the whole machine.
 
-    share of the loop     frames/s of the item over those of the loop
+    share of the loop     frames/s of the items over those of the loops
     share of the script   frames/s of the item over those of the script
     quality rows          seconds that both rows of a frame take over those of restoring it, each measured alone
 
@@ -16,12 +18,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import partial
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -30,6 +37,7 @@ import av
 import cv2
 import numpy as np
 import psutil
+import torch
 import zarr
 from numpy.typing import NDArray
 from prometheus_client import REGISTRY
@@ -40,7 +48,7 @@ from lednet.video import VideoRestorer
 from tasks import storage, store
 from tasks.enhance import enhance_item, load_restorer
 from tasks.plan import plan_night
-from tasks.settings import FRAME_WISE, NightSettings
+from tasks.settings import FRAME_WISE, MOST_LOCAL_WORKERS, NightSettings
 from tasks.types import Camera, NightPlan
 
 NIGHT = "2026-01-15"
@@ -54,16 +62,24 @@ SHARDS = {"small": 3, GAMMA: 8}
 """Of the item: all but the last are written while frames are restored, and before each the frames that precede it are
 looked at. A night's hold 194 frames of this size, as here without a network; with one both weigh less in a night."""
 SIDES = (360, 640)
+STRAGGLER_S = 1800
+"""A worker that the others wait for longer has died."""
+WAYS = ("loop", "script", "item")
 
 Frames = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ItemSpeed:
-    """Medians over the repeats. Seconds are wall time, CPU seconds those of all threads and of the decoding process."""
+    """Medians over the repeats. Seconds are wall time, CPU seconds those of all threads and of the decoding process;
+    both are a worker's. Frames a second are those of all workers together."""
 
     restorer: str
+    workers: int
+    threads: int
+    """Of torch, in each worker."""
     frames: int
+    """That each worker restores."""
     height: int
     width: int
     loop_fps: float
@@ -118,6 +134,7 @@ def measure_item(
     frames: int = 0,
     repeats: int = 3,
     settings: NightSettings | None = None,
+    workers: int = 0,
 ) -> ItemSpeed:
     """Film a clip in a temporary folder and restore it in all three ways.
 
@@ -125,41 +142,92 @@ def measure_item(
         restorer: a shipped checkpoint's name, a path, or `gamma`.
         shape: height and width in pixels, both even.
         frames: of the clip; 25 are a second. 0: as many as suit the restorer.
+        repeats: the ways come in another order in each; of three, each way is once the first.
+        workers: processes side by side. 0: as many as a night starts on this machine; with `gamma`, one.
     """
     frames = frames or FRAMES.get(restorer, FRAMES["small"])
-    settings = settings or NightSettings()
-    length = max(1, -(-frames // SHARDS.get(restorer, SHARDS["small"])))
-    video, weights = (FRAME_WISE, settings.checkpoint) if restorer == GAMMA else (settings.video, restorer)
-    settings = replace(
-        settings, checkpoint=weights, video=video, item_slots=frames, shard_least=1, shard_most=length,
-        preview_pictures=1,  # a night keeps some hundreds of a million frames, and this item is a short night
-    )  # fmt: skip
+    cores = os.cpu_count() or 1
+    workers = workers or (1 if restorer == GAMMA else min(cores, MOST_LOCAL_WORKERS))
     with TemporaryDirectory(prefix="lednet-bench-") as name:
-        folder = Path(name)
-        clip = folder / "archive" / "bench" / f"{NIGHT}_22-00-00.mp4"
+        clip = Path(name) / "archive" / "bench" / f"{NIGHT}_22-00-00.mp4"
         clip.parent.mkdir(parents=True)
         drawn_clip(clip, frames, *shape)
-        bench = _Bench(clip, _decoded(clip), restorer, settings)
-        bench.restoration()(bench.pictures[0], 0)  # allocates and tunes
-        bench.prepared(folder / "warm")()  # starts the decoding process
-        runs = [bench.once(folder / str(k)) for k in range(repeats)]
-        restore = bench.restoration()
-        one = [(_timed(lambda k=k, p=p: restore(p, k))[0], _timed(lambda p=p: _rows(p))[0])  # type: ignore[misc]
-               for k, p in enumerate(bench.pictures[:9])][1:]  # fmt: skip
-    middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        given = settings_of(restorer, frames, settings or NightSettings())
+        jobs = [_Job(clip, Path(name) / f"worker-{i}", restorer, given, repeats, cores // workers or 1)
+                for i in range(workers)]  # fmt: skip
+        done = _side_by_side(jobs)
+    rounds = [of_all([worker[k] for worker in done], frames) for k in range(repeats)]
+    middle = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
     return ItemSpeed(
-        restorer, len(bench.pictures), *shape,
-        loop_fps=len(bench.pictures) / middle["loop"],
-        script_fps=len(bench.pictures) / middle["script"],
-        item_fps=len(bench.pictures) / middle["item"],
-        share_of_loop=statistics.median(run["loop"] / run["item"] for run in runs),
-        share_of_script=statistics.median(run["script"] / run["item"] for run in runs),
+        restorer, workers, jobs[0].threads, frames, *shape,
+        loop_fps=middle["loop"],
+        script_fps=middle["script"],
+        item_fps=middle["item"],
+        share_of_loop=statistics.median(r["item"] / r["loop"] for r in rounds),
+        share_of_script=statistics.median(r["item"] / r["script"] for r in rounds),
         cpu_loop_s=middle["cpu_loop"],
         cpu_script_s=middle["cpu_script"],
         cpu_item_s=middle["cpu_item"],
         stages_s={s: middle[f"stage_{s}"] for s in (*STAGES, "wait")},
-        quality_share=sum(rows for _, rows in one) / sum(restore for restore, _ in one),
+        quality_share=middle["quality_share"],
     )  # fmt: skip
+
+
+def settings_of(restorer: str, frames: int, settings: NightSettings) -> NightSettings:
+    """A night's settings for one work item of so many frames."""
+    length = max(1, -(-frames // SHARDS.get(restorer, SHARDS["small"])))
+    video, weights = (FRAME_WISE, settings.checkpoint) if restorer == GAMMA else (settings.video, restorer)
+    return replace(
+        settings, checkpoint=weights, video=video, item_slots=frames, shard_least=1, shard_most=length,
+        preview_pictures=1,  # a night keeps some hundreds of a million frames, and this item is a short night
+    )  # fmt: skip
+
+
+def of_all(workers: Sequence[dict[str, float]], frames: int) -> dict[str, float]:
+    """What all workers measured in one round: frames/s of each way together, all else as means."""
+    means = {key: statistics.mean(w[key] for w in workers) for key in workers[0]}
+    return means | {way: sum(frames / w[way] for w in workers) for way in WAYS}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one worker is to measure."""
+
+    clip: Path
+    folder: Path
+    restorer: str
+    settings: NightSettings
+    repeats: int
+    threads: int
+
+
+def _side_by_side(jobs: Sequence[_Job]) -> list[list[dict[str, float]]]:
+    """Each job's rounds; with several, each in a process of its own, and all of them in step."""
+    if len(jobs) == 1:
+        return [_measured(jobs[0])]
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(len(jobs))
+    with ProcessPoolExecutor(len(jobs), context, _keep_step, (barrier,)) as pool:
+        return list(pool.map(_measured, jobs))
+
+
+_in_step: Callable[[], object] = lambda: None  # noqa: E731
+"""Waits until all workers have come so far."""
+
+
+def _keep_step(barrier: Barrier) -> None:
+    global _in_step  # a process of the pool has this one job
+    _in_step = partial(barrier.wait, STRAGGLER_S)
+
+
+def _measured(job: _Job) -> list[dict[str, float]]:
+    """One worker's rounds: wall and CPU seconds of each way."""
+    torch.set_num_threads(job.threads)
+    bench = _Bench(job.clip, _decoded(job.clip), job.restorer, job.settings)
+    bench.restoration()(bench.pictures[0], 0)  # allocates and tunes
+    bench.prepared(job.folder / "warm")()  # starts the decoding process
+    rounds = [bench.once(job.folder / str(k), k) for k in range(job.repeats)]
+    return [r | {"quality_share": bench.quality_share()} for r in rounds]
 
 
 def words(speed: ItemSpeed) -> str:
@@ -167,12 +235,13 @@ def words(speed: ItemSpeed) -> str:
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in speed.stages_s.items())
     return (
         f"a work item of {speed.frames} frames of {speed.width}x{speed.height}, restored by {speed.restorer}, "
-        f"from file to store, in frames/s\n"
+        f"from file to store, by {speed.workers} worker(s) with {speed.threads} thread(s) each, in frames/s of all\n"
         f"bare loop {speed.loop_fps:.2f}, "
         f"work item {speed.item_fps:.2f} ({speed.share_of_loop:.1%} of the loop), "
         f"shortest script {speed.script_fps:.2f} (the item is {speed.share_of_script:.2f} times it)\n"
-        f"CPU seconds: loop {speed.cpu_loop_s:.2f}, script {speed.cpu_script_s:.2f}, item {speed.cpu_item_s:.2f}; "
-        f"seconds by stage: {stages}\n"
+        f"a worker's CPU seconds: "
+        f"loop {speed.cpu_loop_s:.2f}, script {speed.cpu_script_s:.2f}, item {speed.cpu_item_s:.2f}; "
+        f"its seconds by stage: {stages}\n"
         f"quality rows take {speed.quality_share:.1%} of the time that restoring takes"
     )
 
@@ -201,24 +270,43 @@ class _Bench:
         video = VideoRestorer(restorer)
         return lambda frame, k: video.restore(frame[None], [k / FPS])[0]
 
-    def once(self, folder: Path) -> dict[str, float]:
-        """Wall and CPU seconds of each way."""
-        restore = self.restoration()
-        loop, cpu_loop = _timed(lambda: [restore(p, k) for k, p in enumerate(self.pictures)])
-        script, cpu_script = _timed(lambda: self.script(folder / "script.zarr"))
-        before = _stages()
-        item, cpu_item = _timed(self.prepared(folder))
-        spent = {f"stage_{s}": seconds - before[s] for s, seconds in _stages().items()}
-        whole = {"loop": loop, "script": script, "item": item, "stage_wait": item - spent["stage_restore"]}
-        return {**whole, **spent, "cpu_loop": cpu_loop, "cpu_script": cpu_script, "cpu_item": cpu_item}
+    def once(self, folder: Path, turn: int) -> dict[str, float]:
+        """Wall and CPU seconds of each way; `turn` says which comes first."""
+        seconds: dict[str, float] = {}
+        item = self.prepared(folder)
+        calls: dict[str, Callable[[], object]] = {
+            "loop": self.loop,
+            "script": lambda: self.script(folder),
+            "item": item,
+        }
+        for way in (*WAYS[turn % 3 :], *WAYS[: turn % 3]):
+            before = _stages()
+            _in_step()
+            seconds[way], seconds[f"cpu_{way}"] = _timed(calls[way])
+            if way == "item":
+                seconds |= {f"stage_{s}": spent - before[s] for s, spent in _stages().items()}
+        return seconds | {"stage_wait": seconds["item"] - seconds["stage_restore"]}
 
-    def script(self, target: Path) -> None:
+    def loop(self) -> None:
+        """The model on decoded frames, and nothing else."""
+        restore = self.restoration()
+        for k, picture in enumerate(self.pictures):
+            restore(picture, k)
+
+    def quality_share(self) -> float:
+        """Seconds of both quality rows of a frame over those of restoring it, each measured alone."""
+        restore = self.restoration()
+        one = [(_timed(lambda k=k, p=p: restore(p, k))[0], _timed(lambda p=p: _rows(p))[0])  # type: ignore[misc]
+               for k, p in enumerate(self.pictures[:9])][1:]  # fmt: skip
+        return sum(rows for _, rows in one) / sum(seconds for seconds, _ in one)
+
+    def script(self, folder: Path) -> None:
         """What a user would write: read, restore, store, one frame after the other."""
         restore = self.restoration()
         video = cv2.VideoCapture(str(self.clip))
         frame = self.pictures.shape[1:]
         array = zarr.create_array(
-            target, shape=self.pictures.shape, chunks=(1, *frame), dtype="uint8", compressors="auto"
+            folder / "script.zarr", shape=self.pictures.shape, chunks=(1, *frame), dtype="uint8", compressors="auto"
         )
         k = 0
         while True:
@@ -289,12 +377,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--restorer", action="append", help="default: small and gamma")
     parser.add_argument("--frames", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=0, help="default: as many as a night starts here; for gamma, 1")
     parser.add_argument("--shape", default="x".join(map(str, SIDES)), help="height x width in pixels")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     height, width = (int(side) for side in options.shape.split("x"))
     for restorer in options.restorer or FRAMES:
-        speed = measure_item(restorer, (height, width), options.frames, options.repeats)
+        speed = measure_item(restorer, (height, width), options.frames, options.repeats, workers=options.workers)
         print(json.dumps(asdict(speed)) if options.json else words(speed), flush=True)
     return 0
 
