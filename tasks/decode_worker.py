@@ -38,8 +38,8 @@ from tasks.types import Grid, Segment
 HEADER = struct.Struct("qq")
 """Number of the segment that is being read, counted from 0; frames read so far."""
 HEADER_BYTES = mmap.PAGESIZE
-BUFFERS = 2
-"""Frames on their way at once: one is written while the other is read."""
+BUFFERS = 4
+"""Frames on their way at once. With two, a wait for the interpreter's lock on the other side held this one up too."""
 PARENT_CHECK_S = 2.0
 
 Job = dict[str, Any]
@@ -123,7 +123,7 @@ def _probe(job: Job, shared: Shared, tell: Callable[..., None]) -> None:
 
 
 def _fill(job: Job, shared: Shared, tell: Callable[..., None]) -> None:
-    """`slots.fill_slots`, its frames numbered and each sent when the one two before it has been taken."""
+    """`slots.fill_slots`, its frames numbered and each sent when there is room for it in the shared memory."""
     segments = tuple(Segment(**s) for s in job["segments"])
     numbers = {s.url: k for k, s in enumerate(segments)}
     grid = Grid(job["start_ns"], Fraction(job["rate"]), job["slots"])
