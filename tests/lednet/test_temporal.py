@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lednet import LEDNet, Restorer
 from lednet.model import LEDNetConfig
-from lednet.temporal import Memory, TemporalSettings
+from lednet.temporal import BLOCK, Memory, TemporalSettings, block_means
 from lednet.video import VideoRestorer
 
 HEIGHT, WIDTH, COUNT, STEP_S = 72, 96, 20, 0.1
@@ -108,6 +109,12 @@ def test_after_forgetting_the_same_frames_give_the_same_results() -> None:
     memory.forget()
     second = watch(frames, memory=memory)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("size", [(72, 96), (16, 4), (71, 98), (5, 3)])
+def test_blocks_of_whole_and_of_cut_squares_are_their_means(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *size)
+    assert block_means(x).sub(F.avg_pool2d(x, BLOCK, ceil_mode=True)).abs().max() < 1e-6
 
 
 def test_the_given_frames_are_not_changed() -> None:
