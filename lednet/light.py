@@ -126,7 +126,9 @@ def tone_statistics(x: Tensor) -> Tensor:
 def quantiles(histogram: Tensor) -> Tensor:
     """Histograms [n, 3, TONES] of lifted values, each summing to one -> sRGB at QUANTILES: [n, 3, len(QUANTILES)]."""
     below = histogram.cumsum(2) - histogram / 2
-    wanted = torch.tensor(QUANTILES, device=histogram.device).expand(*histogram.shape[:2], -1).contiguous()
+    # Filled in on the device: a tensor copied there from ordinary memory would wait for all that is under way.
+    wanted = torch.stack([torch.full((), q, device=histogram.device) for q in QUANTILES])
+    wanted = wanted.expand(*histogram.shape[:2], -1).contiguous()
     upper = torch.searchsorted(below.contiguous(), wanted).clamp(1, TONES - 1)
     left, right = below.gather(2, upper - 1), below.gather(2, upper)
     between = ((wanted - left) / (right - left).clamp_min(1e-6)).clamp(0, 1)
