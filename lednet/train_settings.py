@@ -86,8 +86,10 @@ class TrainSettings:
     """Bursts taken from each clip below 120 fps, with frames put between its own; 0: stills only."""
     between: int = 6
     """Parts that a frame's time is cut into for them."""
-    high_speed_weight: int = 6
-    """How many times likelier a high-speed clip is drawn than another: it alone shows how things really move."""
+    high_speed_weight: int = 18
+    """How often a high-speed clip is drawn beside the bursts of a slow one: it alone shows how things really move."""
+    still_weight: int = 3
+    """As much for the stills of a slow clip: shaken, they show more blur than its bursts, which hold little motion."""
     held_out_share: float = 0.2
     """Share of the clips kept for validation; by clip, never by frame."""
     validation_pairs: int = 24
@@ -113,8 +115,10 @@ class TrainSettings:
         return self.light.steps + self.steps
 
     def weight_of(self, clip: Clip) -> int:
-        """How many times likelier a clip is drawn than a still."""
-        return self.high_speed_weight if clip.high_speed and not clip.group else 1
+        """How many times likelier a clip is drawn than the bursts of a slow one."""
+        if clip.group:
+            return 1
+        return self.high_speed_weight if clip.high_speed else self.still_weight
 
     def pair_sampler(self, clips: Sequence[Clip], generator: torch.Generator, only: str = "") -> PairSampler:
         """Pairs under this run's recipes, or under one of them."""

@@ -190,9 +190,10 @@ def test_a_compiled_network_learns_what_the_plain_one_does(tmp_path: Path, clips
     assert all(float((a - b).norm()) <= 1e-3 * float(a.norm()) + 1e-6 for a, b in zip(left, right, strict=True))
 
 
-def test_high_speed_clips_are_drawn_more_often(tmp_path: Path, clips: list[Clip]) -> None:
-    drawn = trainer_of(tmp_path, clips, quick(high_speed_weight=4)).sampler.clips
-    assert [sum(c.name == name for c in drawn) for name in ("still", "burst")] == [1, 4]
+def test_clips_are_drawn_as_often_as_their_kind_is_to_be(tmp_path: Path, clips: list[Clip]) -> None:
+    slow = replace(next(c for c in clips if c.high_speed), name="slow burst", group=3)
+    drawn = trainer_of(tmp_path, [*clips, slow], quick(high_speed_weight=4, still_weight=2)).sampler.clips
+    assert [sum(c.name == name for c in drawn) for name in ("slow burst", "still", "burst")] == [1, 2, 4]
 
 
 def test_the_light_alone_is_trained_first_and_then_stands_still(tmp_path: Path, clips: list[Clip]) -> None:
