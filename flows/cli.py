@@ -150,7 +150,10 @@ def train(context: typer.Context) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def bench(context: typer.Context) -> None:
-    """Frames/s of this machine (`lednet bench --help`); with --item also of a whole work item, from file to store."""
+    """Frames/s of this machine (`lednet bench --help`); with --item also of a whole work item, from file to store.
+
+    The item's own options: `python -m tasks.bench_item --help`. Its picture stands beside the model's: NAME-item.png.
+    """
     from lednet.bench import main as bench_main
 
     arguments = [a for a in context.args if a != "--item"]
@@ -158,7 +161,11 @@ def bench(context: typer.Context) -> None:
     if code == 0 and "--item" in context.args:
         from tasks.bench_item import main as item_main
 
-        code = item_main(["--json"] if "--json" in arguments else [])
+        options = ["--json"] if "--json" in arguments else []
+        if "--picture" in arguments:
+            picture = Path(arguments[arguments.index("--picture") + 1])
+            options += ["--picture", str(picture.with_stem(f"{picture.stem}-item"))]
+        code = item_main(options)
     raise typer.Exit(code)
 
 

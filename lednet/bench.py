@@ -2,8 +2,8 @@
 
 Covers the model from uint8 frames to uint8 frames, per size and resolution, interleaved in one run so that the ratios
 hold on a busy machine: frames/s, shares of the measured roofline (`lednet.roofline`), peak memory. On a GPU, or with
-`--compiled`, both passes, plain and compiled (`lednet.compiled`), and how far their frames are from fp32. Not covered:
-decoding and storing (`tasks.bench_item`; `lednet bench --item` prints both).
+`--compiled`, both passes, plain and compiled (`lednet.compiled`), and how far their frames are from fp32. As a table,
+JSON or a picture. Not covered: decoding and storing (`tasks.bench_item`; `lednet bench --item` prints both).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from lednet import checkpoint
+from lednet.bars import Bars, bars_picture
 from lednet.model import SIZES, LEDNet
 from lednet.restorer import Restorer, choose_device
 from lednet.roofline import Work, ceilings, peak_memory_mb, seconds
@@ -50,6 +52,8 @@ class _Run:
     exact: Restorer | None
     """The same in fp32, under a bound of memory that lets it tile alike; None: nothing is compared."""
     times: list[float] = field(default_factory=list)
+    uploads: list[float] = field(default_factory=list)
+    downloads: list[float] = field(default_factory=list)
     work: Work = field(default_factory=Work)
     memory_mb: float = math.nan
     compile_s: float = 0.0
@@ -57,7 +61,8 @@ class _Run:
 
     def prepare(self, frames: NDArray[np.uint8]) -> None:
         """The first passes over a size of frames, and all that is measured of them but the time."""
-        self.times.clear()
+        for kept in (self.times, self.uploads, self.downloads):
+            kept.clear()
         one = partial(self.restorer.restore, frames[:1])
         if self.way == COMPILED:
             self.compile_s = seconds(one, self.restorer.device)
@@ -71,13 +76,17 @@ class _Run:
             self.apart = float(np.abs(restored.astype(np.int16) - self.exact.restore(frames[:1])).mean())
 
     def once(self, frames: NDArray[np.uint8]) -> None:
-        """Time a stretch of frames, each begun while the one before is under way."""
+        """Time a stretch of frames, each begun while the one before is under way; then one frame's ways in and out."""
 
         def stretch() -> None:
             parts = (slice(i, i + 1) for i in range(len(frames)))
             collect(((part, self.restorer.begin(frames[part])) for part in parts), np.empty_like(frames))
 
-        self.times.append(seconds(stretch, self.restorer.device) / len(frames))
+        device = self.restorer.device
+        self.times.append(seconds(stretch, device) / len(frames))
+        image = self.restorer.upload(frames[:1])
+        self.uploads.append(seconds(partial(self.restorer.upload, frames[:1]), device))
+        self.downloads.append(seconds(partial(self.restorer.download, image), device))
 
 
 def measure(
@@ -150,6 +159,8 @@ def _row(run: _Run, resolution: str, work: Work) -> dict[str, Any]:
         "pass": run.way,
         "ms": round(1000 * took, 2),
         "fps": round(1 / took, 2),
+        "upload_ms": round(1000 * statistics.median(run.uploads), 2),
+        "download_ms": round(1000 * statistics.median(run.downloads), 2),
         "tiled": height * width > restorer.pixels_at_once,
         "failed": restorer.compiled is not None and restorer.compiled.failed,
         "gflop": round(work.flops / 1e9, 2),
@@ -172,6 +183,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 def _words(row: dict[str, Any], on_gpu: bool) -> str:
     """A line of the table."""
     line = f"{row['size']:6} {row['resolution']:8} {row['pass']:9} {row['ms']:9.1f} {row['fps']:9.2f}"
+    line += f" {row['upload_ms']:7.1f} {row['download_ms']:7.1f}"
     line += f" {row['compute_share']:8.0%} {row['memory_share']:8.0%} {row['peak_mb']:8}"
     if "compile_s" in row:
         line += f" {row['compile_s']:10.1f} {row['levels_from_fp32']:10.4f}"
@@ -180,11 +192,22 @@ def _words(row: dict[str, Any], on_gpu: bool) -> str:
     return line + ("  tiled" if row["tiled"] else "") + ("  could not be compiled" if row["failed"] else "")
 
 
+def bars(rows: Sequence[dict[str, Any]]) -> list[Bars]:
+    """What the picture shows of the rows."""
+    names = [f"{row['size']} {row['resolution']} {row['pass']}" for row in rows]
+    shown = {"frames/s": "fps", "share of the compute ceiling": "compute_share",
+             "share of the memory ceiling": "memory_share", "peak memory, MB": "peak_mb"}  # fmt: skip
+    return [Bars(title, {n: row[key] for n, row in zip(names, rows, strict=True)}) for title, key in shown.items()]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="lednet bench", description=__doc__.split("\n")[0])
     parser.add_argument("--size", action="append", choices=sorted(SIZES), help="default: small and base")
-    parser.add_argument("--resolution", action="append", choices=list(RESOLUTIONS), help="default: 640x360 and 720p")
+    of_a_cpu = list(RESOLUTIONS)[:2]
+    parser.add_argument(
+        "--resolution", action="append", choices=list(RESOLUTIONS), help="default: all; on a CPU 640x360 and 720p"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compiled", action="store_true", help="also the compiled pass; on a GPU always")
@@ -192,17 +215,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--memory-mb", type=int, default=3072, help="of a pass; what needs more is tiled, five times over"
     )
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--picture", type=Path, help="PNG to draw the rows into")
     options = parser.parse_args(arguments)
     device = choose_device(options.device)
-    sizes, resolutions = options.size or ["small", "base"], options.resolution or ["640x360", "720p"]
     on_gpu = device.type == "cuda"
+    sizes = options.size or ["small", "base"]
+    resolutions = options.resolution or (list(RESOLUTIONS) if on_gpu else of_a_cpu)
     compiled = options.compiled or on_gpu
     rows = measure(sizes, resolutions, options.device, options.repeats, compiled, options.memory_mb)
+    if options.picture:
+        checkpoint.write_atomically(options.picture, bars_picture(bars(rows)))
     if options.json:
         print(json.dumps(machine(device) | {"rows": rows}))
         return 0
     print(", ".join(f"{key} {value}" for key, value in machine(device).items()))
-    head = f"{'size':6} {'frame':8} {'pass':9} {'ms':>9} {'frames/s':>9} {'compute':>8} {'memory':>8} {'peak MB':>8}"
+    head = f"{'size':6} {'frame':8} {'pass':9} {'ms':>9} {'frames/s':>9} {'in ms':>7} {'out ms':>7}"
+    head += f" {'compute':>8} {'memory':>8} {'peak MB':>8}"
     head += f" {'compile s':>10} {'from fp32':>10}" if compiled else ""
     print(head + (f" {'H100 goal':>9}" if on_gpu else ""))
     for row in rows:

@@ -182,7 +182,7 @@ def block_means(x: Tensor) -> Tensor:
     if x.shape[2] % BLOCK or x.shape[3] % BLOCK:
         return F.avg_pool2d(x, BLOCK, ceil_mode=True)
     for axis in (2, 3):
-        first, second, *others = x.unflatten(axis, (-1, BLOCK)).unbind(axis + 1)
+        first, second, *others = torch.unflatten(x, axis, (-1, BLOCK)).unbind(axis + 1)
         x = first + second
         for other in others:
             x += other

@@ -42,17 +42,17 @@ import zarr
 from numpy.typing import NDArray
 from prometheus_client import REGISTRY
 
-from lednet import Restorer, __version__, quality
+from lednet import Restorer, __version__, checkpoint, quality
+from lednet.bars import Bars, bars_picture
 from lednet.transfer import Pending
 from lednet.video import VideoRestorer
 from tasks import storage, store
+from tasks.bench_clip import FPS, NIGHT, drawn_clip
 from tasks.enhance import enhance_item, load_restorer
 from tasks.plan import plan_night
 from tasks.settings import FRAME_WISE, MOST_LOCAL_WORKERS, NightSettings
 from tasks.types import Camera, NightPlan
 
-NIGHT = "2026-01-15"
-FPS = 25
 STAGES = ("decode", "restore", "measure", "write")
 GAMMA = "gamma"
 """The restorer that costs next to nothing."""
@@ -95,22 +95,6 @@ class ItemSpeed:
     """Seconds within each stage; they overlap. `wait` is what the restoring thread did not restore."""
     quality_share: float
     """Cost of both quality rows of a frame over that of restoring it, each measured alone."""
-
-
-def drawn_clip(path: Path, count: int, height: int, width: int, seed: int = 0) -> None:
-    """Write a dark, noisy H.264 clip in which a light wanders."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    ground = 20 + 12 * np.sin(x / 31) * np.cos(y / 17)
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        for k in range(count):
-            light = 160 * np.exp(-((x - 8 * k % width) ** 2 + (y - height / 2) ** 2) / (height * width / 400))
-            noisy = (ground + light)[..., None] + rng.standard_normal((height, width, 3), np.float32) * 5
-            frame = av.VideoFrame.from_ndarray(noisy.clip(0, 255).astype(np.uint8), format="rgb24")
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
 
 
 class FixedCurve:
@@ -244,6 +228,19 @@ def words(speed: ItemSpeed) -> str:
         f"its seconds by stage: {stages}\n"
         f"quality rows take {speed.quality_share:.1%} of the time that restoring takes"
     )
+
+
+def bars(speeds: Sequence[ItemSpeed]) -> list[Bars]:
+    """What a picture shows of them: for each restorer the ways' frames/s, and where a worker's time went."""
+    return [
+        panel
+        for speed in speeds
+        for panel in (
+            Bars(f"frames/s of {speed.workers} worker(s), {speed.restorer}, {speed.width}x{speed.height}",
+                 {"bare loop": speed.loop_fps, "shortest script": speed.script_fps, "work item": speed.item_fps}),
+            Bars("a worker's seconds within each stage, which overlap", speed.stages_s),
+        )
+    ]  # fmt: skip
 
 
 @dataclass
@@ -380,11 +377,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=0, help="default: as many as a night starts here; for gamma, 1")
     parser.add_argument("--shape", default="x".join(map(str, SIDES)), help="height x width in pixels")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--picture", type=Path, help="PNG to draw the figures into")
     options = parser.parse_args(arguments)
     height, width = (int(side) for side in options.shape.split("x"))
+    speeds = []
     for restorer in options.restorer or FRAMES:
-        speed = measure_item(restorer, (height, width), options.frames, options.repeats, workers=options.workers)
-        print(json.dumps(asdict(speed)) if options.json else words(speed), flush=True)
+        speeds.append(measure_item(restorer, (height, width), options.frames, options.repeats, workers=options.workers))
+        print(json.dumps(asdict(speeds[-1])) if options.json else words(speeds[-1]), flush=True)
+    if options.picture:
+        checkpoint.write_atomically(options.picture, bars_picture(bars(speeds)))
     return 0
 
 

@@ -23,7 +23,7 @@ import psutil
 
 from lednet import __version__
 from tasks import storage
-from tasks.bench_item import FPS, NIGHT, drawn_clip
+from tasks.bench_clip import FPS, NIGHT, drawn_clip
 from tasks.enhance import enhance_item
 from tasks.plan import plan_night
 from tasks.settings import NightSettings

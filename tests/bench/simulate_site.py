@@ -60,7 +60,8 @@ def record(path: Path, items: int, frames: int) -> None:
     """Run work items of drawn footage here, and write their seconds a frame."""
     from lednet import __version__
     from tasks import store
-    from tasks.bench_item import _plan, drawn_clip
+    from tasks.bench_clip import drawn_clip
+    from tasks.bench_item import _plan
     from tasks.enhance import enhance_item
     from tasks.settings import NightSettings
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 import torch.nn.functional as F
 
 from lednet import bench
+from lednet.bars import BAR, FIGURE, LABEL, ROW, TITLE, WIDTH, Bars, bars_picture, draw
 from lednet.compiled import CompiledPass
 from lednet.model import LEDNet
 from lednet.restorer import Restorer
@@ -70,8 +73,30 @@ def test_a_row_for_every_size_and_resolution(
     told = json.loads(capsys.readouterr().out)
     assert [(r["size"], r["resolution"]) for r in told["rows"]] == [("small", "640x360"), ("small", "720p")]
     assert all(r["fps"] > 0 and r["gflop"] > 0 and r["compute_share"] > 0 for r in told["rows"])
+    assert all(0 < r["upload_ms"] + r["download_ms"] < r["ms"] for r in told["rows"])
     assert bench.main(["--size", "small", "--resolution", "720p", "--device", "cpu", "--repeats", "1"]) == 0
     assert "frames/s" in capsys.readouterr().out
+
+
+def test_the_picture_has_a_bar_for_every_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bench, "RESOLUTIONS", {"640x360": (48, 64), "720p": (64, 64)})
+    path = tmp_path / "bench.png"
+    assert bench.main(["--size", "small", "--device", "cpu", "--repeats", "1", "--picture", str(path)]) == 0
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    assert picture.shape[0] == 4 * (TITLE + 2 * ROW + ROW // 2)
+
+
+def test_a_bars_length_is_its_share_of_the_longest() -> None:
+    picture = draw(Bars("frames/s", {"all": 4.0, "half": 2.0}))
+    long, short = ((picture[TITLE + ROW * i + ROW // 2] == BAR).all(1).sum() for i in range(2))
+    assert long == 1 + WIDTH - LABEL - FIGURE
+    assert short == pytest.approx(long / 2, abs=1)
+
+
+def test_nothing_measured_is_no_picture() -> None:
+    with pytest.raises(ValueError, match="no figures"):
+        bars_picture([Bars("frames/s", {})])
 
 
 def test_both_passes_are_measured_and_compared_with_fp32(

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from tasks.bench_item import GAMMA, SHARDS, FixedCurve, measure_item, of_all, words
+from tasks.bench_item import GAMMA, SHARDS, FixedCurve, bars, measure_item, of_all, words
 
 
 def test_a_fixed_curve_goes_all_three_ways() -> None:
@@ -14,6 +14,10 @@ def test_a_fixed_curve_goes_all_three_ways() -> None:
     assert speed.frames == 2 * SHARDS[GAMMA] + 1
     assert min(speed.loop_fps, speed.script_fps, speed.item_fps, speed.quality_share, *speed.stages_s.values()) > 0
     assert f"{speed.share_of_script:.2f} times it" in words(speed)
+    assert [list(panel.values) for panel in bars([speed])] == [
+        ["bare loop", "shortest script", "work item"],
+        ["decode", "restore", "measure", "write", "wait"],
+    ]
 
 
 def test_workers_side_by_side_each_have_their_share_of_the_cores() -> None:
