@@ -249,3 +249,12 @@ def test_every_shipped_checkpoint_loads_and_says_what_it_was_measured_on(path: P
     assert card.training
     assert card.validation["clips"]
     assert torch.isfinite(model(torch.rand(1, 3, 24, 32))).all()
+
+
+@pytest.mark.parametrize("path", sorted(checkpoint.SHIPPED.glob("*.safetensors")), ids=lambda p: p.stem)
+def test_no_leg_of_a_shipped_card_names_a_place_on_the_machine_that_trained_it(path: Path) -> None:
+    leg: dict[str, Any] | None = checkpoint.read_card(path).training
+    while leg:
+        named = leg["command"].split()
+        assert not [word for word in named if word.startswith(("/", "~", ".."))]
+        leg = leg.get("from")
