@@ -172,4 +172,5 @@ def fine(x: Tensor) -> Tensor:
         count = halves.shape[axis]
         halves = taken(halves, axis, torch.arange((count + 1) // 2 * 2, device=x.device))
     squares = F.avg_pool2d(halves, SMOOTH_SCALE // SIDE_SCALE)
-    return x - F.interpolate(squares, size=x.shape[2:], mode="bilinear", align_corners=False)
+    smooth = F.interpolate(squares, scale_factor=float(SMOOTH_SCALE), mode="bilinear", align_corners=False)
+    return x - first_of(first_of(smooth, 2, x.shape[2]), 3, x.shape[3])

@@ -109,9 +109,14 @@ def frame_average(features: Tensor, scale: int, core: Core | None) -> Tensor:
 
 
 def fine(x: Tensor) -> Tensor:
-    """What of [n, c, h, w] is finer than `SMOOTH_SCALE`: x without its squares' means, joined linearly."""
+    """What of [n, c, h, w] is finer than `SMOOTH_SCALE`: x without its squares' means, joined linearly.
+
+    Means stand in the middle of whole squares at any size; stretched over x, the last ones of a side that ends in part
+    of a square, as 1080 rows do, would lie half a square off.
+    """
     squares = F.avg_pool2d(x, SMOOTH_SCALE, ceil_mode=True, count_include_pad=False)
-    return x - F.interpolate(squares, size=x.shape[2:], mode="bilinear", align_corners=False)
+    smooth = F.interpolate(squares, scale_factor=float(SMOOTH_SCALE), mode="bilinear", align_corners=False)
+    return x - smooth[:, :, : x.shape[2], : x.shape[3]]
 
 
 class SelectiveFusion(nn.Module):

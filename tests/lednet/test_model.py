@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from lednet.attention import ChannelNorm
 from lednet.light import lift
-from lednet.model import SIZES, LEDNet, LEDNetConfig, SelectiveFusion
+from lednet.model import SIZES, SMOOTH_SCALE, LEDNet, LEDNetConfig, SelectiveFusion, fine
 
 Wake = Callable[[LEDNet], LEDNet]
 TINY = LEDNetConfig((32, 32, 32), (1, 1, 1), 1, (1, 1), axis_window=8)
@@ -208,6 +208,13 @@ def test_a_config_with_an_unknown_or_a_missing_field_is_refused() -> None:
         LEDNetConfig.from_dict(fields | {"heads": 4})
     with pytest.raises(TypeError):
         LEDNetConfig.from_dict({k: v for k, v in fields.items() if k != "channels"})
+
+
+@pytest.mark.parametrize("height", [64, 72, 120, 136])
+def test_a_slope_is_smooth_wherever_the_frame_ends(height: int) -> None:
+    slope = torch.arange(height).float().reshape(1, 1, height, 1).expand(1, 1, height, 24)
+    inside = fine(slope)[:, :, SMOOTH_SCALE : height - SMOOTH_SCALE - SMOOTH_SCALE // 2]
+    assert inside.abs().max() < 1e-3
 
 
 def test_frames_much_longer_than_the_window_are_restored(tiny: LEDNetConfig, with_heads: Wake) -> None:
