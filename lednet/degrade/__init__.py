@@ -21,9 +21,12 @@ from lednet.degrade.blur import (
     SATURATED,
     average_burst,
     blur,
+    blur_in_depth,
     defocus_kernels,
+    draw_nearness,
     restore_highlights,
     shake_kernels,
+    shake_paths,
     vibration_kernels,
 )
 from lednet.degrade.compression import jpeg, transform_coding
@@ -46,9 +49,9 @@ from lednet.degrade.subframes import interpolate
 
 __all__ = [
     "RECIPES", "SATURATED", "SRGB", "Range", "Recipe", "RecipeError", "Response", "add_dust", "add_fog",
-    "add_row_noise",
-    "add_sensor_noise", "average_burst", "blur", "darken", "darken_locally", "defocus_kernels", "degrade",
-    "find_recipe", "interpolate", "jpeg", "light_dust", "linear_to_srgb", "lose_colour", "lower_resolution",
-    "make_blur", "make_night", "read_recipe", "restore_highlights", "shake_kernels", "srgb_to_linear", "to_infrared",
-    "transform_coding", "uniform", "vibration_kernels",
+    "add_row_noise", "add_sensor_noise", "average_burst", "blur", "blur_in_depth", "darken", "darken_locally",
+    "defocus_kernels", "degrade", "draw_nearness", "find_recipe", "interpolate", "jpeg", "light_dust",
+    "linear_to_srgb", "lose_colour", "lower_resolution", "make_blur", "make_night", "read_recipe",
+    "restore_highlights", "shake_kernels", "shake_paths", "srgb_to_linear", "to_infrared", "transform_coding",
+    "uniform", "vibration_kernels",
 ]  # fmt: skip

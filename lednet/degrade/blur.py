@@ -1,4 +1,4 @@
-"""Blur, in linear light: bursts averaged, still images shaken or vibrating, defocus, lamps brighter than white."""
+"""Blur, in linear light: bursts averaged, stills shaken (in depth too) or vibrating, defocus, lamps above white."""
 
 from __future__ import annotations
 
@@ -40,12 +40,39 @@ def shake_kernels(length_px: Tensor, generator: torch.Generator, size: int = 25,
     The path is a random walk in direction (hand-held and vibrating cameras alike) of the given lengths [n], in
     pixels, splatted bilinearly; the share of the exposure spent in a pixel is the kernel's value there.
     """
+    return _splat(shake_paths(length_px, generator, points), size)
+
+
+def shake_paths(length_px: Tensor, generator: torch.Generator, points: int = 64) -> Tensor:
+    """Random walks [n, points, 2] of (y, x) offsets in pixels, of the given lengths [n], about their own means."""
     n, device = length_px.shape[0], length_px.device
     turn = torch.randn((n, points), generator=generator, device=device) * uniform((0.02, 0.6), (n, 1), generator)
     angle = uniform((0, 2 * math.pi), (n, 1), generator) + turn.cumsum(1)
     step = (length_px / points)[:, None]
     path = torch.stack([(angle.sin() * step).cumsum(1), (angle.cos() * step).cumsum(1)], -1)
-    return _splat(path - path.mean(1, keepdim=True), size)
+    return path - path.mean(1, keepdim=True)
+
+
+def blur_in_depth(linear: Tensor, near: Tensor, path: Tensor, parallax: Tensor, size: int = 25) -> Tensor:
+    """A moving camera's blur of images [n, 3, h, w] in which some things are near and others far.
+
+    Near ones, where `near` [n, 1, h, w] is 1, move along `path` [n, points, 2] (y, x), far ones by 1 - `parallax` [n]
+    of it: at 1 they stay in place, beyond it they move the other way, as what moves by itself does. What is near covers
+    what is far while it moves, so its cover is blurred with it, and an even image stays even.
+    """
+    kernels, far_kernels = _splat(path, size), _splat(path * (1 - parallax)[:, None, None], size)
+    return blur(linear * near, kernels) + blur(linear, far_kernels) * (1 - blur(near, kernels))
+
+
+def draw_nearness(linear: Tensor, generator: torch.Generator) -> Tensor:
+    """Which parts of images [n, c, h, w] are near, 1, and far, 0: [n, 1, h, w].
+
+    A few regions across, their borders anything from a gentle slope to an edge.
+    """
+    n, _, height, width = linear.shape
+    coarse = torch.randn((n, 1, 4, 4), generator=generator, device=linear.device)
+    smooth = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=False)
+    return (smooth * uniform((1.0, 30.0), (n, 1, 1, 1), generator)).sigmoid()
 
 
 def _splat(path: Tensor, size: int) -> Tensor:
@@ -84,7 +111,10 @@ def defocus_kernels(radius_px: Tensor, size: int = 25) -> Tensor:
 
 
 def blur(linear: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve each linear-light image [n, 3, h, w] with its own kernel [n, k, k]; borders are reflected."""
+    """Blur each linear-light image [n, c, h, w] by its own kernel [n, k, k]; borders are reflected.
+
+    By correlation: a kernel says where a pixel's light comes from, the mirror of where a point's goes.
+    """
     n, channels, height, width = linear.shape
     k = kernels.shape[-1]
     padded = F.pad(linear, (k // 2,) * 4, mode="reflect").reshape(1, n * channels, height + k - 1, width + k - 1)

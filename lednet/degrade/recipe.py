@@ -2,7 +2,7 @@
 
 Physical order, each step drawn once an image: lamps above white -> motion, vibration, defocus -> infrared -> fog, dust,
 lit dust -> the sensor's few pixels -> clipping and camera response -> darkness -> noise -> compression -> 8 bits. A
-range of zeros switches a step off, and then it draws nothing.
+range of zeros switches a step off, and then it draws nothing; shake alone always draws.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 
 from lednet.degrade.air import add_dust, add_fog, light_dust
-from lednet.degrade.blur import blur, defocus_kernels, restore_highlights, shake_kernels, vibration_kernels
+from lednet.degrade.blur import (
+    blur,
+    blur_in_depth,
+    defocus_kernels,
+    draw_nearness,
+    restore_highlights,
+    shake_kernels,
+    shake_paths,
+    vibration_kernels,
+)
 from lednet.degrade.compression import jpeg, transform_coding
 from lednet.degrade.draw import Range, uniform
 from lednet.degrade.night import darken, darken_locally
@@ -39,6 +48,8 @@ class Recipe:
     """g of eq. 1: how the camera stores light. In a file: "srgb", a gamma, or a list of stored values."""
     shake_px: Range = NONE
     """Length of the camera-shake path of a frame that brings no burst of its own, in pixels."""
+    parallax: Range = NONE
+    """How much less than the nearest things in that frame the farthest move, as a share; beyond 1 the other way."""
     vibration_px: Range = NONE
     """Amplitude of a camera that swings to and fro, in pixels."""
     defocus_px: Range = NONE
@@ -120,6 +131,15 @@ RECIPES: dict[str, Recipe] = {
         video_qp=(20.0, 34.0),
         video_probability=0.6,
     ),
+    # What the paper's one blur for all of a frame leaves out: near things move further than far ones. For training.
+    "drive": Recipe(
+        "drive",
+        gain=(0.6, 0.6),
+        gamma=(2.2, 2.2),
+        shake_px=(3.0, 24.0),
+        parallax=(0.0, 1.5),
+        highlight_boost=(1.0, 6.0),
+    ),
 }
 
 
@@ -187,7 +207,11 @@ def make_blur(linear: Tensor, recipe: Recipe, still: Tensor, generator: torch.Ge
     """Motion of `still` images ([n], bool: those that bring no burst), vibration and defocus, in linear light."""
     n = linear.shape[0]
     length = uniform(recipe.shake_px, (n,), generator) * still.to(linear.device)
-    linear = blur(linear, shake_kernels(length, generator))
+    if recipe.parallax[1] > 0:
+        parallax, path = uniform(recipe.parallax, (n,), generator), shake_paths(length, generator)
+        linear = blur_in_depth(linear, draw_nearness(linear, generator), path, parallax)
+    else:
+        linear = blur(linear, shake_kernels(length, generator))
     if recipe.vibration_px[1] > 0:
         linear = blur(linear, vibration_kernels(uniform(recipe.vibration_px, (n,), generator), generator))
     if recipe.defocus_px[1] > 0:

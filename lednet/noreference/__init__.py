@@ -6,5 +6,5 @@ Where do I go to ...?
     dark, blown, colour, order     lednet.noreference.plain (dark and saturated shares, colourfulness, LOE, flicker)
     the statistics themselves      lednet.noreference.nss
 
-Every figure says in its own words what it can't see. The four of every frame of every night are in `lednet.quality`.
+Every figure says in its own words what it can't see. Those of every frame of every night are in `lednet.quality`.
 """

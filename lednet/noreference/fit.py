@@ -34,7 +34,7 @@ HELD_OUT = 0.15
 HALVE_FROM = 700
 SHARP = 0.75
 DAYLIGHT = (0.2, 0.8)
-"""Mean luma, 0 to 1."""
+"""Mean of all three channels, 0 to 1."""
 
 LEAST_BLOCKS = 360
 """Ten a feature; with fewer the covariance is mostly chance."""

@@ -1,4 +1,4 @@
-"""What a mine's air and camera add keeps its physics: fog, lit dust, lamps, defocus, vibration, noise, few pixels."""
+"""What a mine's air and camera add keeps its physics: fog, lit dust, lamps, depth, vibration, noise, few pixels."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from lednet.degrade import (
     Response,
     add_fog,
     add_row_noise,
+    blur_in_depth,
     darken_locally,
     defocus_kernels,
+    draw_nearness,
     interpolate,
     light_dust,
     linear_to_srgb,
     lower_resolution,
+    shake_paths,
     srgb_to_linear,
     to_infrared,
     transform_coding,
@@ -29,10 +32,17 @@ from lednet.degrade import (
 )
 
 Draw = Callable[[int, int], Tensor]
+seeds = st.integers(0, 2**32 - 1)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def centre_of_mass(image: Tensor) -> tuple[float, float]:
+    """Of a [h, w] tensor, in pixels from its top left."""
+    ys, xs = (torch.arange(n).float() for n in image.shape)
+    return float(image.sum(1) @ ys / image.sum()), float(image.sum(0) @ xs / image.sum())
 
 
 # Response curves
@@ -62,7 +72,7 @@ def test_a_curve_that_does_not_rise_from_0_to_1_is_refused(curve: str | float | 
 # Blur
 
 
-@given(size=st.floats(0, 8), seed=st.integers(0, 2**32 - 1))
+@given(size=st.floats(0, 8), seed=seeds)
 def test_kernels_of_vibration_and_defocus_sum_to_one(size: float, seed: int) -> None:
     for kernels in (vibration_kernels(torch.tensor([size]), seeded(seed)), defocus_kernels(torch.tensor([size]))):
         assert kernels.min() >= 0
@@ -80,6 +90,49 @@ def test_a_defocused_point_becomes_a_disc_of_the_radius() -> None:
     kernel = defocus_kernels(torch.tensor([4.0]))[0]
     assert kernel[12, 12] == kernel[12, 15] > 0
     assert kernel[12, 18] == 0
+
+
+# A camera that moves past things
+
+
+@given(seed=seeds, length=st.floats(0, 24), parallax=st.floats(0, 1.5))
+def test_an_even_image_stays_even_whatever_moves_in_front_of_what(seed: int, length: float, parallax: float) -> None:
+    even, generator = torch.full((2, 3, 33, 40), 0.37), seeded(seed)
+    path = shake_paths(torch.full((2,), length), generator)
+    moved = blur_in_depth(even, draw_nearness(even, generator), path, torch.tensor([parallax, 0.0]))
+    torch.testing.assert_close(moved, even, rtol=0, atol=1e-5)
+
+
+@given(seed=seeds, length=st.floats(2, 20))
+def test_what_is_far_moves_less_and_neither_near_nor_far_leaves_its_place(seed: int, length: float) -> None:
+    dots = torch.zeros(1, 1, 41, 120)
+    dots[..., 20, 30] = dots[..., 20, 90] = 1.0
+    near = torch.zeros(1, 1, 41, 120)
+    near[..., :60] = 1.0
+    moved = blur_in_depth(dots, near, shake_paths(torch.tensor([length]), seeded(seed)), torch.tensor([0.7]))[0, 0]
+    left, right = moved[:, :60], moved[:, 60:]
+    for half in (left, right):
+        assert half.sum().item() == pytest.approx(1, abs=1e-3)
+        assert centre_of_mass(half) == (pytest.approx(20, abs=0.1), pytest.approx(30, abs=0.1))
+    assert right.max() > left.max()
+
+
+@given(seed=seeds)
+def test_with_whole_parallax_only_the_near_things_move(seed: int) -> None:
+    x = torch.rand((1, 3, 30, 80), generator=seeded(seed))
+    near = torch.zeros(1, 1, 30, 80)
+    near[..., :40] = 1.0
+    moved = blur_in_depth(x, near, shake_paths(torch.tensor([14.0]), seeded(seed)), torch.ones(1))
+    torch.testing.assert_close(moved[..., 55:], x[..., 55:], rtol=0, atol=1e-5)
+    assert (moved[..., :25] - x[..., :25]).abs().mean() > 0.05
+
+
+@given(seed=seeds, height=st.integers(1, 50), width=st.integers(1, 50))
+def test_every_part_of_an_image_is_near_far_or_between(seed: int, height: int, width: int) -> None:
+    near = draw_nearness(torch.zeros(3, 3, height, width), seeded(seed))
+    assert near.shape == (3, 1, height, width)
+    assert near.min() >= 0
+    assert near.max() <= 1
 
 
 # Air
