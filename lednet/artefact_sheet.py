@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lednet import checkpoint
 from lednet.artefacts import MEASURES, Found, Picture, tile_seams
 from lednet.clips import find_clips, split_clips
 from lednet.degrade import find_recipe
@@ -186,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tiled", type=int, default=1, help="cases restored in tiles too, at ten times the cost")
     options = parser.parse_args(arguments)
     try:
+        checkpoint.load(options.model)  # a peer has no tone curve to stand beside: told before its pass fails
         restorer = Restorer(options.model, device=options.device)
         collection = collect(cases(options, restorer), restorer, options.tiled)
         write(collection, options.out, {"model": restorer.name, "sha256": restorer.sha256, "recipe": options.recipe})

@@ -32,8 +32,8 @@ FLAT = 1.5
 """Standard deviation over 9x9 pixels of the truth up to which a place is flat."""
 LEAST_PLACES = 64
 """A measure that holds for fewer pixels is not told."""
-WINDOW = 128
-"""Pixels between borders of the attention's windows at the finest scale: 64 tokens of 2 pixels."""
+WINDOW = 64
+"""Pixels between borders of the attention's blocks of queries at the finest scale: 32 tokens of 2 pixels."""
 PHASE_BLOCK = 32
 WORST = 48
 """Side of the square whose mean says where a frame is worst."""
@@ -146,11 +146,14 @@ def luma(picture: Picture) -> Plane:
 
 
 def exposed_like(truth: Picture, restored: Picture) -> Picture:
-    """The truth under the tone curve, a cubic a channel, that brings it nearest to the restored picture."""
+    """The truth under the tone curve, a cubic a channel, that brings it nearest to the restored picture.
+
+    A channel of one value in all of the truth is brought to the restored one's mean.
+    """
     like = np.empty_like(truth)
     for c in range(3):
         x, y = truth[::2, ::2, c].ravel().astype(np.float64) / 255, restored[::2, ::2, c].ravel()
-        like[..., c] = np.polyval(np.polyfit(x, y, 3), truth[..., c] / 255)
+        like[..., c] = np.polyval(np.polyfit(x, y, 3), truth[..., c] / 255) if np.ptp(x) > 0 else y.mean()
     return like
 
 

@@ -169,7 +169,7 @@ def _row(run: _Run, resolution: str, work: Work) -> dict[str, Any]:
         "ceiling_gb_s": round(best.bytes_per_s / 1e9, 1),
         "compute_share": round(work.flops / best.flops_per_s / took, 3),
         "memory_share": round(work.bytes / best.bytes_per_s / took, 3),
-        "peak_mb": round(run.memory_mb),
+        "peak_mb": None if math.isnan(run.memory_mb) else round(run.memory_mb),
         "goal_fps_h100": GOALS.get((run.size, resolution)),
     } | compared
 
@@ -184,7 +184,7 @@ def _words(row: dict[str, Any], on_gpu: bool) -> str:
     """A line of the table."""
     line = f"{row['size']:6} {row['resolution']:8} {row['pass']:9} {row['ms']:9.1f} {row['fps']:9.2f}"
     line += f" {row['upload_ms']:7.1f} {row['download_ms']:7.1f}"
-    line += f" {row['compute_share']:8.0%} {row['memory_share']:8.0%} {row['peak_mb']:8}"
+    line += f" {row['compute_share']:8.0%} {row['memory_share']:8.0%} {row['peak_mb'] or '-':>8}"
     if "compile_s" in row:
         line += f" {row['compile_s']:10.1f} {row['levels_from_fp32']:10.4f}"
     if on_gpu:
@@ -197,7 +197,10 @@ def bars(rows: Sequence[dict[str, Any]]) -> list[Bars]:
     names = [f"{row['size']} {row['resolution']} {row['pass']}" for row in rows]
     shown = {"frames/s": "fps", "share of the compute ceiling": "compute_share",
              "share of the memory ceiling": "memory_share", "peak memory, MB": "peak_mb"}  # fmt: skip
-    return [Bars(title, {n: row[key] for n, row in zip(names, rows, strict=True)}) for title, key in shown.items()]
+    return [
+        Bars(title, {n: row[key] for n, row in zip(names, rows, strict=True) if row[key] is not None})
+        for title, key in shown.items()
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,6 +25,9 @@ SSIM_SIGMA, SSIM_RADIUS, SSIM_K1, SSIM_K2 = 1.5, 5, 0.01, 0.03
 _C1, _C2 = 2 * SSIM_K1**2, 2 * SSIM_K2**2
 """Twice the paper's constants, since sums and differences give twice its terms."""
 
+EQUAL_DB = 100.0
+"""PSNR that equal pictures count with where many are averaged: one infinite value would hide all others."""
+
 STRIP_ROWS = 32
 """Rows of a frame that SSIM works on at a time on a CPU: few enough that all its maps stay in the cache."""
 

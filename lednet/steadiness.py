@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -117,6 +118,8 @@ def one_night(recipe: Recipe, generator: torch.Generator) -> Recipe:
         read_noise=drawn(recipe.read_noise, log=True),
         jpeg_quality=drawn(recipe.jpeg_quality),
         video_qp=drawn(recipe.video_qp),
+        low_resolution=drawn(recipe.low_resolution),
+        row_noise=drawn(recipe.row_noise),
         jpeg_probability=float(uniform((0, 1), (1,), generator) < recipe.jpeg_probability),
         video_probability=0.0,
         dust_probability=0.0,
@@ -258,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = []
         for shown in clips_of(options):
             result = compared(shown, restorer)
-            rows.append({"clip": shown.name, "kind": shown.kind} | {w: asdict(f) for w, f in result.items()})
+            rows.append({"clip": shown.name, "kind": shown.kind} | {w: _known(f) for w, f in result.items()})
             if not options.json:
                 _print(shown, result, len(rows) == 1)
     except ValueError as error:
@@ -267,6 +270,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps({"model": restorer.name, "sha256": restorer.sha256, "rows": rows}))
     return 0
+
+
+def _known(figures: Steadiness) -> dict[str, float | None]:
+    """Figures for JSON, which has no word for NaN: None for what a clip can't tell."""
+    return {name: None if math.isnan(value) else value for name, value in asdict(figures).items()}
 
 
 def _print(shown: Shown, result: dict[str, Steadiness], head: bool) -> None:

@@ -96,7 +96,8 @@ def resamples(groups: Sequence[str], seed: int) -> NDArray[np.float64]:
 def mean_of(values: Sequence[float], weights: NDArray[np.float64]) -> Mean:
     """Mean of the values and the middle 95 % of its resamples; infinite if any value is (PSNR of equal pictures)."""
     if not all(map(math.isfinite, values)):
-        return Mean(math.inf, math.inf, math.inf)
+        whole = math.fsum(values)  # plus or minus infinity, or NaN of both
+        return Mean(whole, whole, whole)
     low, high = np.quantile(weights @ np.array(values), (0.025, 0.975))
     return Mean(float(np.mean(values)), float(low), float(high))
 

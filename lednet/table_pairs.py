@@ -36,7 +36,7 @@ BURST = 11
 """Frames averaged of a high-speed clip: 46 ms at 240 frames/s."""
 
 HELD_OUT_SHARE = 0.2
-"""As in training (`lednet.train.Settings`), so that no clip on the held-out side was trained on."""
+"""As in training (`lednet.train_settings.TrainSettings`), so that no clip on the held-out side was trained on."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,11 @@ def _examples_of(
 def examples_of_clips(
     folder: Path, recipe: Recipe, scenes: Mapping[str, str], frames: int, most_height: int, seed: int
 ) -> list[Example]:
-    """`frames` frames, spread evenly, of each held-out clip of a training folder. Raises ClipError."""
+    """`frames` frames of each held-out clip of a training folder, spread evenly; of a high-speed one its first bursts.
+
+    Raises:
+        ClipError: if there is no clip to read.
+    """
     _, held_out = split_clips(find_clips(folder), HELD_OUT_SHARE)
     return list(_examples_of(held_out, recipe, scenes, frames, most_height, seed))
 

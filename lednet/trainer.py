@@ -31,8 +31,8 @@ from lednet.curves import curves_picture
 from lednet.degrade import find_recipe
 from lednet.growth import grow
 from lednet.losses import LEDNetLoss, VGG19Features
-from lednet.metrics import psnr, ssim
-from lednet.model import LEDNet
+from lednet.metrics import EQUAL_DB, psnr, ssim
+from lednet.model import SIDE_SCALE, LEDNet
 from lednet.ranks import Ranks
 from lednet.train_settings import TrainSettings, learning_rate, stage_at
 
@@ -247,10 +247,13 @@ class Trainer:
         return self.sampler.sample(*self.batch_shape(step), mosaic=light and self.mosaics)
 
     def batch_shape(self, step: int) -> tuple[int, int, int]:
-        """Images, height and width of a step's batch."""
+        """Images, height and width of a step's batch; sides are multiples of `SIDE_SCALE`, as the loss needs them."""
         s = self.settings
         stage = s.light if step < s.light.steps else stage_at(step - s.light.steps, s)
-        return stage.batch * s.batch_scale, round(stage.height * s.crop_scale), round(stage.width * s.crop_scale)
+        height, width = (
+            max(1, round(side * s.crop_scale / SIDE_SCALE)) * SIDE_SCALE for side in (stage.height, stage.width)
+        )
+        return stage.batch * s.batch_scale, height, width
 
     def validate(self) -> dict[str, Any]:
         """Figures on held-out clips under each recipe: PSNR (dB) of the network, of the input and of a fixed gamma.
@@ -282,7 +285,8 @@ class Trainer:
             }
             for name, values in figures.items():
                 rows.setdefault(name, []).append(values)
-        return {k: round(torch.cat(v).mean().item(), 4) for k, v in rows.items()} | {"best_fixed_gamma": gamma}
+        means = {k: round(torch.cat(v).clamp(max=EQUAL_DB).mean().item(), 4) for k, v in rows.items()}
+        return means | {"best_fixed_gamma": gamma}
 
     def _figures(self, degraded: Tensor, label: Tensor) -> dict[str, Tensor]:
         """Figures [n] of the moving average on a held-out batch."""

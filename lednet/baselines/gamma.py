@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lednet.checkpoint import Card
-from lednet.metrics import psnr
+from lednet.metrics import EQUAL_DB, psnr
 
 ORACLE_GAMMAS = [1 + 0.1 * i for i in range(61)]
 
@@ -25,7 +25,7 @@ def fit_gamma(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
     """
 
     def score(gamma: float) -> float:
-        return torch.cat([psnr(restore_gamma(x, gamma), y) for x, y in pairs]).mean().item()
+        return torch.cat([psnr(restore_gamma(x, gamma), y) for x, y in pairs]).clamp(max=EQUAL_DB).mean().item()
 
     coarse = max((1 + 0.25 * i for i in range(17)), key=score)
     near = (round(coarse + 0.05 * i, 2) for i in range(-4, 5))

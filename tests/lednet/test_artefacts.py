@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lednet import artefact_sheet
+from lednet import artefact_sheet, checkpoint
 from lednet.artefacts import MEASURES, WINDOW, Picture, exposed_like, lamps, tile_seams
+from lednet.baselines.peers import PEERS
 from tests.tasks.learning import filmed
 
 HEIGHT, WIDTH = 192, 288
@@ -109,6 +110,13 @@ def test_the_truth_is_brought_to_the_restored_exposure() -> None:
     assert np.abs(exposed_like(truth, brighter.astype(np.float32)) - brighter).mean() < 4
 
 
+@pytest.mark.parametrize("artefact", MEASURES)
+def test_a_truth_without_one_colour_is_measured(artefact: str) -> None:
+    truth = scene()
+    truth[..., 2] = 0
+    assert MEASURES[artefact](truth + 2, truth).badness.shape == truth.shape[:2]
+
+
 def test_tiles_that_agree_have_no_seams() -> None:
     assert tile_seams(scene(), scene()).figure == 0
     assert tile_seams(scene(), steps(scene())).figure > 1
@@ -125,6 +133,14 @@ def test_one_command_writes_figures_and_the_worst_cases(tmp_path: Path, capsys: 
     assert cv2.imread(str(tmp_path / "out/artefacts.png")) is not None
     assert "worst cases" in capsys.readouterr().out
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["artefacts.json", "artefacts.png"]
+
+
+def test_a_network_without_a_tone_curve_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    filmed(tmp_path / "clips/a.mkv")
+    weights = tmp_path / "peer.safetensors"
+    checkpoint.save(weights, PEERS["zero_dce_trained"](), half=True, training={}, validation={})
+    assert artefact_sheet.main([str(tmp_path / "clips"), str(tmp_path / "out"), "--model", str(weights)]) == 1
+    assert "no LEDNet" in capsys.readouterr().err
 
 
 def test_a_folder_without_clips_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

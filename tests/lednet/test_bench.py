@@ -87,6 +87,20 @@ def test_the_picture_has_a_bar_for_every_row(monkeypatch: pytest.MonkeyPatch, tm
     assert picture.shape[0] == 4 * (TITLE + 2 * ROW + ROW // 2)
 
 
+def test_memory_that_the_system_does_not_tell_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bench, "RESOLUTIONS", {"640x360": (48, 64)})
+    monkeypatch.setattr(bench, "peak_memory_mb", lambda call, device: float("nan"))
+    path = tmp_path / "bench.png"
+    command = ["--size", "small", "--device", "cpu", "--repeats", "1", "--picture", str(path)]
+    assert bench.main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[-1] == "-"
+    assert cv2.imread(str(path)).shape[0] == 3 * (TITLE + ROW + ROW // 2)
+    assert bench.main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["peak_mb"] is None
+
+
 def test_a_bars_length_is_its_share_of_the_longest() -> None:
     picture = draw(Bars("frames/s", {"all": 4.0, "half": 2.0}))
     long, short = ((picture[TITLE + ROW * i + ROW // 2] == BAR).all(1).sum() for i in range(2))

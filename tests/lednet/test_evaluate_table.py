@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +164,11 @@ def test_the_interval_is_over_groups_and_holds_the_mean() -> None:
     together = mean_of(values, resamples(groups, 0))
     assert together.low < apart.low < together.value == 2.5 < apart.high < together.high
     assert mean_of([3.0] * 20, resamples(groups, 0)).low == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("values", "mean"), [([math.inf, 20.0], math.inf), ([-math.inf, 1.0], -math.inf)])
+def test_a_mean_keeps_the_side_on_which_it_is_infinite(values: list[float], mean: float) -> None:
+    assert mean_of(values, resamples(["a", "b"], 0)).value == mean
 
 
 def test_the_margin_of_lednet_is_taken_frame_by_frame() -> None:

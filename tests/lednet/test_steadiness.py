@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lednet.clips import ClipError
 from lednet.degrade import RECIPES
-from lednet.steadiness import Shown, darkened, figures, main, read_stretch, still_places, warping_error
+from lednet.steadiness import Shown, darkened, figures, main, one_night, read_stretch, still_places, warping_error
 from tests.tasks.learning import filmed
 
 HEIGHT, WIDTH, COUNT = 48, 64, 8
@@ -77,6 +78,12 @@ def test_a_fixed_cameras_night_has_one_light_and_new_noise_in_every_frame() -> N
     assert np.array_equal(dark, darkened(still(), RECIPES["night"], seed=2))
 
 
+def test_a_fixed_camera_has_one_sensor_all_night() -> None:
+    mine = one_night(RECIPES["mine"], torch.Generator().manual_seed(1))
+    assert mine.low_resolution[0] == mine.low_resolution[1]
+    assert mine.row_noise[0] == mine.row_noise[1]
+
+
 def test_a_clip_that_is_too_short_is_told(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match="6 frames from frame 0 on, not 20"):
         read_stretch(filmed(tmp_path / "short.mkv"), 0, 20, 320)
@@ -92,4 +99,4 @@ def test_both_ways_are_told_for_every_kind_of_clip(tmp_path: Path, capsys: pytes
     assert {r["kind"] for r in rows} >= {"fixed", "real night"}
     for row in rows:
         assert row["steady"]["ms"] > 0
-        assert np.isnan(row["steady"]["psnr"]) == (row["kind"] == "real night")
+        assert (row["steady"]["psnr"] is None) == (row["kind"] == "real night")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -188,6 +189,25 @@ def test_a_compiled_network_learns_what_the_plain_one_does(tmp_path: Path, clips
     left, right = ([p.grad for p in t.model.parameters() if p.grad is not None] for t in (plain, compiled))
     assert len(left) == len(right) > 0
     assert all(float((a - b).norm()) <= 1e-3 * float(a.norm()) + 1e-6 for a, b in zip(left, right, strict=True))
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.25, 0.5, 0.75, 1.0, 1.25])
+def test_crops_of_any_scale_have_sides_that_the_loss_can_take(tmp_path: Path, clips: list[Clip], scale: float) -> None:
+    trainer = trainer_of(tmp_path, clips, replace(quick(), stages=TrainSettings().stages, crop_scale=scale))
+    for step in (0, 5):
+        _, height, width = trainer.batch_shape(step)
+        assert height % 8 == width % 8 == 0
+        assert height > 0
+        assert width > 0
+
+
+def test_a_black_held_out_clip_leaves_figures_and_curves(tmp_path: Path, clips: list[Clip]) -> None:
+    black = Clip("black", torch.zeros(6, 3, 40, 48, dtype=torch.uint8), False)
+    trainer = trainer_of(tmp_path, clips, held_out=[black])
+    trainer.run("test")
+    figures = json.loads((tmp_path / "tiny.json").read_text())["validation"]["recipes"]["night"]
+    assert all(math.isfinite(value) for value in figures.values())
+    assert (tmp_path / "curves.png").exists()
 
 
 def test_clips_are_drawn_as_often_as_their_kind_is_to_be(tmp_path: Path, clips: list[Clip]) -> None:
