@@ -26,13 +26,13 @@ from lednet import checkpoint
 from lednet.baselines.gamma import fit_gamma, gamma_of_card
 from lednet.baselines.peers import PEERS, SHIPPED_PEERS
 from lednet.baselines.registry import ALIKE, METHODS, ORACLES, Needs, Ready, find_trained, lednet_method
-from lednet.bench import seconds
 from lednet.checkpoint import write_atomically
 from lednet.cost import Cost, cost_of, memory_of
 from lednet.degrade import RECIPES
 from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, mse, psnr, ssim
 from lednet.restorer import choose_device
+from lednet.roofline import seconds
 from lednet.table_figures import Record, Row, plain, resamples, summarise, to_csv, to_markdown, to_overview, to_text
 from lednet.table_pairs import Example, examples_of_clips, examples_of_pairs, read_scenes, training_pairs
 from lednet.table_sheet import Sheet
