@@ -78,10 +78,10 @@ def list_models(store: Store = "store", as_json: Json = False) -> None:
 
     url = storage.normalise(store)
     production = models.read_production(url)
-    versions = [models.read_version(url, name) for name in models.version_names(url)]
+    versions, damaged = models.read_versions(url)
     if as_json:
         rows = [{"version": v.name, "sha256": v.card.sha256, "decision": v.decision} for v in versions]
-        typer.echo(json.dumps({"production": asdict(production), "versions": rows}))
+        typer.echo(json.dumps({"production": asdict(production), "versions": rows, "damaged": damaged}))
         return
     table = Table("version", "production", "steps", "trained clips", "decision", title=f"Models in {store}")
     for v in versions:
@@ -89,7 +89,9 @@ def list_models(store: Store = "store", as_json: Json = False) -> None:
         here = "yes" if v.name == production.version else ""
         steps, clips = str(training.get("steps_done", "")), str(len(training.get("clips", ())))
         table.add_row(v.name, here, steps, clips, str((v.decision or {}).get("why", "")))
-    show(table if versions else f"{store}: holds no models")
+    for name, reason in damaged.items():
+        table.add_row(name, "yes" if name == production.version else "", "", "", f"damaged: {reason}")
+    show(table if versions or damaged else f"{store}: holds no models")
     for p in production.history:
         show(f"{p.when} {p.action} {p.version} in place of {p.previous or 'nothing'}, by {p.who}: {p.why}")
 

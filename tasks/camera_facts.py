@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from lednet import checkpoint
-from tasks import facts, listing, signs, storage, store, synthesised, timeline
+from tasks import facts, listing, models, signs, storage, store, synthesised, timeline
 from tasks.enhance import load_restorer
 from tasks.evidence import kept_pictures, night_grid_of, run_url_of
 from tasks.health import HealthSettings
@@ -218,19 +218,20 @@ def _reference_figures(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, 
         known = _known_figures(job, manifest["night"], model, key)
         if known is not None:
             return known
-        if checkpoint.identify(job.settings.checkpoint)[0].sha256 != model:
+        weights = models.fetch(models.resolve(job.settings.checkpoint, job.store_url))
+        card, _ = checkpoint.identify(weights)
+        if card.sha256 != model:
             log.warning(
                 "%s, %s: no figures of the synthesised night: the night was restored by %s (%s), not by the present "
-                "checkpoint %s", job.camera.id, manifest["night"], manifest["model"]["name"], model[:8],
-                job.settings.checkpoint,
+                "checkpoint %s", job.camera.id, manifest["night"], manifest["model"]["name"], model[:8], card.name,
             )  # fmt: skip
             return nothing
         daylight = synthesised.read_daylight(entries, job.synthesis, job.settings.most_pixels)
-    except (synthesised.DaylightError, checkpoint.CheckpointError, OSError) as error:
+    except (synthesised.DaylightError, checkpoint.CheckpointError, models.ModelError, OSError) as error:
         log.warning("%s, %s: no figures of the synthesised night: %s", job.camera.id, manifest["night"], error)
         return nothing
     perceptual = synthesised.load_perceptual(job.synthesis.lpips_weights)
-    restorer = load_restorer(job.settings.checkpoint, job.settings.tile_mb, False)
+    restorer = load_restorer(weights, job.settings.tile_mb, False)
     rows = synthesised.synthesised_figures(daylight, restorer, job.synthesis, perceptual)
     means = {name: float(rows[name].mean()) for name in facts.REFERENCE_METRICS}
     frames = {f"{m}_frame_{k}": float(v) for m in facts.PAIRED_METRICS for k, v in enumerate(rows[m])}

@@ -72,8 +72,8 @@ def _old_runs(store_url: str, camera: str, night: str, now: float) -> Iterator[G
 
 
 def remove(garbage: Garbage) -> None:
-    """Delete it. A run's receipts go first: killed half-way, it is a run with shards to be done again, never one whose
-    receipts name shards that are gone.
+    """Delete it. Of a run the word that it is laid out goes first and the receipts next: killed half-way, it is a run
+    that the next one lays out again and whose shards it does again; never one whose receipts name shards that are gone.
 
     How old something is, is told by clocks, and clocks are set wrong at times. So a run goes only under its night's
     lease and by its manifest as it stands then: nobody is at work on it, and it was not published meanwhile.
@@ -98,6 +98,6 @@ def remove(garbage: Garbage) -> None:
 
 def _remove_run(url: str) -> None:
     entries = list(listing.find(url))
-    for entry in sorted(entries, key=lambda e: "/receipts/" not in e.url):
+    for entry in sorted(entries, key=lambda e: (not e.url.endswith("/ready.json"), "/receipts/" not in e.url)):
         storage.remove(entry.url)
     listing.remove_empty_folders(url)

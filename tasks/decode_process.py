@@ -5,13 +5,15 @@
 
 A helper process (`tasks.decode_worker`) is started at the first call, used again and ended with this one. When it dies
 it is started again where it stopped; when it dies a second time of the same file, that file is left out and told as
-damage. Frames come through shared memory, one copy each, and measured if so asked. Not covered: what decoding means.
+damage. A helper that can't be started at all is no file's fault, and told as such. Frames come through shared memory,
+one copy each, and measured if so asked. Not covered: what decoding means.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
+import logging
 import mmap
 import os
 import select
@@ -20,8 +22,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -37,8 +41,13 @@ from tasks.slots import Damage, SlotFrame
 from tasks.storage import StorageError
 from tasks.types import Grid, Segment
 
+log = logging.getLogger(__name__)
+
 START_S = 120
 """Longest start of a helper, on a busy machine."""
+START_TRIES = 2
+START_PAUSE_S = 5.0
+"""Between them: what a machine is short of for a moment may be there again."""
 DEATHS = 2
 """So often may a file kill the decoder before it is left out; once may be somebody else's doing."""
 MOST_PROBES = 2
@@ -49,22 +58,46 @@ class DecoderDiedError(RuntimeError):
     """The helper ended, hung, failed or ran out of memory; the message is the cause, without a URL."""
 
 
+class DecoderStartError(RuntimeError):
+    """No helper could be started. No file was looked at, so it is none's fault, and no DecoderDiedError."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"no decoder could be started ({error}); look at this machine's memory, processes and open files, and at "
+            "decode_memory_mb, then run it again"
+        )
+
+
 class _Helper:
-    """One helper process, and what it shares with this one."""
+    """One helper process, and what it shares with this one. Raises DecoderStartError, leaving nothing behind."""
 
     def __init__(self, memory_mb: int, stall_s: float) -> None:
         self.memory_mb, self.stall_s = memory_mb, stall_s
         self.environment = _environment()
+        self._unread = b""
+        self._held = ExitStack()
+        with ExitStack() as unless_ready:
+            unless_ready.callback(self.end)
+            try:
+                self._start()
+            except (OSError, DecoderDiedError) as error:
+                raise DecoderStartError(error) from error
+            unless_ready.pop_all()
+
+    def _start(self) -> None:
+        """Raises OSError if this machine is short of something, DecoderDiedError if the helper does not get ready."""
         self.descriptor = os.memfd_create("lednet") if hasattr(os, "memfd_create") else _temporary_file()
+        self._held.callback(os.close, self.descriptor)
         os.ftruncate(self.descriptor, HEADER_BYTES)
         self.map = mmap.mmap(self.descriptor, HEADER_BYTES)
+        self._held.callback(lambda: self.map.close())  # whichever it is by then
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tasks.decode_worker", str(self.descriptor), str(memory_mb)],
+            [sys.executable, "-m", "tasks.decode_worker", str(self.descriptor), str(self.memory_mb)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[self.descriptor], bufsize=0,
         )  # fmt: skip
-        self._unread = b""
+        self._held.callback(self._end_process)
         if self.answer(START_S)["kind"] != "ready":
-            raise DecoderDiedError("did not start")
+            raise DecoderDiedError("answered nonsense")
 
     def tell(self, line: str) -> None:
         """A line to the helper. Raises DecoderDiedError."""
@@ -115,14 +148,15 @@ class _Helper:
         return DecoderDiedError("ran out of memory" if code == 12 else f"ended with exit code {code}")
 
     def end(self) -> None:
-        """Kill it and let go of everything."""
+        """Kill it and let go of everything, however far its start came."""
+        self._held.close()
+
+    def _end_process(self) -> None:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
                 pipe.close()
-        self.map.close()
-        os.close(self.descriptor)
 
 
 def _temporary_file() -> int:
@@ -149,7 +183,19 @@ def _borrow(settings: NightSettings) -> _Helper:
                 helper.stall_s = settings.decode_stall_s
                 return helper
             helper.end()
-    return _Helper(settings.decode_memory_mb, settings.decode_stall_s)
+    return _started(settings)
+
+
+def _started(settings: NightSettings) -> _Helper:
+    for left in reversed(range(START_TRIES)):
+        try:
+            return _Helper(settings.decode_memory_mb, settings.decode_stall_s)
+        except DecoderStartError as error:
+            if not left:
+                raise
+            log.warning("%s; tried once more in %g s", error.__cause__, START_PAUSE_S)
+            time.sleep(START_PAUSE_S)
+    raise AssertionError("unreachable")
 
 
 def _give_back(helper: _Helper) -> None:
@@ -188,6 +234,7 @@ def fill_slots(
 
     Raises:
         StorageError: if the archive can't be read.
+        DecoderStartError: if no helper can be started.
         DecoderDiedError: if the helper dies before it reads any file.
     """
     told: set[tuple[str, str]] = set()
@@ -288,7 +335,7 @@ def _raise_told(event: dict[str, Any]) -> None:
 
 
 def prober(settings: NightSettings) -> Callable[[str], Header]:
-    """`decode.probe` in helper processes."""
+    """`decode.probe` in helper processes; raises DecoderStartError as well."""
 
     def probe(url: str) -> Header:
         for attempt in range(1, DEATHS + 1):

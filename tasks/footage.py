@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -38,7 +39,8 @@ DATA_SET_CLIP = re.compile(r"GOPR\d{4}_\d\d_\d\d")
 DATA_SET_SPLITS = ("train", "test")
 BLURRED = ("blur", "blur_gamma")
 SHARP = "sharp"
-UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
+UNSAFE = re.compile(r"[^\w.]+")
+"""What no name of a clip holds. Letters of all scripts stay, or folders with Chinese names would all be one camera."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def _clip(root: str, folder: tuple[str, ...], clip: str, files: list[tuple[int, 
 
 
 def _safe(part: str) -> str:
-    return UNSAFE.sub("_", part)
+    # Some systems store an accent apart from its letter: the same name must not depend on where it was copied from.
+    return UNSAFE.sub("_", unicodedata.normalize("NFC", part))
 
 
 def split_footage(clips: Sequence[FootageClip], held_out_share: float) -> tuple[list[FootageClip], list[FootageClip]]:
@@ -159,8 +162,18 @@ def read_clip(clip: FootageClip, settings: LearnSettings) -> Clip:
     Fewer are kept where `clip_mb` would not hold them.
 
     Raises:
-        VideoError: if it can't be decoded.
+        VideoError: if it can't be read or decoded.
+        StorageError: if its store can't be reached, which is no reason to do without it.
     """
+    try:
+        return _read_clip(clip, settings)
+    except storage.StorageError:
+        raise
+    except OSError as error:
+        raise VideoError(clip.sources[0].url, f"cannot be read: {error}") from error
+
+
+def _read_clip(clip: FootageClip, settings: LearnSettings) -> Clip:
     fast = is_high_speed(clip)
     frames: list[NDArray[np.uint8]] = []
     most = settings.high_speed_frames if fast else settings.frames_per_clip

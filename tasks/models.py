@@ -85,7 +85,7 @@ def version_url(store: str, version: str) -> str:
 
 
 def add_version(store: str, weights: Path, when: str) -> Version:
-    """Store a checkpoint as a version; one whose weights are stored already is left as it is and returned.
+    """Store a checkpoint as a version; one that is stored already is returned, and written again if it is damaged.
 
     Args:
         weights: a .safetensors file with its card beside it.
@@ -96,14 +96,22 @@ def add_version(store: str, weights: Path, when: str) -> Version:
     """
     card, data = checkpoint.identify(weights)
     known = [name for name in version_names(store) if name.endswith(card.sha256[:SHA_DIGITS])]
-    if known:
-        return read_version(store, known[0])
-    name = f"{when[:10]}-{card.sha256[:SHA_DIGITS]}"
-    url = version_url(store, name)
-    card = replace(card, name=name)
-    storage.write(storage.join(url, "model.safetensors"), data)
-    storage.write(storage.join(url, "card.json"), canonical_json(asdict(card)))
-    return Version(name, url, card)
+    name = known[0] if known else f"{when[:10]}-{card.sha256[:SHA_DIGITS]}"
+    if not known or not _is_whole(store, name, card.sha256):
+        url = version_url(store, name)
+        storage.write(storage.join(url, "model.safetensors"), data)
+        storage.write(storage.join(url, "card.json"), canonical_json(asdict(replace(card, name=name))))
+    return read_version(store, name)
+
+
+def _is_whole(store: str, name: str, sha256: str) -> bool:
+    """Whether a version's card can be read and its weights are those."""
+    try:
+        found = read_version(store, name)
+        data = storage.read(storage.join(found.url, "model.safetensors"))
+    except (ModelError, FileNotFoundError):
+        return False
+    return found.card.sha256 == hashlib.sha256(data).hexdigest() == sha256
 
 
 def record_decision(version: Version, decision: Mapping[str, Any]) -> Version:
@@ -131,6 +139,17 @@ def read_version(store: str, name: str) -> Version:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{url}/card.json: not a card ({error}); add the checkpoint again") from error
     return Version(name, url, card, _decision(url))
+
+
+def read_versions(store: str) -> tuple[list[Version], dict[str, str]]:
+    """All versions, oldest first, and those whose card is damaged: name -> what is wrong and what to do."""
+    versions, damaged = [], dict[str, str]()
+    for name in version_names(store):
+        try:
+            versions.append(read_version(store, name))
+        except ModelError as error:
+            damaged[name] = str(error)
+    return versions, damaged
 
 
 def _card(data: bytes) -> Card:
@@ -254,7 +273,9 @@ def fetch(name: str) -> str:
         try:
             data = storage.read(storage.join(found.url, "model.safetensors"))
         except FileNotFoundError:
-            raise ModelError(f"{found.url}: its model.safetensors is gone; promote another version") from None
+            raise ModelError(
+                f"{found.url}: its model.safetensors is gone; add the checkpoint again, or promote another"
+            ) from None
         digest = hashlib.sha256(data).hexdigest()
         if digest != found.card.sha256:
             raise ModelError(

@@ -49,6 +49,14 @@ def test_add_promote_list_and_roll_back(store: str, tmp_path: Path) -> None:
     assert "flicker" in words
 
 
+def test_a_damaged_version_is_listed_as_such_beside_the_whole_ones(store: str, tmp_path: Path) -> None:
+    whole, damaged = added(store, tmp_path, 1), added(store, tmp_path, 2)
+    (Path(store) / "models" / damaged / "card.json").write_text("{")
+    listed = lednet("models", "list", "--store", store)
+    assert [v["version"] for v in listed["versions"]] == [whole]
+    assert "add the checkpoint again" in listed["damaged"][damaged]
+
+
 def test_compare_names_the_better_one_and_promotes_nothing(store: str, tmp_path: Path) -> None:
     for k, name in enumerate(("pit/GX010119", "pit/GX010120", "silo/GX010119", "silo/GX010120")):
         filmed(tmp_path / f"gopro/{name}.MP4", seed=k)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks import storage, store
+from tasks import models, storage, store
 from tasks.aggregate import camera_summary
 from tasks.camera_facts import FactsJob, camera_facts
 from tasks.evidence import kept_pictures, with_pictures
@@ -109,6 +109,33 @@ def test_with_daylight_there_are(site: Site, tmp_path: Path) -> None:
     assert 3 < facts["psnr"] < 40
     assert -1 <= facts["ssim"] <= 1
     assert 0 < facts["mae"] < 1
+
+
+def test_the_model_in_production_has_figures_of_the_synthesised_night(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDNET_CACHE", str(tmp_path / "cache"))
+    version = models.add_version(site.store, Path(site.settings.checkpoint), NEXT).name
+    models.promote(site.store, version, "me", NEXT, "the same weights as the night's")
+    cv2.imwrite(str(tmp_path / "day.png"), np.random.default_rng(0).integers(90, 255, (60, 80, 3), np.uint8))
+    facts = row(
+        site,
+        camera=replace(CAMERA, daylight=str(tmp_path / "day.png")),
+        settings=replace(site.settings, checkpoint=models.PRODUCTION),
+        synthesis=SynthesisSettings(width=64),
+    )
+    assert facts["reference_count"] == 1
+    assert facts["psnr"] > 0
+
+
+def test_an_empty_production_costs_its_figures_alone(tmp_path: Path, site: Site) -> None:
+    cv2.imwrite(str(tmp_path / "day.png"), np.random.default_rng(0).integers(90, 255, (60, 80, 3), np.uint8))
+    store_without = f"file://{tmp_path}/store"
+    shutil.copytree(site.folder / "enhanced", tmp_path / "store" / "enhanced")
+    settings = replace(site.settings, checkpoint=models.PRODUCTION)
+    camera = replace(CAMERA, daylight=str(tmp_path / "day.png"))
+    facts = row(site._replace(store=store_without), camera=camera, settings=settings)
+    assert facts["reference_count"] == 0
 
 
 def test_a_daylight_that_is_gone_costs_its_figures_alone(site: Site, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from tasks import collect, lease, listing, storage, store
 from tasks.collect import find_garbage
+from tests.tasks.night import make_site
 
 NIGHT = "2026-01-15"
 
@@ -61,13 +62,37 @@ def test_a_published_run_and_an_unclear_one_stay_whole(full: str) -> None:
     assert listing.names(f"{full}/enhanced/silo/{NIGHT}") == []
 
 
-def test_receipts_go_before_their_shards(full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_layout_is_unsaid_before_receipts_and_those_before_their_shards(
+    full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gone: list[str] = []
     monkeypatch.setattr(storage, "remove", gone.append)
     for garbage in find_garbage(full, 0):
         collect.remove(garbage)
     gone = [url for url in gone if "/lease." not in url]
-    assert ["/receipts/" in u for u in gone] == [True, False, False, False] * 2
+    assert ["/receipts/" in u for u in gone] == [False, True, False, False] * 2
+    assert [u.endswith("/ready.json") for u in gone] == [True, False, False, False] * 2
+
+
+def test_a_run_that_was_removed_but_for_one_object_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site(tmp_path, (10,))
+    url = site.enhance().run_url
+    (garbage,) = find_garbage(site.store, 0)
+    real = storage.remove
+
+    def killed(at: str) -> None:
+        if at.startswith(url) and len(list(listing.find(url))) == 1:
+            raise KeyboardInterrupt
+        real(at)
+
+    monkeypatch.setattr(storage, "remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        collect.remove(garbage)
+    monkeypatch.undo()
+    assert len(list(listing.find(url))) == 1
+    assert site.run().status == "published"
 
 
 def test_a_run_that_somebody_is_at_work_on_stays_however_old_the_clock_makes_it(

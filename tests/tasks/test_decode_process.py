@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import count
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from footage import number_of, numbered, write_clip
 from lednet import quality
 from tasks import decode, decode_process, slots, storage
 from tasks.decode import VideoError
-from tasks.decode_process import fill_slots, prober
+from tasks.decode_process import DecoderStartError, fill_slots, prober
 from tasks.settings import NightSettings
 from tasks.slots import Damage, SlotFrame
 from tasks.types import NANOSECONDS, Grid, Segment
@@ -193,6 +197,66 @@ def test_a_file_that_crashes_the_look_at_its_header_is_unusable(tmp_path: Path, 
     )
     with pytest.raises(VideoError, match=r"the decoder crashed .SIGABRT. on it"):
         prober(SETTINGS)(segments(tmp_path)[0].url)
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, times: float) -> None:
+    """So many times the system can't start another process; no pause between tries."""
+    monkeypatch.setattr(decode_process, "START_PAUSE_S", 0)
+    tries = count()
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            if next(tries) < times:
+                raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+            super().__init__(*args, **named)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+
+
+def test_a_shortage_that_passes_costs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (footage,) = segments(tmp_path, 1)
+    short_of_memory(monkeypatch, 1)
+    assert prober(SETTINGS)(footage.url) == decode.probe(footage.url)
+
+
+def test_a_shortage_that_stays_is_told_as_such_and_not_as_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_of_memory(monkeypatch, inf)
+    with pytest.raises(DecoderStartError, match=r"Cannot allocate memory.*open files"):
+        run(segments(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("at_start", "cause"),
+    [("import os; os._exit(3)", "exit code 3"), ("import time; time.sleep(600)", "hung")],
+    ids=["ends", "hangs"],
+)
+def test_a_decoder_that_does_not_get_ready_is_no_files_fault(
+    at_start: str, cause: str, tmp_path: Path, sabotage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage.write_text(at_start)
+    monkeypatch.setattr(decode_process, "START_S", 1)
+    monkeypatch.setattr(decode_process, "START_PAUSE_S", 0)
+    with pytest.raises(DecoderStartError, match=cause):
+        prober(SETTINGS)(segments(tmp_path, 1)[0].url)
+
+
+@pytest.mark.parametrize("fault", ["no process", "never ready"])
+def test_a_decoder_that_could_not_be_started_leaves_nothing_behind(
+    fault: str, tmp_path: Path, sabotage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (footage,) = segments(tmp_path, 1)
+    prober(SETTINGS)(footage.url)
+    decode_process.end_helpers()
+    open_before = len(os.listdir("/proc/self/fd"))
+    sabotage.write_text("import time; time.sleep(600)")
+    monkeypatch.setattr(decode_process, "START_S", 1)
+    short_of_memory(monkeypatch, inf if fault == "no process" else 0)
+    with pytest.raises(DecoderStartError):
+        prober(SETTINGS)(footage.url)
+    assert children() == []
+    assert len(os.listdir("/proc/self/fd")) == open_before
 
 
 def test_damage_and_refusals_come_through(tmp_path: Path) -> None:

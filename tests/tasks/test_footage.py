@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lednet.clips import ClipError
+from tasks import footage, storage
 from tasks.decode import VideoError
 from tasks.footage import FootageClip, clip_and_chapter, group_clips, list_footage, read_clip, split_footage
 from tasks.listing import Entry
 from tests.tasks.learning import LEARN
+from tests.tasks.night import without_pauses
 
 
 def entry(path: str, etag: str = "1") -> Entry:
@@ -58,6 +61,22 @@ def test_chapters_are_ordered_by_their_number_however_they_are_listed(clip: int,
 def test_a_clip_number_that_comes_again_on_another_day_or_camera_is_another_clip() -> None:
     names = [name for name, _, _ in grouped("pit/0115/GX010119.MP4", "pit/0116/GX010119.MP4", "silo/GX010119.MP4")]
     assert names == ["pit-0115-GX0119", "pit-0116-GX0119", "silo-GX0119"]
+
+
+def test_folders_of_any_script_are_cameras_of_their_own() -> None:
+    names = grouped("北坡/GX010119.MP4", "南坡/GX010119.MP4", "Grube Süd/GX010119.MP4")
+    assert {(name, camera) for name, camera, _ in names} == {
+        ("北坡-GX0119", "北坡"), ("南坡-GX0119", "南坡"), ("Grube_Süd-GX0119", "Grube_Süd"),
+    }  # fmt: skip
+
+
+def test_a_name_is_the_same_however_its_accents_are_stored() -> None:
+    assert grouped("S\u00fcd/GX010119.MP4")[0][:2] == grouped("Su\u0308d/GX010119.MP4")[0][:2]
+
+
+@given(st.text(st.characters(codec="ascii", exclude_characters="/"), min_size=1))
+def test_plain_names_stay_as_cards_know_them(folder: str) -> None:
+    assert footage._safe(folder) == re.sub(r"[^A-Za-z0-9_.]+", "_", folder)
 
 
 def test_footage_without_folders_belongs_to_one_camera() -> None:
@@ -110,6 +129,17 @@ def test_no_location_is_not_the_current_folder() -> None:
 def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"no clips in it .*\.mp4"):
         list_footage([str(tmp_path)])
+
+
+def test_a_clip_that_is_only_out_of_reach_is_not_called_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "gopro/pit/GX010119.MP4", 10, 0)
+    (clip,) = list_footage([str(tmp_path / "gopro")])
+    without_pauses(monkeypatch)
+    (tmp_path / "gopro").rename(tmp_path / "unmounted")
+    with pytest.raises(storage.StorageError):
+        read_clip(clip, LEARN)
 
 
 def test_the_key_changes_with_the_content() -> None:

@@ -121,6 +121,39 @@ def test_a_version_whose_weights_are_damaged_is_never_promoted(store: str, tmp_p
     assert models.read_production(store).version == ""
 
 
+@pytest.mark.parametrize("part", ["model.safetensors", "card.json"])
+@pytest.mark.parametrize("data", [b"{ half of it", None], ids=["damaged", "gone"])
+def test_adding_the_checkpoint_again_mends_a_damaged_version(
+    part: str, data: bytes | None, store: str, tmp_path: Path
+) -> None:
+    a = add(store, tmp_path, 1)
+    path = tmp_path / "store/models" / a / part
+    whole = path.read_bytes()
+    path.unlink()
+    if data is not None:
+        path.write_bytes(data)
+    assert add(store, tmp_path, 1) == a
+    assert path.read_bytes() == whole
+    assert promote(store, a).version == a
+
+
+def test_a_version_that_is_whole_is_not_written_again(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = add(store, tmp_path, 1)
+    monkeypatch.setattr(storage, "write", lambda *_: pytest.fail("written"))
+    assert add(store, tmp_path, 1) == a
+
+
+def test_a_damaged_card_hides_no_other_version(store: str, tmp_path: Path) -> None:
+    a, b = add(store, tmp_path, 1), add(store, tmp_path, 2)
+    storage.write(f"{store}/models/{a}/card.json", b"{ half of it")
+    versions, damaged = models.read_versions(store)
+    assert [v.name for v in versions] == [b]
+    assert damaged.keys() == {a}
+    assert "add the checkpoint again" in damaged[a]
+
+
 def test_production_resolves_to_weights_that_a_worker_fetches_once(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

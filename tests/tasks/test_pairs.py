@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,11 +12,13 @@ import numpy as np
 import pytest
 import zarr
 
-from tasks import listing, pairs, storage
+from tasks import finetune, listing, pairs, storage
 from tasks.footage import list_footage
 from tasks.pairs import PairsPlan
 from tasks.store import StoreError
+from tasks.types import Problem
 from tests.tasks.learning import LEARN, filmed
+from tests.tasks.night import without_pauses
 
 
 @pytest.fixture
@@ -68,6 +73,19 @@ def test_a_finished_data_set_opens_with_labels_beside_degraded_frames(plan: Pair
     assert cv2.imdecode(np.frombuffer(storage.read(sheet), np.uint8), cv2.IMREAD_COLOR).shape[1] == 1280
 
 
+def test_cameras_with_chinese_names_are_told_apart_in_the_data_set(root: str, tmp_path: Path) -> None:
+    for k, name in enumerate(("北坡", "南坡")):
+        filmed(tmp_path / "gopro" / name / "GX010119.MP4", seed=k)
+    plan = replace(planned_at(tmp_path), store=root)
+    pairs.create(plan, "1")
+    assert [pairs.synthesise_clip(plan, k) for k in range(2)] == ["", ""]
+    assert pairs.done_clips(plan) == {"北坡-GX0119": "", "南坡-GX0119": ""}
+    assert pairs.finish(plan)[0] == 4
+    group = zarr.open_group(storage.zarr_store(plan.url), mode="r")
+    assert group["camera"].attrs["flag_meanings"] == "北坡 南坡"
+    assert [c.name for c in plan.clips] == group["clip"].attrs["flag_meanings"].split()
+
+
 def test_a_clip_is_done_only_after_its_shards_are_stored(plan: PairsPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     write = storage.write
 
@@ -97,6 +115,32 @@ def test_a_clip_that_cannot_be_read_is_named_and_its_rows_are_not_valid(tmp_path
     assert (
         np.asarray(zarr.open_array(storage.zarr_store(plan.url), path="valid")[:]).tolist() == [True] * 2 + [False] * 2
     )
+
+
+def test_a_clip_on_a_bad_sector_is_named_and_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filmed(tmp_path / "gopro/pit/GX010119.MP4")
+    filmed(tmp_path / "gopro/pit/GX010120.MP4", seed=1)
+    plan = planned_at(tmp_path)
+    pairs.create(plan, "1")
+    bad_sector(monkeypatch, "GX010119.MP4")
+    assert "GX010119.MP4: cannot be read" in pairs.synthesise_clip(plan, 0)
+    assert pairs.synthesise_clip(plan, 1) == ""
+    problems: list[Problem] = []
+    assert [c.name for c in finetune.read_all(plan.clips, LEARN, problems)] == ["pit-GX0120"]
+    assert [p.url.rpartition("/")[2] for p in problems] == ["GX010119.MP4"]
+
+
+def bad_sector(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The disk can't read a file any more; no pauses between tries."""
+    real = os.pread
+
+    def pread(descriptor: int, count: int, at: int) -> bytes:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, count, at)
+
+    monkeypatch.setattr(os, "pread", pread)
+    without_pauses(monkeypatch)
 
 
 def test_another_data_set_is_never_written_under_the_same_name(plan: PairsPlan, tmp_path: Path) -> None:

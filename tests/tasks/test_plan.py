@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lednet.checkpoint import CheckpointError
+from tasks import decode_process
 from tasks.decode import Header, VideoError
 from tasks.items import Touching
 from tasks.plan import NothingToDoError, plan_night, run_key, shards_with_footage
@@ -55,6 +56,17 @@ def test_weights_that_are_not_there_are_an_error(tmp_path: Path) -> None:
     archive = put(tmp_path, range(0, 100, 10))
     with pytest.raises(CheckpointError, match="nowhere"):
         plan(archive, settings=replace(SMALL, checkpoint="nowhere.safetensors"))
+
+
+def test_a_machine_that_can_start_no_decoder_fails_the_plan_and_blames_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "pit/200000_20260115.mp4", [k / 10 for k in range(40)])
+    monkeypatch.setattr(decode_process, "START_PAUSE_S", 0)
+    monkeypatch.setattr(decode_process.sys, "executable", str(tmp_path / "gone"))
+    decode_process.end_helpers()  # one that waits for work would do it
+    with pytest.raises(decode_process.DecoderStartError, match="No such file"):
+        plan(f"file://{tmp_path}", replace(CAMERA, segment_s=None), probe=decode_process.prober(SMALL))
 
 
 # The run key
