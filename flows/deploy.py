@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 import yaml
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -45,24 +46,48 @@ def deploy(prefect_file: Path, alarm_url: str = "") -> list[str]:
         alarm_url: webhook that is called when a run fails or crashes, or a camera's coverage is low; none: no alarms.
 
     Raises:
-        EngineError: if no Prefect server is named, or it refuses the file.
+        EngineError: if no Prefect server is named or answers, the file describes no deployments, or the server refuses
+            it.
         FileNotFoundError: if the file is not there.
     """
     if not PREFECT_API_URL.value():
         raise EngineError("PREFECT_API_URL is not set: name the Prefect server that the deployments belong to")
-    written = yaml.safe_load(prefect_file.read_text(encoding="utf-8"))["deployments"]
+    names = _named(prefect_file)
+    try:
+        _register(prefect_file, names, alarm_url)
+    except httpx.TransportError as error:
+        raise EngineError(
+            f"PREFECT_API_URL={PREFECT_API_URL.value()}: no Prefect server answers there ({error}); start it or name "
+            "another"
+        ) from error
+    return names
+
+
+def _named(prefect_file: Path) -> list[str]:
+    """The names of the deployments that a file describes."""
+    try:
+        written = yaml.safe_load(prefect_file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise EngineError(f"{prefect_file}: no YAML ({error}); name a copy of prefect.yaml") from error
+    try:
+        return [str(described["name"]) for described in written["deployments"]]
+    except (KeyError, TypeError):
+        raise EngineError(
+            f"{prefect_file}: has no list `deployments` of which each has a `name`; name a copy of prefect.yaml"
+        ) from None
+
+
+def _register(prefect_file: Path, names: list[str], alarm_url: str) -> None:
     with get_client(sync_client=True) as client:
         try:
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
         except ObjectAlreadyExists:
             log.info("work pool %s is there", POOL)
         _prefect_deploy(prefect_file)
-        names = [str(described["name"]) for described in written]
         for name in names:
             _refuse_unknown_parameters(client, name)
         if alarm_url:
             _set_alarms(client, alarm_url)
-    return names
 
 
 def _prefect_deploy(prefect_file: Path) -> None:

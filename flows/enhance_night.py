@@ -17,6 +17,7 @@ from prefect.artifacts import create_table_artifact
 from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import clusters, versions
+from flows.due import due
 from flows.events import tell_night
 from flows.feeding import DaskItems, ItemFeed, told_by_workers
 from flows.logs import PlainError
@@ -50,7 +51,8 @@ def enhance_night(
     """Enhance one night of a site.
 
     Args:
-        night: local date on which the night starts, YYYY-MM-DD; `last` for the latest that has ended.
+        night: local date on which the night starts, YYYY-MM-DD; `last` for the latest that had ended when the run
+            was due.
         site: path or URL of cameras.toml.
         archive: where the footage is, as a path or URL.
         store_url: where results go, as a path or URL.
@@ -67,7 +69,7 @@ def enhance_night(
     use_block()
     described = read_site(site)
     chosen = by_priority(described.select(cameras))
-    night = night_date(night, described.cameras)
+    night = night_date(night, described.cameras, due())
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
     until = next_time(deadline, described.select(cameras)[0].timezone, datetime.now(UTC)) if deadline else None
     codecs.check(described.settings)

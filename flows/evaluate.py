@@ -17,6 +17,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import clusters
 from flows.artifacts import publish_report
+from flows.due import due
 from flows.object_store import hand_on, use_block
 from tasks import storage, store
 from tasks.camera_facts import FactsJob
@@ -45,8 +46,8 @@ def evaluate(
     """Evaluate nights and write the report of the last of them; returns its URL.
 
     Args:
-        night: local date on which the night starts, YYYY-MM-DD; `last` for the latest that has ended; or a range
-            such as 2026-01-01..2026-01-31.
+        night: local date on which the night starts, YYYY-MM-DD; `last` for the latest that had ended when the run was
+            due; or a range such as 2026-01-01..2026-01-31.
         site: path or URL of cameras.toml.
         store_url: where results are, as a path or URL.
         outcomes: what `enhance_night` returned; by default what the store says of the cameras.
@@ -56,7 +57,7 @@ def evaluate(
     show_in_prefect()
     use_block()
     described, store_url = read_site(site), storage.normalise(store_url)
-    nights = night_range(night, described.cameras)
+    nights = night_range(night, described.cameras, due())
     chosen = described.select(cameras or [o.camera for o in outcomes] or None)
     jobs = [FactsJob(c, nights, store_url, described.settings, described.health, described.synthesis) for c in chosen]
     for outcome in write_facts(jobs, *_workers()):
@@ -71,9 +72,8 @@ def report(night: str, site: str, store_url: str) -> str:
     show_in_prefect()
     use_block()
     described = read_site(site)
-    return draw(
-        night_range(night, described.cameras)[-1], described, described.cameras, storage.normalise(store_url), (), {}
-    )
+    last = night_range(night, described.cameras, due())[-1]
+    return draw(last, described, described.cameras, storage.normalise(store_url), (), {})
 
 
 def _workers() -> tuple[str, dict[str, int]]:

@@ -56,7 +56,9 @@ def tell_night(night: str, site: str, store_url: str, outcomes: Sequence[CameraN
         "store_url": store_url,
         "cameras": {o.camera: {"status": o.status, "coverage": o.coverage} for o in outcomes},
     }
-    low = [f"{o.camera} {o.coverage:.0%}" for o in outcomes if o.coverage < alarm_coverage]
+    # What another run is at work on has no coverage yet; that run tells it.
+    told = [o for o in outcomes if o.status != "under way"]
+    low = [f"{o.camera} {o.coverage:.0%}" for o in told if o.coverage < alarm_coverage]
     words = f"night of {night}, coverage below {alarm_coverage:.0%}: {', '.join(low)}"
     try:
         if low:

@@ -142,7 +142,8 @@ def exit_code(outcomes: Sequence[CameraNight]) -> int:
     published = [o for o in outcomes if o.manifest_url]
     if not published and not any(o.status == "under way" for o in outcomes):
         return FAILED
-    return DONE if len(published) == len(outcomes) and not any(o.quarantined for o in outcomes) else PARTIAL
+    whole = all(o.status in ("published", "already published") and not o.quarantined for o in outcomes)
+    return DONE if whole else PARTIAL
 
 
 def show_outcomes(outcomes: Sequence[CameraNight], report_url: str) -> None:

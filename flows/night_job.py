@@ -48,6 +48,8 @@ class CameraWork:
     every: float = inf
     """The finest pass that is published, as one slot in so many; inf: none."""
     outcome: CameraNight | None = None
+    before: CameraNight | None = None
+    """The night as it is published of other footage, settings or weights."""
 
 
 @dataclass
@@ -135,12 +137,20 @@ class NightJob:
         return found
 
     def _look_up(self, work: CameraWork) -> None:
-        """See which of a camera's passes the store has published."""
+        """See which of a camera's passes the store has published.
+
+        Where it has the night of other footage, settings or weights, passes that are coarser are left out: they would
+        take the place of a finer one.
+        """
         manifest = store.read_manifest(self.store_url, work.camera, self.night)
+        if manifest is None:
+            return
         for every, planned in work.passes.items():
-            if manifest is not None and manifest["run"] == planned.run:
+            if manifest["run"] == planned.run:
                 work.every, work.outcome = every, summary(manifest, "already published", self.store_url)
                 return
+        work.passes = {every: p for every, p in work.passes.items() if every <= manifest.get("every", 1)}
+        work.before = summary(manifest, "published", self.store_url)
 
     def _hand_out(self, work: CameraWork, full: NightPlan | None = None) -> None:
         """Lay out a camera's run of the pass and hand its work items to the workers."""
@@ -195,10 +205,10 @@ class NightJob:
         except Exception as error:  # as in `begin`
             log.exception("%s: publishing failed", camera)
             return CameraNight(camera, "failed", f"publishing: {error}")
-        if outcome.manifest_url:
+        if outcome.status == "published":
             self.took.keep(plan, self.store_url)
         if outcome.status == "partial" and failure:
-            return CameraNight(camera, "partial", f"{outcome.reason} ({failure})")
+            return replace(outcome, reason=f"{outcome.reason} ({failure})")
         return outcome
 
     def _next(self) -> int:
@@ -216,10 +226,10 @@ class NightJob:
 
     def _settle(self, work: CameraWork, outcome: CameraNight, failure: str) -> None:
         """Note how a camera's pass ended. A published pass stands, whatever becomes of a finer one."""
-        if outcome.manifest_url:
+        if outcome.status == "published":
             work.every, work.outcome = self.every, outcome
         elif work.outcome is None or not work.outcome.manifest_url:
-            late = not failure and time.time() >= self.until_s
+            late = outcome.status == "partial" and not failure and time.time() >= self.until_s
             reason = f"{outcome.reason} (the deadline, {self._deadline()}, came first)" if late else outcome.reason
             work.outcome = replace(outcome, reason=reason)
         elif failure or outcome.status == "failed":
@@ -231,6 +241,9 @@ class NightJob:
     def _told(self, work: CameraWork) -> CameraNight:
         """A camera's outcome; of a night that is not done at every slot, it says so."""
         outcome = work.outcome or CameraNight(work.camera, "partial", "no pass of it was begun")
+        if work.before and not outcome.manifest_url:
+            reason = f"{outcome.reason}; what was published before stays"
+            return replace(work.before, status=outcome.status, reason=reason)
         if outcome.status in ("published", "already published") and 1 < work.every < inf:
             words = f"one slot in {work.every:.0f}, by the deadline of {self._deadline()}; run the night again for all"
             return replace(outcome, reason=words)

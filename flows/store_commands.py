@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,10 @@ from flows.logs import one_line
 from flows.options import DONE, FAILED, Archive, CameraIds, Json, SiteFile, Store
 from flows.screen import emit
 from tasks.nights import night_date
+
+if TYPE_CHECKING:
+    from tasks.site import Site
+    from tasks.verify import NightCheck
 
 log = logging.getLogger("lednet")
 
@@ -39,22 +44,15 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Are the published nights intact, byte by byte? Exit code 1 if not."""
-    from lednet import __version__
     from tasks import storage
     from tasks.site import read_site
-    from tasks.verify import check_night, published, repair_night
+    from tasks.verify import check_night, published
 
     where = storage.normalise(store)
     checks = [check_night(where, *one) for one in published(where, night_date(night) if night else None, camera)]
     if repair and any(c.findings for c in checks):
         described, footage = read_site(site), storage.normalise(archive)
-        known = {c.id: c for c in described.select(None)}
-        checks = [
-            repair_night(c, known[c.camera], footage, where, described.settings, __version__)
-            if c.findings and c.camera in known
-            else c
-            for c in checks
-        ]
+        checks = [_repaired(c, described, footage, where) if c.findings else c for c in checks]
     findings = [f for c in checks for f in c.findings]
     if as_json:
         typer.echo(json.dumps([asdict(c) for c in checks]))
@@ -69,6 +67,20 @@ def verify(
             + (f", {repaired} repaired" if repaired else "")
         )
     raise typer.Exit(FAILED if findings else DONE)
+
+
+def _repaired(check: NightCheck, site: Site, archive: str, store: str) -> NightCheck:
+    """A damaged night after its repair. One that can't be repaired stays as it was and stops no other."""
+    from lednet import __version__
+    from tasks.verify import repair_night
+
+    try:
+        (camera,) = site.select([check.camera])
+        return repair_night(check, camera, archive, store, site.settings, __version__)
+    except Exception as error:  # one night's trouble, whatever it is
+        debug = bool(os.environ.get("LEDNET_DEBUG"))
+        log.error("%s, night of %s: not repaired: %s", check.camera, check.night, error, exc_info=debug)
+        return check
 
 
 def gc(

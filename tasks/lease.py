@@ -126,10 +126,10 @@ def _release(url: str, number: int) -> None:
     for old in range(number, 0, -1):
         try:
             storage.remove(_url(url, old))
+            if old - 1 not in _numbers(url):
+                return
         except OSError as error:
-            log.warning("%s stays behind: %s", _url(url, old), error)
-            return
-        if old - 1 not in _numbers(url):
+            log.warning("%s may stay behind: %s", _url(url, old), error)
             return
 
 

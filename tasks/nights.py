@@ -55,14 +55,16 @@ def _last_ended(camera: Camera, now: datetime) -> date:
     return night
 
 
-def night_range(nights: str, cameras: Sequence[Camera] = ()) -> tuple[str, ...]:
+def night_range(nights: str, cameras: Sequence[Camera] = (), now: datetime | None = None) -> tuple[str, ...]:
     """Nights by name, in order: one as `night_date` knows it, or the first and the last with two dots between.
+
+    `cameras` and `now` are those of `night_date`.
 
     Raises:
         ValueError: for anything else, and for a range that is empty or longer than ten years.
     """
     first, dots, last = nights.partition("..")
-    days = [date.fromisoformat(night_date(n, cameras)) for n in ((first, last) if dots else (first,))]
+    days = [date.fromisoformat(night_date(n, cameras, now)) for n in ((first, last) if dots else (first,))]
     count = (days[-1] - days[0]).days + 1
     if not 0 < count <= MOST_NIGHTS:
         raise ValueError(f"nights {nights!r}: the first must not come after the last, nor ten years before it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pandas as pd
@@ -17,7 +17,11 @@ from tasks.video import encode_preview
 
 
 def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraNight:
-    """Publish a night whose shards are all stored; otherwise say what is missing and publish nothing."""
+    """Publish a night whose shards are all stored; otherwise say what is missing and publish nothing.
+
+    Nor does a run with fewer frames take the place of the published one: a coarser one, or one for which the archive
+    has lost footage since.
+    """
     done = store.done_shards(plan.run_url)
     wanted = [shard.index for item in plan.items for shard in item.shards]
     missing = [i for i in wanted if i not in done]
@@ -25,6 +29,9 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
         reason = f"{len(missing)} of {len(wanted)} shards are not stored; run the night again to finish it"
         return CameraNight(plan.camera.id, "partial", reason)
     receipts = [store.read_receipt(plan.run_url, i) for i in wanted]
+    fuller = _fuller(plan, store_url, sum(r.frames for r in receipts))
+    if fuller:
+        return fuller
     frames = store.write_valid(plan.run_url, plan.grid.slots, receipts)
     rows = [store.read_rows(plan.run_url, r.shard) for r in receipts if r.frames]
     if rows:
@@ -33,6 +40,23 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
     manifest = _manifest(plan, receipts, frames, preview) | codecs.provenance(settings)
     storage.write(store.manifest_url(store_url, plan.camera.id, plan.night), store.sealed(manifest))
     return summary(manifest, "published", store_url)
+
+
+def _fuller(plan: NightPlan, store_url: str, frames: int) -> CameraNight | None:
+    """The outcome where another run with more frames is published; None where this one may take its place."""
+    url = store.manifest_url(store_url, plan.camera.id, plan.night)
+    try:
+        manifest = store.read_manifest(store_url, plan.camera.id, plan.night)
+    except store.StoreError:
+        return None  # it can't be asked, and publishing is what mends it
+    if manifest is None or manifest["run"] == plan.run or manifest["frames"] <= frames:
+        return None
+    reason = (
+        f"the published run {manifest['run']} has {manifest['frames']} frames of {len(manifest['segments'])} files, "
+        f"this one ({plan.run}) {frames} of {len(plan.segments)}, and did not take its place; bring back the footage "
+        f"or settings of then or, if fewer frames are what you want, remove {url} and run the night again"
+    )
+    return replace(summary(manifest, "failed", store_url), reason=reason)
 
 
 def summary(manifest: dict[str, Any], status: str, store_url: str) -> CameraNight:

@@ -47,7 +47,7 @@ def _tell(words: dict[str, Any]) -> None:
 @task(name="publish-night", task_run_name="{camera} {night}", persist_result=False)
 def _publish_night(camera: str, night: str, publication: Callable[[], CameraNight]) -> CameraNight:
     outcome = publication()
-    if not outcome.manifest_url:
+    if outcome.status != "published":
         raise NotWholeError(outcome)  # so that Prefect's page shows it
     return outcome
 

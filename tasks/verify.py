@@ -16,7 +16,7 @@ from typing import Any
 from tasks import lease, listing, storage, store
 from tasks.decode_process import prober
 from tasks.enhance import enhance_item
-from tasks.plan import plan_night
+from tasks.plan import coarser, plan_night
 from tasks.publish import publish
 from tasks.settings import NightSettings
 from tasks.types import Camera, NightPlan, Receipt
@@ -134,16 +134,27 @@ def repair_night(
     Raises:
         StoreError: if the archive, settings or weights no longer give the run that is published: other bytes would
             come of them.
+        NothingToDoError: if no footage of it is left in the archive.
         HeldError: if somebody is at work on this night.
     """
     if not check.findings:
         return check
-    plan = plan_night(camera, check.night, archive, store_url, settings, prober(settings))
+    full = plan_night(camera, check.night, archive, store_url, settings, prober(settings))
+    plan = coarser(full, _published_every(store_url, camera.id, check.night), archive, store_url, settings)
     with lease.held(lease.folder(store_url, camera.id, check.night)):
         _refuse_another_run(store_url, plan)
         _redo(check, plan, store_url, settings, version)
     after = check_night(store_url, check.camera, check.night)
     return replace(after, repaired=len(check.findings) - len(after.findings))
+
+
+def _published_every(store_url: str, camera: str, night: str) -> int:
+    """How coarse a night is published, as one slot in so many; 1 where its manifest can't be read."""
+    try:
+        manifest = store.read_manifest(store_url, camera, night)
+    except store.StoreError:
+        return 1
+    return int(manifest.get("every", 1)) if manifest else 1
 
 
 def _redo(check: NightCheck, plan: NightPlan, store_url: str, settings: NightSettings, version: str) -> None:

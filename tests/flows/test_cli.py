@@ -169,6 +169,7 @@ def test_exit_codes_tell_whole_nights_from_partial_and_failed_ones() -> None:
     assert exit_code(night(("published", 1, True))) == 2
     assert exit_code(night(("published", 0, True), ("no footage", 0, False))) == 2
     assert exit_code(night(("failed", 0, False))) == 1
+    assert exit_code(night(("failed", 0, True))) == 2  # what was published before stays
 
 
 def test_ctrl_c_is_told_and_ends_as_shells_expect(

@@ -12,12 +12,16 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import engine
 from tests.flows.conftest import ENVIRONMENT, LIMIT_S, Run, command
+from tests.tasks.night import NIGHT, make_site
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = {d["name"]: d for d in yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]}
+NOBODY = "http://127.0.0.1:9/api"
+"""Where nothing listens."""
 SCHEDULING_S = 240
 """Longest wait for the server to plan the runs of a new deployment; it takes some 5 s."""
 
@@ -139,6 +143,53 @@ def test_a_run_with_a_misspelt_parameter_is_refused(
     answer = httpx.post(url, json={"parameters": {"stor_url": "file:///srv/other"}}, timeout=120)
     assert answer.status_code == 409, answer.text
     assert "stor_url" in answer.text
+
+
+def test_a_run_that_starts_days_late_does_the_night_that_it_was_due_for(server: str, tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.flow_engine import run_flow
+    from prefect.states import Scheduled
+
+    from flows.evaluate import report
+
+    site = make_site(tmp_path)
+    (tmp_path / "cameras.toml").write_text(one_camera(site.settings.checkpoint))
+    places = {"site": str(tmp_path / "cameras.toml"), "store_url": site.store}
+    late: Any = Scheduled(scheduled_time=datetime(2026, 1, 16, 6, 5, tzinfo=ZoneInfo("UTC")))
+    with temporary_settings({PREFECT_API_URL: server}):
+        with get_client(sync_client=True) as client:
+            run = client.create_flow_run(report, parameters={"night": "last"} | places, state=late)
+        url = run_flow(report, flow_run=run, parameters={"night": "last"} | places)
+    assert f"/reports/{NIGHT}/" in str(url)
+
+
+def one_camera(weights: str) -> str:
+    return (
+        f'[settings]\ncheckpoint = "{weights}"\n[[camera]]\nid = "pit"\nname = "Pit"\nscene = "outdoor"\n'
+        'timezone = "UTC"\npattern = "pit/%Y-%m-%d/%H%M%S.*"\nrate = 5\nstart = "22:00"\nend = "22:00:07"\n'
+    )
+
+
+@pytest.mark.parametrize("written", ["deployments: [", "[]", "name: lednet", "deployments: [{entrypoint: x}]", "\t"])
+def test_a_file_that_describes_no_deployments_is_named_with_the_next_step(
+    written: str, tmp_path: Path, lednet_here: Run
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(written)
+    with temporary_settings({PREFECT_API_URL: NOBODY}):
+        result = lednet_here("deploy", str(file))
+    assert result.returncode == 1
+    assert f"{file}: " in result.stderr
+    assert "name a copy of prefect.yaml" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_deploying_to_a_server_that_does_not_answer_names_it(lednet_here: Run) -> None:
+    with temporary_settings({PREFECT_API_URL: NOBODY}):  # Prefect has read the environment already
+        result = lednet_here("deploy", str(ROOT / "prefect.yaml"))
+    assert result.returncode == 1
+    assert f"PREFECT_API_URL={NOBODY}: no Prefect server answers there" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_deploying_without_a_server_says_what_to_set(lednet: Run) -> None:

@@ -145,6 +145,27 @@ def test_a_night_that_was_published_in_full_is_never_made_coarser(site: Site) ->
     assert night.files(site.folder) == before
 
 
+def test_a_full_night_stays_until_late_footage_is_done_in_full(site: Site) -> None:
+    run(site, None)
+    before = [store.read_manifest(site.store, c.id, NIGHT) for c in CAMERAS]
+    night.write_clip(site.footage("220003.mp4"), night.pictures(4))
+    outcomes = run(site, 20)
+    assert [store.read_manifest(site.store, c.id, NIGHT) for c in CAMERAS] == before
+    assert {(o.status, o.frames) for o in outcomes.values()} == {("partial", 25)}
+    assert all("the deadline" in o.reason and "published before stays" in o.reason for o in outcomes.values())
+    run(site, None)
+    assert [store.read_manifest(site.store, c.id, NIGHT)["frames"] for c in CAMERAS] == [27] * 3  # type: ignore[index]
+
+
+def test_a_coarse_night_with_late_footage_is_followed_by_passes_that_are_no_coarser(site: Site) -> None:
+    run(site, 70)
+    assert steps(site) == [2, 2, 2]
+    night.write_clip(site.footage("220003.mp4"), night.pictures(4))
+    run(site, 50)
+    assert steps(site) == [2, 2, 2]
+    assert [len(store.read_manifest(site.store, c.id, NIGHT)["segments"]) for c in CAMERAS] == [4] * 3  # type: ignore[index]
+
+
 def test_a_second_run_before_the_deadline_goes_on_from_the_pass_that_is_published(site: Site) -> None:
     run(site, 25)
     assert steps(site) == [4, 4, 4]

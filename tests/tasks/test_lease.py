@@ -106,6 +106,17 @@ def test_the_lease_of_another_machine_that_beats_is_held(night: str, monkeypatch
         pass
 
 
+def test_a_store_that_fails_when_a_lease_is_given_back_costs_no_work(
+    night: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(_: str) -> list[str]:
+        raise storage.StorageError("the store is gone")
+
+    with held(night):
+        monkeypatch.setattr(listing, "names", failing)
+    assert "may stay behind: the store is gone" in caplog.text
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
 def test_a_damaged_lease_is_nobodys(night: str, content: bytes) -> None:
     storage.write(f"{night}/lease.1.json", content)

@@ -196,6 +196,20 @@ def test_a_new_run_takes_the_place_of_the_published_one(stored: tuple[Site, Nigh
     assert storage.exists(f"{planned.run_url}/quality.parquet")
 
 
+def test_a_run_of_less_footage_does_not_take_the_place_of_a_fuller_one(stored: tuple[Site, NightPlan]) -> None:
+    site, planned = stored
+    publish(planned, site.store, site.settings)
+    before = site.manifest()
+    site.footage("220000.mp4").unlink()
+    outcome = site.run()
+    assert (outcome.status, outcome.frames) == ("failed", before["frames"])
+    assert f"run {planned.run} has {before['frames']} frames of 2 files, this one" in outcome.reason
+    assert site.manifest() == before
+    storage.remove(outcome.manifest_url)  # as the reason says
+    assert site.run().status == "published"
+    assert len(site.manifest()["segments"]) == 1
+
+
 def truncate(data: bytes) -> bytes:
     return data[: len(data) * 3 // 10]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 from flows.cli import app
 from lednet import __version__
 from tasks import store
+from tasks.plan import coarser
+from tasks.publish import publish
 from tasks.verify import NightCheck, check_night, published, repair_night
-from tests.tasks.night import CAMERA, NIGHT, Site, files, make_site
+from tests.tasks.night import CAMERA, NIGHT, Site, enhance, files, make_site
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +125,52 @@ def test_a_night_whose_footage_has_changed_is_not_repaired_with_other_bytes(site
     with pytest.raises(store.StoreError, match="other footage, settings or weights"):
         repair_night(check(site), CAMERA, f"file://{tmp_path}/archive", site.store, site.settings, __version__)
     assert files(site.folder) == before
+
+
+def test_a_night_that_is_published_coarse_is_repaired_to_the_same_bytes(tmp_path: Path) -> None:
+    site = make_site(tmp_path, (10, 8))
+    planned = coarser(site.plan(), 2, site.archive, site.store, site.settings)
+    store.create_run(planned, site.settings, __version__)
+    enhance(planned, site.settings)
+    publish(planned, site.store, site.settings)
+    before = files(site.folder)
+    flip(place(site, "frames/c/0/0/0/0"), 0.5)
+    assert repair(site).findings == ()
+    assert files(site.folder) == before
+
+
+def test_a_night_that_can_not_be_repaired_is_named_and_the_next_one_is_repaired(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pit = site.folder / "enhanced" / CAMERA.id
+    shutil.copytree(pit, pit.with_name("gone"))
+    for camera in ("gone", CAMERA.id):
+        manifest = site.folder / "enhanced" / camera / NIGHT / "manifest.json"
+        fields = json.loads(manifest.read_text())
+        fields.pop("checksum")
+        manifest.write_bytes(store.sealed(fields | {"camera": fields["camera"] | {"id": camera}}))
+        (damaged,) = (site.folder / "enhanced" / camera).rglob("frames/c/1/0/0/0")
+        flip(damaged, 0.5)
+    (tmp_path / "cameras.toml").write_text(two_cameras(site))
+    places = ("--site", str(tmp_path / "cameras.toml"), "--archive", site.archive, "--store", site.store)
+    done = CliRunner().invoke(app, ["verify", *places, "--repair"])
+    assert (done.exit_code, type(done.exception)) == (1, SystemExit)
+    assert f"gone, night of {NIGHT}: not repaired: no file of it in the archive" in caplog.text
+    assert "1 damaged objects, 1 repaired" in done.stdout
+    assert check(site).findings == ()
+
+
+def two_cameras(site: Site) -> str:
+    """cameras.toml of the tests' camera, and of one whose footage is gone."""
+    numbers = ("shard_mb", "shard_least", "shard_most", "item_slots", "preview_pictures", "preview_width",
+               "queue_batches")  # fmt: skip
+    settings = "".join(f"{name} = {getattr(site.settings, name)}\n" for name in numbers)
+    cameras = "".join(
+        f'[[camera]]\nid = "{name}"\nname = "Pit"\nscene = "outdoor"\ntimezone = "UTC"\nrate = 5\n'
+        f'pattern = "{name}/%Y-%m-%d/%H%M%S.*"\nstart = "22:00"\nend = "22:00:07"\n'
+        for name in ("gone", CAMERA.id)
+    )
+    return f'[settings]\ncheckpoint = "{site.settings.checkpoint}"\n{settings}{cameras}'
 
 
 def test_a_moved_store_is_as_good_as_it_was(site: Site, tmp_path: Path) -> None:
