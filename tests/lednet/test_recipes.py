@@ -70,5 +70,5 @@ def test_no_text_breaks_the_reader(text: str, tmp_path_factory: pytest.TempPathF
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"paper, night, mine, or a \.toml file"):
+    with pytest.raises(RecipeError, match=r"paper, night, mine, drive, or a \.toml file"):
         find_recipe("moon")
