@@ -85,8 +85,7 @@ def enhance_night(
         ItemFeed(DaskItems(dask_client(), settings)) as feed,
     ):
         job = NightJob(night, archive, store_url, settings, until, progress, shelf, feed, publish_in_prefect, took)
-        for camera in chosen:
-            job.begin(camera, held)
+        job.begin(chosen, held)
         create_table_artifact(job.rows, key="planned-night", description=f"Night of {night}, what is to be done")
         outcomes = job.finish()
     create_table_artifact([vars(o) for o in outcomes], key="enhanced-night", description=f"Night of {night}")

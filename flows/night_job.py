@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -25,7 +25,7 @@ from tasks import lease, store
 from tasks.decode_process import prober
 from tasks.passes import Extent, extent, levels, next_pass, slots_left
 from tasks.plan import NothingToDoError, coarser, plan_night
-from tasks.publish import publish, summary
+from tasks.publish import publish, refused, summary
 from tasks.rates import Took
 from tasks.settings import NightSettings
 from tasks.shelf import PlanShelf
@@ -89,32 +89,53 @@ class NightJob:
         self.every = self.passes[0]
         self.until_s = self.until.timestamp() if self.until else inf
         self.started, self.handed = time.monotonic(), 0.0
+        self._probe = prober(self.settings)
 
-    def begin(self, camera: Camera, held: ExitStack) -> None:
-        """Plan a camera's night, take its lease into `held`, and hand its first pass to the workers."""
+    def begin(self, cameras: Sequence[Camera], held: ExitStack) -> None:
+        """Plan every camera's night, take its lease into `held`, and hand its first pass to the workers.
+
+        Where another machine's lease may be a dead one's, the other cameras come first: all those waits are one.
+        """
+        put_off: list[tuple[CameraWork, lease.Seen]] = []
+        for camera in cameras:
+            with self._spared(camera.id):
+                full = plan_night(camera, self.night, self.archive, self.store_url, self.settings, self._probe)
+                work = CameraWork(camera.id, self.shelf.put(full), self._extents(full))
+                try:
+                    self._start(work, full, held)
+                except lease.UnsureError as unsure:
+                    put_off.append((work, unsure.seen))
+        for work, seen in put_off:
+            with self._spared(work.camera):
+                self._start(work, self.shelf.get(work.place), held, seen)
+
+    @contextmanager
+    def _spared(self, camera: str) -> Iterator[None]:
+        """What ends a camera's night before it is begun becomes its outcome, and costs the others nothing."""
         try:
-            places = (self.archive, self.store_url, self.settings)
-            full = plan_night(camera, self.night, *places, prober(self.settings))
-            work = CameraWork(camera.id, self.shelf.put(full), self._extents(full))
-            self._look_up(work)
-            if work.every > 1:
-                held.enter_context(lease.held(lease.folder(self.store_url, camera.id, self.night)))
-                self._look_up(work)  # perhaps published by the one who held it until now
+            yield
         except NothingToDoError as nothing:
-            self.nothing.append(CameraNight(camera.id, "no footage", str(nothing), quarantined=len(nothing.problems)))
+            self.nothing.append(CameraNight(camera, "no footage", str(nothing), quarantined=len(nothing.problems)))
         except lease.HeldError as other:
-            log.warning("%s: %s", camera.id, other)
-            self.nothing.append(CameraNight(camera.id, "under way", str(other)))
+            log.warning("%s: %s", camera, other)
+            self.nothing.append(CameraNight(camera, "under way", str(other)))
         except Exception as error:  # one camera's trouble, whatever it is, must not cost the others their night
-            log.exception("%s: planning failed", camera.id)
-            self.nothing.append(CameraNight(camera.id, "failed", f"planning: {error}"))
-        else:
-            if work.every == 1 and work.outcome:
-                self.nothing.append(work.outcome)
-                return
-            self.nights.append(work)
-            self.rows.append(planned_row(full))
-            self._hand_out(work, full)
+            log.exception("%s: planning failed", camera)
+            self.nothing.append(CameraNight(camera, "failed", f"planning: {error}"))
+
+    def _start(self, work: CameraWork, full: NightPlan, held: ExitStack, seen: lease.Seen | None = None) -> None:
+        """Take a camera's lease and hand its first pass to the workers, unless nothing is to be done."""
+        settled = self._look_up(work)
+        if not settled:
+            place = lease.folder(self.store_url, work.camera, self.night)
+            held.enter_context(lease.held(place, seen, wait=seen is not None))
+            settled = self._look_up(work)  # perhaps published by the one who held it until now
+        if settled:
+            self.nothing.append(settled)
+            return
+        self._hand_out(work, full)
+        self.nights.append(work)
+        self.rows.append(planned_row(full))
 
     def finish(self) -> list[CameraNight]:
         """Wait for the passes, publish each camera's as it is whole; every camera's outcome."""
@@ -136,21 +157,23 @@ class NightJob:
                 continue
         return found
 
-    def _look_up(self, work: CameraWork) -> None:
-        """See which of a camera's passes the store has published.
+    def _look_up(self, work: CameraWork) -> CameraNight | None:
+        """See which of a camera's passes the store has published; its outcome, where nothing is to be done.
 
         Where it has the night of other footage, settings or weights, passes that are coarser are left out: they would
-        take the place of a finer one.
+        take the place of a finer one. One that can't have as many frames would not take it, and is not begun.
         """
         manifest = store.read_manifest(self.store_url, work.camera, self.night)
         if manifest is None:
-            return
+            return None
         for every, planned in work.passes.items():
             if manifest["run"] == planned.run:
                 work.every, work.outcome = every, summary(manifest, "already published", self.store_url)
-                return
+                return work.outcome if every == 1 else None
         work.passes = {every: p for every, p in work.passes.items() if every <= manifest.get("every", 1)}
         work.before = summary(manifest, "published", self.store_url)
+        whole = work.passes[1]
+        return refused(manifest, whole.run, whole.most_frames, whole.files, self.store_url)
 
     def _hand_out(self, work: CameraWork, full: NightPlan | None = None) -> None:
         """Lay out a camera's run of the pass and hand its work items to the workers."""

@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +45,47 @@ class HeldError(RuntimeError):
     """Somebody else is at work on this night; the message says who."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Another machine's lease as it was first seen, and when by this process's watch; once it changes, it lives."""
+
+    lease: dict[str, Any]
+    since_s: float
+
+
+class UnsureError(RuntimeError):
+    """Whether the holder of this night's lease lives has yet to show."""
+
+    def __init__(self, url: str, seen: Seen) -> None:
+        super().__init__(
+            f"{url} is leased by {seen.lease.get('host')}; whether it lives shows within {EXPIRES_S:.0f} s"
+        )
+        self.seen = seen
+
+
 def folder(store_url: str, camera: str, night: str) -> str:
     """Where a camera's night is leased."""
     return storage.join(store_url, "enhanced", camera, night)
 
 
 @contextmanager
-def held(url: str) -> Iterator[None]:
+def held(url: str, seen: Seen | None = None, wait: bool = True) -> Iterator[None]:
     """Hold a night's lease while the context lasts.
 
     A lease left by a process of this machine that is dead is taken over at once; one of another machine after
-    `EXPIRES_S` without a beat.
+    `EXPIRES_S` without a beat since it was first seen.
+
+    Args:
+        seen: of the `UnsureError` that was raised before.
+        wait: until it shows whether another machine's holder lives.
 
     Raises:
         HeldError: if its holder is alive.
+        UnsureError: if that has yet to show, and `wait` is False.
         StorageError: if the store can't be used.
     """
     token = {**_self(), "token": uuid.uuid4().hex}
-    number = _take(url, token)
+    number = _take(url, token, seen, wait)
     stop = threading.Event()
     beats = threading.Thread(target=_beat, args=(_url(url, number), token, stop), name="lease", daemon=True)
     beats.start()
@@ -98,27 +122,31 @@ def _numbers(url: str) -> list[int]:
     return sorted(int(m[1]) for name in listing.names(url) if (m := _NAME.fullmatch(name)))
 
 
-def _take(url: str, token: dict[str, Any]) -> int:
+def _take(url: str, token: dict[str, Any], seen: Seen | None, wait: bool) -> int:
     """Write the lease; returns its number."""
-    seen, since = None, time.monotonic()
     while True:
         numbers = _numbers(url)
         latest = _read(_url(url, numbers[-1])) if numbers else None
-        if latest is None or _is_dead(latest) or (latest == seen and time.monotonic() - since > EXPIRES_S):
+        if latest is None or _is_dead(latest) or _has_run_out(latest, seen):
             number = (numbers[-1] if numbers else 0) + 1
             if storage.create(_url(url, number), _bytes(token, 0)):
                 return number
             continue
-        if _is_here(latest) or (seen is not None and latest != seen):
+        if _is_here(latest) or (seen is not None and latest != seen.lease):
             raise HeldError(
                 f"process {latest.get('pid')} on {latest.get('host')} is at work on this night since "
                 f"{latest.get('since')}; let it finish, or end it and run the night again"
             )
-        if latest != seen:
-            log.warning("%s is leased by %s; waiting up to %.0f s to see whether it lives", url, latest.get("host"),
-                        EXPIRES_S)  # fmt: skip
-            seen, since = latest, time.monotonic()
+        if seen is None:
+            seen = Seen(latest, time.monotonic())
+            log.warning("%s", UnsureError(url, seen))
+        if not wait:
+            raise UnsureError(url, seen)
         time.sleep(WATCH_S)
+
+
+def _has_run_out(latest: dict[str, Any], seen: Seen | None) -> bool:
+    return seen is not None and latest == seen.lease and time.monotonic() - seen.since_s > EXPIRES_S
 
 
 def _release(url: str, number: int) -> None:

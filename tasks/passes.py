@@ -66,6 +66,8 @@ class Extent:
     rate: Fraction
     shards: int
     planned_slots: int
+    most_frames: int
+    files: int
 
     @property
     def run(self) -> str:
@@ -75,7 +77,8 @@ class Extent:
 
 def extent(plan: NightPlan) -> Extent:
     """How much a plan is."""
-    return Extent(plan.camera.id, plan.run_url, plan.camera.rate, plan.shards, plan.planned_slots)
+    sizes = plan.shards, plan.planned_slots, plan.most_frames, len(plan.segments)
+    return Extent(plan.camera.id, plan.run_url, plan.camera.rate, *sizes)
 
 
 def slots_left(planned: Extent) -> float:

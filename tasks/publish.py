@@ -29,9 +29,11 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
         reason = f"{len(missing)} of {len(wanted)} shards are not stored; run the night again to finish it"
         return CameraNight(plan.camera.id, "partial", reason)
     receipts = [store.read_receipt(plan.run_url, i) for i in wanted]
-    fuller = _fuller(plan, store_url, sum(r.frames for r in receipts))
-    if fuller:
-        return fuller
+    refusal = refused(
+        _published(plan, store_url), plan.run, sum(r.frames for r in receipts), len(plan.segments), store_url
+    )
+    if refusal:
+        return refusal
     frames = store.write_valid(plan.run_url, plan.grid.slots, receipts)
     rows = [store.read_rows(plan.run_url, r.shard) for r in receipts if r.frames]
     if rows:
@@ -42,21 +44,29 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
     return summary(manifest, "published", store_url)
 
 
-def _fuller(plan: NightPlan, store_url: str, frames: int) -> CameraNight | None:
-    """The outcome where another run with more frames is published; None where this one may take its place."""
-    url = store.manifest_url(store_url, plan.camera.id, plan.night)
-    try:
-        manifest = store.read_manifest(store_url, plan.camera.id, plan.night)
-    except store.StoreError:
-        return None  # it can't be asked, and publishing is what mends it
-    if manifest is None or manifest["run"] == plan.run or manifest["frames"] <= frames:
+def refused(manifest: dict[str, Any] | None, run: str, frames: int, files: int, store_url: str) -> CameraNight | None:
+    """The outcome of a run that must not take the place of the published one, None for one that may.
+
+    Args:
+        manifest: the published night, if there is one.
+        run: the run's key; `frames` is how many it has, or can have at most, of `files` files.
+    """
+    if manifest is None or manifest["run"] == run or manifest["frames"] <= frames:
         return None
+    published = summary(manifest, "failed", store_url)
     reason = (
         f"the published run {manifest['run']} has {manifest['frames']} frames of {len(manifest['segments'])} files, "
-        f"this one ({plan.run}) {frames} of {len(plan.segments)}, and did not take its place; bring back the footage "
-        f"or settings of then or, if fewer frames are what you want, remove {url} and run the night again"
+        f"this one ({run}) {frames} of {files}, and did not take its place; bring back the footage or settings of then "
+        f"or, if fewer frames are what you want, remove {published.manifest_url} and run the night again"
     )
-    return replace(summary(manifest, "failed", store_url), reason=reason)
+    return replace(published, reason=reason)
+
+
+def _published(plan: NightPlan, store_url: str) -> dict[str, Any] | None:
+    try:
+        return store.read_manifest(store_url, plan.camera.id, plan.night)
+    except store.StoreError:
+        return None  # it can't be asked, and publishing is what mends it
 
 
 def summary(manifest: dict[str, Any], status: str, store_url: str) -> CameraNight:

@@ -174,6 +174,11 @@ class NightPlan:
     """One slot in so many of what its camera is to have; more than 1: a pass of a night with a deadline."""
 
     @property
+    def most_frames(self) -> int:
+        """As many frames as its shards have room for, whatever its files hold."""
+        return min(self.grid.slots, self.shards * self.shard_slots)
+
+    @property
     def planned_slots(self) -> int:
         """Slots that footage should fill."""
         covered = sum(b - a for a, b in self.gaps)

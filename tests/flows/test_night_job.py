@@ -4,12 +4,15 @@ is published is even over cameras and night, and the next run finishes the rest 
 from __future__ import annotations
 
 import gc
+import json
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,11 +21,11 @@ from flows.feeding import ItemFeed
 from flows.night_job import NightJob, Publish
 from flows.progress import NightProgress
 from lednet import Restorer
-from tasks import enhance, store
+from tasks import enhance, lease, storage, store
 from tasks.publish import publish
 from tasks.settings import NightSettings
 from tasks.shelf import PlanShelf
-from tasks.types import CameraNight, NightPlan, WorkItem
+from tasks.types import Camera, CameraNight, NightPlan, WorkItem
 from tests.tasks import night
 from tests.tasks.night import CAMERA, NIGHT, Site
 
@@ -87,7 +90,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return made._replace(settings=replace(made.settings, deadline_coarsest=4))
 
 
-def run(site: Site, seconds: float | None, publish: Publish = publish) -> dict[str, CameraNight]:
+def run(
+    site: Site, seconds: float | None, publish: Publish = publish, cameras: Sequence[Camera] = CAMERAS
+) -> dict[str, CameraNight]:
     until = datetime.fromtimestamp(enhance.time.time(), UTC) + timedelta(seconds=seconds) if seconds else None
     with (
         ExitStack() as held,
@@ -95,8 +100,7 @@ def run(site: Site, seconds: float | None, publish: Publish = publish) -> dict[s
         ItemFeed(AtOnce(site.settings)) as feed,  # type: ignore[arg-type]
     ):
         job = NightJob(NIGHT, site.archive, site.store, site.settings, until, NightProgress(), shelf, feed, publish)
-        for camera in CAMERAS:
-            job.begin(camera, held)
+        job.begin(cameras, held)
         return {outcome.camera: outcome for outcome in job.finish()}
 
 
@@ -201,8 +205,7 @@ def test_the_coordinator_keeps_no_plan_of_the_cameras_that_wait(site: Site) -> N
         ItemFeed(Stopped(site.settings)) as feed,  # type: ignore[arg-type]
     ):
         job = NightJob(NIGHT, site.archive, site.store, site.settings, None, NightProgress(), shelf, feed)
-        for camera in CAMERAS:
-            job.begin(camera, held)
+        job.begin(CAMERAS, held)
         gc.collect()
         plans = [o for o in gc.get_objects() if isinstance(o, NightPlan)]
         assert len(plans) <= 1  # of the camera that is being fed
@@ -226,3 +229,48 @@ def test_items_whose_shards_are_all_stored_are_not_handed_over_again(
     monkeypatch.setattr(AtOnce, "submit", noted)
     run(site, None)
     assert [first for camera, first in handed if camera == "first"] == [i.shards[0].index for i in planned.items[1:]]
+
+
+def test_leases_that_a_power_loss_left_are_waited_for_together_after_the_free_cameras(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed, slept = list[str](), list[float]()
+    submit = AtOnce.submit
+
+    def noted(self: AtOnce, item: WorkItem, until_s: float) -> Done:
+        handed.append(item.camera)
+        return submit(self, item, until_s)
+
+    class Watch(ModuleType):
+        """Waits cost nothing, and are counted."""
+
+        strftime, gmtime, time = time.strftime, time.gmtime, time.time
+
+        def monotonic(self) -> float:
+            return sum(slept)
+
+        def sleep(self, seconds: float) -> None:
+            slept.append(seconds)
+
+    monkeypatch.setattr(AtOnce, "submit", noted)
+    monkeypatch.setattr(lease, "time", Watch("time"))
+    first, second, third = (camera.id for camera in CAMERAS)
+    for camera in (first, second):
+        url = lease.folder(site.store, camera, NIGHT)
+        storage.write(f"{url}/lease.1.json", json.dumps({**lease._self(), "machine": "elsewhere", "beat": 3}).encode())
+    outcomes = run(site, None)
+    assert {o.status for o in outcomes.values()} == {"published"}
+    assert list(dict.fromkeys(handed)) == [third, first, second]
+    assert lease.EXPIRES_S < sum(slept) < 1.2 * lease.EXPIRES_S
+
+
+def test_a_run_that_cant_have_as_many_frames_as_the_published_one_is_refused_before_any_work(
+    site: Site,
+) -> None:
+    run(site, None)
+    before = night.files(site.folder)
+    fewer = [replace(camera, rate=camera.rate / 2) for camera in CAMERAS]
+    outcomes = run(site, None, cameras=fewer)
+    assert {o.status for o in outcomes.values()} == {"failed"}
+    assert all("25 frames of 3 files" in o.reason and "did not take its place" in o.reason for o in outcomes.values())
+    assert night.files(site.folder) == before

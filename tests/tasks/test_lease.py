@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from tasks import lease, listing, storage
-from tasks.lease import HeldError, held
+from tasks.lease import HeldError, UnsureError, held
 from tests.tasks.night import without_pauses
 
 
@@ -103,6 +104,27 @@ def test_the_lease_of_another_machine_that_beats_is_held(night: str, monkeypatch
     monkeypatch.setattr(lease, "_self", lambda: {**here, "machine": "elsewhere"})
     monkeypatch.setattr(lease, "EXPIRES_S", 20)
     with held(night), pytest.raises(HeldError), held(night):
+        pass
+
+
+def test_one_who_does_not_wait_comes_back_to_a_lease_that_ran_out_meanwhile(night: str) -> None:
+    left_by(night, machine="elsewhere")
+    with pytest.raises(UnsureError, match="whether it lives shows within") as unsure, held(night, wait=False):
+        pass
+    assert listing.names(night) == ["lease.1.json"]
+    time.sleep(lease.EXPIRES_S)
+    before = time.monotonic()
+    with held(night, unsure.value.seen):
+        assert "lease.2.json" in listing.names(night)
+    assert time.monotonic() - before < lease.EXPIRES_S
+
+
+def test_one_who_comes_back_to_a_lease_that_was_renewed_meanwhile_is_told(night: str) -> None:
+    left_by(night, machine="elsewhere")
+    with pytest.raises(UnsureError) as unsure, held(night, wait=False):
+        pass
+    left_by(night, machine="elsewhere", beat=4)
+    with pytest.raises(HeldError), held(night, unsure.value.seen):
         pass
 
 
