@@ -19,6 +19,8 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
+from distributed import KilledWorker
+
 from flows import clusters
 from flows.engine import EngineError
 from tasks.logs import this_run
@@ -34,6 +36,11 @@ AHEAD = 4
 LEAST_AHEAD = 8
 LOOK_S = 10.0
 """How often the workers are counted, since they come and go, and how often one who waits looks whether all is well."""
+
+OUT_OF_MEMORY = (
+    "If they ran out of memory, start fewer (LEDNET_WORKERS), give them more, or set a lower tile_mb "
+    "(docs/operating.md, memory of a worker)."
+)
 
 
 @dataclass
@@ -208,4 +215,5 @@ def _failure(future: Any) -> str:
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    text = f"{type(error).__name__}: {error}"
+    return f"{text} {OUT_OF_MEMORY}" if isinstance(error, KilledWorker) else text

@@ -22,6 +22,7 @@ from tasks.rates import TOPIC, words_of
 from tasks.settings import NightSettings
 from tasks.stall import ended_if_stalled
 from tasks.types import CameraNight, ItemResult, NightPlan, WorkItem
+from tasks.worker_memory import freed_memory_returned
 
 ITEM_RETRIES = 1
 """So often is a failed work item tried again, at once: transient storage faults are retried in tasks.storage."""
@@ -29,10 +30,16 @@ ITEM_RETRIES = 1
 
 def enhance(item: WorkItem, settings: NightSettings, until_s: float, run: PrefectRun | None) -> ItemResult:
     """`tasks.enhance.enhance_item` on a Dask worker, which ends if it hangs; its lines stand beside the flow run."""
-    with shown_in(run), ended_if_stalled(settings.item_stall_s) as alive:
+    with shown_in(run), ended_if_stalled(settings.item_stall_s) as alive, freed_memory_returned():
         result = enhance_item(item, settings, until_s, wanted_by_dask(), alive)
     _tell(words_of(item.run_url, result))
     return result
+
+
+def facts(job: FactsJob) -> list[FactsOutcome]:
+    """`tasks.camera_facts.camera_facts` on a Dask worker."""
+    with freed_memory_returned():
+        return camera_facts(job)
 
 
 def _tell(words: dict[str, Any]) -> None:
@@ -97,7 +104,7 @@ def write_facts(jobs: Sequence[FactsJob], scheduler: str, resources: dict[str, i
     """`tasks.camera_facts.camera_facts` of every camera on the Dask workers; one that fails costs its own nights."""
     outcomes: list[FactsOutcome] = []
     with Client(scheduler) as client:  # type: ignore[no-untyped-call]
-        futures = [client.submit(camera_facts, job, pure=False, resources=resources or None) for job in jobs]
+        futures = [client.submit(facts, job, pure=False, resources=resources or None) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             try:
                 outcomes += future.result()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from distributed import KilledWorker
 
 from flows.engine import EngineError
 from flows.feeding import Batch, ItemFeed
@@ -17,6 +19,7 @@ class Future:
 
     def __init__(self) -> None:
         self.status, self.calls = "pending", []  # type: ignore[var-annotated]
+        self.error: BaseException = OSError("the disk is full")
 
     def add_done_callback(self, call: Callable[[Future], object]) -> None:
         self.calls.append(call)
@@ -27,7 +30,7 @@ class Future:
             call(self)
 
     def exception(self) -> BaseException:
-        return OSError("the disk is full")
+        return self.error
 
     def cancel(self) -> None:
         self.status = "cancelled"
@@ -110,6 +113,19 @@ def test_an_item_that_fails_is_told_and_costs_no_other() -> None:
         workers.futures[0][1].end("error")
         workers.futures[1][1].end()
         assert feed.next_done().failure == "OSError: the disk is full"
+
+
+def test_what_to_do_is_told_where_workers_died_of_an_item() -> None:
+    workers = Workers()
+    with feed_of(workers) as feed:
+        feed.add(batch("pit", 1))
+        workers.wait_for(1)
+        future = workers.futures[0][1]
+        future.error = KilledWorker("enhance-item pit", SimpleNamespace(address="tcp://10.0.0.7:8786"), 3)  # type: ignore[arg-type]
+        future.end("error")
+        failure = feed.next_done().failure
+    assert "tcp://10.0.0.7:8786" in failure
+    assert "set a lower tile_mb" in failure
 
 
 def test_a_camera_whose_items_can_not_be_made_ends_and_the_next_is_fed() -> None:
