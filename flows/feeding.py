@@ -8,6 +8,7 @@ Not covered: what is done with a camera whose items are done (`flows.night_job`)
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -37,9 +38,11 @@ LEAST_AHEAD = 8
 LOOK_S = 10.0
 """How often the workers are counted, since they come and go, and how often one who waits looks whether all is well."""
 
+HINDERED_S = 60.0
+"""How long no worker can take work before it is told, and after that every `WARN_AGAIN_S`."""
+WARN_AGAIN_S = 600.0
 OUT_OF_MEMORY = (
-    "If they ran out of memory, start fewer (LEDNET_WORKERS), give them more, or set a lower tile_mb "
-    "(docs/operating.md, memory of a worker)."
+    "Start fewer (LEDNET_WORKERS), give them more memory, or set a lower tile_mb: docs/operating.md, memory of a worker"
 )
 
 
@@ -82,6 +85,16 @@ class DaskItems:
         self._resources, slots = clusters.asked_and_slots(self._client)
         return max(LEAST_AHEAD, AHEAD * slots)
 
+    def hindrance(self) -> str:
+        """Why no worker can take what is handed over; empty where one can."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        able = [w for w in workers if not self._resources or w.get("resources", {}).get("GPU")]
+        if not able:
+            return f"there is no worker{' with a GPU' if self._resources else ''}; start one, or look at its log"
+        if all(w.get("status") == "paused" for w in able):
+            return f"every worker is paused by Dask, short of memory. {OUT_OF_MEMORY}"
+        return ""
+
     def alive(self) -> bool:
         """Whether the scheduler can still be reached."""
         return self._client.status not in ("closing", "closed")
@@ -113,6 +126,7 @@ class ItemFeed:
         self._futures: set[Any] = set()
         self._most, self._counted = 0, 0.0
         self._ended = False
+        self._warn_at = math.inf
         self._thread = threading.Thread(target=copy_context().run, args=(self._feed,), name="feed", daemon=True)
 
     def add(self, batch: Batch) -> None:
@@ -133,6 +147,18 @@ class ItemFeed:
             except Empty:
                 if not (self._target.alive() and self._thread.is_alive()):
                     raise EngineError("the Dask scheduler went away; run the night again to go on") from None
+                self._warn_if_hindered()
+
+    def _warn_if_hindered(self) -> None:
+        """Say so where nothing has been done for a while because no worker can; it is waited for all the same."""
+        reason, now = self._target.hindrance(), time.monotonic()
+        if not reason:
+            self._warn_at = math.inf
+        elif self._warn_at == math.inf:
+            self._warn_at = now + HINDERED_S
+        elif now >= self._warn_at:
+            log.warning("no work is being done: %s", reason)
+            self._warn_at = now + WARN_AGAIN_S
 
     def _feed(self) -> None:
         while True:
@@ -216,4 +242,4 @@ def _failure(future: Any) -> str:
 
 def _words(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
-    return f"{text} {OUT_OF_MEMORY}" if isinstance(error, KilledWorker) else text
+    return f"{text} Short of memory? {OUT_OF_MEMORY}" if isinstance(error, KilledWorker) else text

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from distributed import KilledWorker
+from distributed import Client, KilledWorker, LocalCluster
+from distributed.core import Status
 
+from flows import feeding
 from flows.engine import EngineError
 from flows.feeding import Batch, ItemFeed
+from tasks.settings import NightSettings
 
 
 class Future:
@@ -40,7 +44,7 @@ class Workers:
     """Stands in for Dask: keeps what it is handed until the test ends it."""
 
     def __init__(self, most: int = 2) -> None:
-        self.count, self.lives = most, True
+        self.count, self.lives, self.hindered = most, True, ""
         self.futures: list[tuple[Any, Future]] = []
         self.handed = threading.Semaphore(0)
 
@@ -55,6 +59,9 @@ class Workers:
 
     def alive(self) -> bool:
         return self.lives
+
+    def hindrance(self) -> str:
+        return self.hindered
 
     def wait_for(self, count: int) -> None:
         for _ in range(count):
@@ -165,3 +172,42 @@ def test_a_scheduler_that_went_away_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         workers.lives = False
         with pytest.raises(EngineError, match="run the night again"):
             feed.next_done()
+
+
+def test_that_no_worker_can_take_work_is_told_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, seconds in (("LOOK_S", 0.01), ("HINDERED_S", 0.05), ("WARN_AGAIN_S", 1000.0)):
+        monkeypatch.setattr(feeding, name, seconds)
+    workers = Workers()
+    workers.hindered = "there is no worker"
+    with feed_of(workers) as feed:
+        feed.add(batch("pit", 1))
+        workers.wait_for(1)
+        threading.Timer(1.0, workers.futures[0][1].end).start()
+        feed.next_done()
+    assert caplog.messages == ["no work is being done: there is no worker"]
+
+
+def test_workers_that_are_paused_or_gone_are_a_hindrance() -> None:
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,  # type: ignore[no-untyped-call]
+        Client(cluster) as client,  # type: ignore[no-untyped-call]
+    ):
+        items = feeding.DaskItems(client, NightSettings())
+        assert items.hindrance() == ""
+        cluster.workers[0].status = Status.paused
+        assert until(items.hindrance).startswith("every worker is paused by Dask, short of memory. Start fewer")
+        cluster.scale(0)
+        assert until(lambda: items.hindrance().partition("every")[0]) == (
+            "there is no worker; start one, or look at its log"
+        )
+
+
+def until(told: Callable[[], str]) -> str:
+    """What is told as soon as anything is, since a scheduler hears of its workers a moment later."""
+    for _ in range(300):
+        if words := told():
+            return words
+        time.sleep(0.1)
+    return ""

@@ -71,6 +71,9 @@ class AtOnce:
     def most(self) -> int:
         return 1
 
+    def hindrance(self) -> str:
+        return ""
+
     def alive(self) -> bool:
         return True
 
