@@ -24,8 +24,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
+from dask.system import CPU_COUNT
+
 from flows.engine import EngineError
-from tasks.settings import MOST_LOCAL_WORKERS
+from tasks.worker_memory import local_workers
 
 log = logging.getLogger("lednet")
 
@@ -71,10 +73,10 @@ def _local(wanted: int) -> Cluster:
     from distributed import LocalCluster
 
     gpu = has_gpu()
-    cores = os.cpu_count() or 1
-    count = wanted or (1 if gpu else min(cores, MOST_LOCAL_WORKERS))
+    count = wanted or (1 if gpu else local_workers())
     # Torch's threads of all workers together should be the machine's cores, no more.
-    environment = {"OMP_NUM_THREADS": str(max(1, cores // count)), "MKL_NUM_THREADS": str(max(1, cores // count))}
+    threads = str(max(1, CPU_COUNT // count))
+    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     log.info("starting %d Dask worker process(es)%s", count, " with GPU" if gpu else "")
     cluster: Cluster = LocalCluster(  # type: ignore[no-untyped-call]
         n_workers=count,

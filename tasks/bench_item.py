@@ -50,8 +50,9 @@ from tasks import storage, store
 from tasks.bench_clip import FPS, NIGHT, drawn_clip
 from tasks.enhance import enhance_item, load_restorer
 from tasks.plan import plan_night
-from tasks.settings import FRAME_WISE, MOST_LOCAL_WORKERS, NightSettings
+from tasks.settings import FRAME_WISE, NightSettings
 from tasks.types import Camera, NightPlan
+from tasks.worker_memory import local_workers
 
 STAGES = ("decode", "restore", "measure", "write")
 GAMMA = "gamma"
@@ -131,7 +132,7 @@ def measure_item(
     """
     frames = frames or FRAMES.get(restorer, FRAMES["small"])
     cores = os.cpu_count() or 1
-    workers = workers or (1 if restorer == GAMMA else min(cores, MOST_LOCAL_WORKERS))
+    workers = workers or (1 if restorer == GAMMA else local_workers())
     with TemporaryDirectory(prefix="lednet-bench-") as name:
         clip = Path(name) / "archive" / "bench" / f"{NIGHT}_22-00-00.mp4"
         clip.parent.mkdir(parents=True)

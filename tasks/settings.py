@@ -8,9 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-MOST_LOCAL_WORKERS = 4
-"""That a machine without a GPU starts by itself: one a core up to so many, and more threads for each beyond."""
-
 DEFAULT_RECIPES = "night,night,night,paper"
 
 STEADY, FRAME_WISE = "steady", "frame-wise"

@@ -1,4 +1,4 @@
-"""Memory that a Dask worker keeps though it is free, given back before it would stop the worker for good.
+"""The memory of Dask workers: how many a machine's carries, and freed memory given back before it stops one for good.
 
 Restoring keeps freed memory (`lednet.memory`). Dask counts it as used, and gives a worker above 80 % of its limit
 nothing more to do until it is below: one that keeps so much would wait for ever, and the night with it. Not covered:
@@ -11,12 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
+from dask.system import CPU_COUNT
 from distributed import get_worker
+from distributed.system import MEMORY_LIMIT
 
 from lednet.memory import return_freed_memory
 
+MOST_LOCAL_WORKERS = 4
+"""That a machine without a GPU starts by itself: one a core up to so many, and more threads for each beyond."""
+LOCAL_WORKER_BYTES = 4 * 10**9
+"""A machine starts one for so much of its memory: a worker took 1.9 GB at 1080p, and Dask pauses one at 80 %."""
 KEPT = 0.5
 """Of a worker's limit may be kept. Coming back to returned pages costs some tenths of a second a gigabyte."""
+
+
+def local_workers(cores: int = CPU_COUNT, memory: int = MEMORY_LIMIT) -> int:
+    """How many worker processes a machine without a GPU starts, by its cores and bytes of memory: one at least."""
+    return max(1, min(cores, MOST_LOCAL_WORKERS, memory // LOCAL_WORKER_BYTES))
 
 
 @contextmanager

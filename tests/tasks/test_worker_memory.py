@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import psutil
+import pytest
 import torch
 from distributed import Client, LocalCluster
 
 from lednet.memory import keep_freed_memory
-from tasks.worker_memory import freed_memory_returned
+from tasks.worker_memory import freed_memory_returned, local_workers
 
-LIMIT = 10**9
+GB = 10**9
+LIMIT = GB
 FILLED = 0.88
 """Of the limit: above the 80 % at which Dask gives a worker nothing more, below the 95 % at which it ends it."""
 
@@ -40,3 +42,10 @@ def test_a_worker_that_keeps_freed_memory_goes_on_with_its_next_item() -> None:
 def test_outside_of_a_worker_nothing_is_asked_for() -> None:
     with freed_memory_returned():
         pass
+
+
+@pytest.mark.parametrize(("cores", "gigabytes", "workers"), [(1, 64, 1), (2, 8, 2), (8, 64, 4), (8, 8, 2), (8, 3, 1)])
+def test_a_machine_starts_as_many_workers_as_its_cores_and_memory_carry(
+    cores: int, gigabytes: int, workers: int
+) -> None:
+    assert local_workers(cores, gigabytes * GB) == workers
