@@ -39,4 +39,4 @@ def run_demo(folder: Path) -> int:
         out.print("before and after     ", folder / "before_after.jpg")
     out.print("The broken file is part of the demo: it is quarantined, the rest of its camera's night is restored.")
     out.print("report               ", report)
-    return DONE if len(manifests) == len(outcomes) else FAILED
+    return DONE if all(o.status in ("published", "already published") for o in outcomes) else FAILED

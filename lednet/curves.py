@@ -7,6 +7,7 @@ the tone curve alone and the fixed gamma. Not covered: what the figures are (`le
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +43,25 @@ class Panel:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`, by step; of a step that was done twice after an interruption, the later ones."""
-    lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    kept = {(line["step"], "validation" in line): line for line in lines}
+    """The lines of a `metrics.jsonl`, by step; of a step that was done twice after an interruption, the later ones.
+
+    What a killed run left of a line, perhaps with the next one behind it, is passed over.
+    """
+    kept: dict[tuple[float, bool], dict[str, Any]] = {}
+    for text in path.read_text().splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        kept[line["step"], "validation" in line] = line
     return [kept[key] for key in sorted(kept)]
 
 
 def panels(lines: Sequence[dict[str, Any]]) -> list[Panel]:
-    """What is drawn: loss, PSNR of the batches, and a panel for each recipe that was validated under."""
+    """What is drawn: loss, PSNR of the batches, and a panel for each recipe that was validated under.
+
+    Without values that are not finite, of a step that diverged, since they have no place on an axis.
+    """
     steps = [line for line in lines if "loss" in line]
     drawn = [
         Panel("loss", {"training batches": [(line["step"], line["loss"]) for line in steps]}),
@@ -62,7 +74,12 @@ def panels(lines: Sequence[dict[str, Any]]) -> list[Panel]:
             for key, title in VALIDATED.items()
         }
         drawn.append(Panel(f"PSNR on held-out clips, {recipe}, dB", curves))
+    drawn = [Panel(p.title, {name: _finite(curve) for name, curve in p.curves.items()}) for p in drawn]
     return [panel for panel in drawn if any(panel.curves.values())]
+
+
+def _finite(curve: Points) -> Points:
+    return [(step, value) for step, value in curve if math.isfinite(value)]
 
 
 def draw(panel: Panel) -> NDArray[np.uint8]:

@@ -119,7 +119,7 @@ def camera_summary(
     """A night in one row a camera, the gravest first.
 
     Args:
-        facts: table of `tasks.facts`, of this night and at least the 28 before.
+        facts: table of `tasks.facts`, of this night and the 28 before; the settings' `history_nights` if they are more.
         night: YYYY-MM-DD.
         cameras: the site's; those without facts of the night stand in the table as missing. By default the cameras
             that the facts know.
@@ -128,9 +128,9 @@ def camera_summary(
 
     Returns:
         camera, name, scene, night, model, frames, coverage, quarantined, gaps_s; for each headline metric m: m, the
-        night's mean; m_low and m_high, m +- t * s, in which 95 % of such nights fall when s is how the camera's nights
-        vary, by the 28 nights up to this one; m_change7 and m_change28, the difference to the mean of the nights
-        before; verdict (good, attention, bad, missing or under way); findings, a list of Finding.
+        night's mean; m_low and m_high, in which 95 % of such nights fall by how the 28 nights before vary: their mean
+        +- t * s * sqrt(1 + 1/n); m_change7 and m_change28, the difference to the mean of the nights before; verdict
+        (good, attention, bad, missing or under way); findings, a list of Finding.
     """
     window = between(facts, night_before(night, FOUR_WEEKS), night)
     known = _described(window, night, cameras)
@@ -142,7 +142,7 @@ def camera_summary(
     rows["model"] = rows["model"].fillna("")
     summary = rows[[*SUMMARY_COLUMNS]].astype({"frames": int, "quarantined": int})
     summary = pd.concat([summary, _headlines(rows, window, night)], axis=1)
-    findings = _findings(window, tonight, night, settings)
+    findings = _findings(facts, tonight, night, settings)
     summary["findings"] = pd.Series([findings.get(camera, []) for camera in summary["camera"]], dtype=object)
     summary["verdict"] = [
         verdict(found) if frames else "under way" if camera in under_way else "missing"
@@ -168,15 +168,15 @@ def _described(window: pd.DataFrame, night: str, cameras: Sequence[Camera]) -> p
 def _headlines(rows: pd.DataFrame, window: pd.DataFrame, night: str) -> pd.DataFrame:
     """The columns of the headline metrics, in the order of `rows`."""
     metrics = list(HEADLINES)
-    groups = window.groupby("camera")[metrics]
-    count = groups.count()
-    half = (t_quantile(CONFIDENCE, count - 1) * groups.std()).where(count >= LEAST_NIGHTS).reindex(rows["camera"])
+    groups = window[window["night"] < night].groupby("camera")[metrics]
+    mean, deviation, count = (getattr(groups, f)() for f in ("mean", "std", "count"))
+    half = (t_quantile(CONFIDENCE, count - 1) * deviation * np.sqrt(1 + 1 / count)).where(count >= LEAST_NIGHTS)
+    low, high = ((mean + side * half).reindex(rows["camera"]) for side in (-1, 1))
     change = changes(window, night, ["camera"]).pivot(index="camera", columns="metric").reindex(rows["camera"])
     columns: dict[str, Any] = {}
     for m in metrics:
-        value = rows[m].to_numpy(float)
-        columns[m] = value
-        columns[f"{m}_low"], columns[f"{m}_high"] = value - half[m].to_numpy(), value + half[m].to_numpy()
+        columns[m] = rows[m].to_numpy(float)
+        columns[f"{m}_low"], columns[f"{m}_high"] = low[m].to_numpy(), high[m].to_numpy()
         for days in (WEEK, FOUR_WEEKS):
             known = (f"change{days}", m) in change.columns
             columns[f"{m}_change{days}"] = change[f"change{days}", m].to_numpy() if known else np.nan
@@ -184,15 +184,15 @@ def _headlines(rows: pd.DataFrame, window: pd.DataFrame, night: str) -> pd.DataF
 
 
 def _findings(
-    window: pd.DataFrame, tonight: pd.DataFrame, night: str, settings: HealthSettings
+    facts: pd.DataFrame, tonight: pd.DataFrame, night: str, settings: HealthSettings
 ) -> dict[str, list[Finding]]:
     """Camera -> what is worth telling of its night, the gravest first."""
     start = night_before(night, settings.history_nights)
-    before = {str(c): rows for c, rows in between(window, start, night_before(night, 1)).groupby("camera")}
+    before = {str(c): rows for c, rows in between(facts, start, night_before(night, 1)).groupby("camera")}
     found: dict[str, list[Finding]] = {}
     for record in tonight.to_dict("records"):
         row = {str(name): value for name, value in record.items()}
-        earlier = before.get(row["camera"], window.iloc[:0])
+        earlier = before.get(row["camera"], facts.iloc[:0])
         mine = findings_of(row, earlier, tonight[tonight["camera"] != row["camera"]], settings)
         # A camera that is covered or frozen explains its figures by itself.
         hindered = any(f.severity == "bad" for f in mine)

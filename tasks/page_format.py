@@ -35,7 +35,9 @@ def change(value: float, digits: int) -> str:
 
 
 def percent(share: float) -> str:
-    """In per cent; only a whole night is shown as 100."""
+    """In per cent; only a whole night is shown as 100, and only an empty one as 0."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
     return NOTHING if math.isnan(share) else f"{min(round(share * 100, 1), 100 if share == 1 else 99.9):g}%"
 
 

@@ -35,10 +35,12 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
     if refusal:
         return refusal
     frames = store.write_valid(plan.run_url, plan.grid.slots, receipts)
-    rows = [store.read_rows(plan.run_url, r.shard) for r in receipts if r.frames]
+    rows = {r.shard: store.read_rows(plan.run_url, r.shard) for r in receipts if r.frames}
     if rows:
-        storage.write(store.quality_url(plan.run_url), store.parquet_bytes(pd.concat(rows)))
-    preview = _write_preview(plan, receipts, settings)
+        storage.write(store.quality_url(plan.run_url), store.parquet_bytes(pd.concat(rows.values())))
+    stride = plan.items[0].preview_stride
+    pictured = [shard for shard, table in rows.items() if (table["slot"] % stride == 0).any()]
+    preview = _write_preview(plan.run_url, pictured, settings)
     manifest = _manifest(plan, receipts, frames, preview) | codecs.provenance(settings)
     storage.write(store.manifest_url(store_url, plan.camera.id, plan.night), store.sealed(manifest))
     return summary(manifest, "published", store_url)
@@ -90,13 +92,13 @@ def picture_rows(run_url: str, shards: list[int]) -> Iterator[pd.DataFrame]:
         yield rows[rows["before_jpeg"].notna()]
 
 
-def _write_preview(plan: NightPlan, receipts: list[Receipt], settings: NightSettings) -> str | None:
-    tables = picture_rows(plan.run_url, [r.shard for r in receipts if r.frames])
+def _write_preview(run_url: str, shards: list[int], settings: NightSettings) -> str | None:
+    tables = picture_rows(run_url, shards)
     pairs = (pair for t in tables for pair in zip(t["before_jpeg"], t["after_jpeg"], strict=True))
     data = encode_preview(pairs, settings.preview_fps)
     if data is None:
         return None
-    url = store.preview_url(plan.run_url)
+    url = store.preview_url(run_url)
     storage.write(url, data)
     return url
 

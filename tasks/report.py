@@ -8,25 +8,30 @@ so the more cameras a night has, the smaller they are.
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import zarr
 
 from tasks import storage, store
+from tasks.evidence import kept_pictures, run_url_of
 from tasks.findings import Finding
+from tasks.page_format import local
 from tasks.picture import jpeg
-from tasks.publish import picture_rows
 from tasks.report_page import render
-from tasks.report_table import camera_table
+from tasks.report_table import UNDER_WAY, camera_table
 from tasks.report_values import CameraSection, Picture, ReportPage
 from tasks.types import NANOSECONDS, CameraNight
 from tasks.video import read_jpeg
+
+log = logging.getLogger(__name__)
 
 PICTURE_WIDTH = 640
 MOMENTS = (("median", 0.5), ("best", 0.25), ("worst", 0.25))
@@ -91,8 +96,10 @@ def collect(
 ) -> ReportPage:
     """Everything that the report shows, from the store; arguments as for `write_report`.
 
-    A published night that can't be read any more stands among the cameras without one, with the reason.
+    A published night that can't be read any more stands among the cameras without one, with the reason. One that a
+    later run failed to replace is shown, with that run's reason.
     """
+    outcomes = [_as_stored(outcome, store_url, night) for outcome in outcomes]
     sections: list[CameraSection] = []
     published = [o for o in outcomes if o.manifest_url]
     unpublished = [o for o in outcomes if not o.manifest_url]
@@ -105,53 +112,94 @@ def collect(
                 raise store.StoreError(f"{outcome.manifest_url}: is gone; run the night again")
             moments_bytes = int(share * (1 - FINDINGS_SHARE * (outcome.camera in pictured)))
             section = _section(manifest, truths.get(outcome.camera), moments_bytes)
-            sections.append(replace(section, done=outcome.done))
-        except (store.StoreError, OSError) as error:
-            unpublished.append(replace(outcome, status="damaged", reason=str(error), manifest_url=""))
+            trouble = "" if outcome.status in ("published", "already published") else outcome.reason
+            sections.append(replace(section, done=outcome.done, trouble=trouble))
+        except Exception as error:  # one camera's damage, whatever it leads to, must not cost the others their report
+            log.warning("%s, %s: not in the report", outcome.camera, night, exc_info=True)
+            unpublished.append(replace(outcome, status="damaged", reason=_why(error, night), manifest_url=""))
     shown = _shrunk(findings, int(share * FINDINGS_SHARE))
     return ReportPage(night, tuple(sections), tuple(unpublished), store_url, language, summary, shown, history)
+
+
+def _as_stored(outcome: CameraNight, store_url: str, night: str) -> CameraNight:
+    """An outcome with the manifest that the store holds: a run that failed leaves what was published before it."""
+    if outcome.manifest_url or outcome.status == UNDER_WAY:
+        return outcome
+    try:
+        published = store.read_manifest(store_url, outcome.camera, night) is not None
+    except (store.StoreError, OSError):
+        return outcome
+    return replace(outcome, manifest_url=store.manifest_url(store_url, outcome.camera, night)) if published else outcome
+
+
+def _why(error: Exception, night: str) -> str:
+    if isinstance(error, store.StoreError | OSError):
+        return str(error)
+    return f"it can't be read ({type(error).__name__}: {error}); `lednet verify {night}` says what is damaged"
 
 
 def write_page(page: ReportPage) -> str:
     """Write page and tables, the page last; returns the page's URL."""
     folder = storage.join(page.store_url, "reports", page.night)
     storage.write(storage.join(folder, "cameras.csv"), camera_table(page).to_csv(index=False).encode())
-    rows = [s.quality.assign(camera=s.camera) for s in page.sections if len(s.quality)]
-    if rows:
-        storage.write(storage.join(folder, "quality.parquet"), store.parquet_bytes(pd.concat(rows)))
+    measured = [s for s in page.sections if len(s.quality)]
+    if measured:
+        storage.write(storage.join(folder, "quality.parquet"), _quality_bytes(measured))
+    else:  # what an earlier report left there is of frames that this one doesn't show
+        storage.remove(storage.join(folder, "quality.parquet"))
     url = storage.join(folder, "index.html")
     storage.write(url, render(page).encode())
     return url
 
 
+def _quality_bytes(sections: Sequence[CameraSection]) -> bytes:
+    """All quality rows as the bytes of a Parquet file, a row group a camera.
+
+    One camera after another: a site's rows are gigabytes, which a table of them all would take several times over.
+    """
+    columns = pd.concat([s.quality.head(1).assign(camera=s.camera) for s in sections], ignore_index=True)
+    schema = pyarrow.Schema.from_pandas(columns, preserve_index=False)
+    buffer = io.BytesIO()
+    with pyarrow.parquet.ParquetWriter(buffer, schema) as writer:
+        for s in sections:
+            rows = s.quality.assign(camera=s.camera).reindex(columns=schema.names)
+            writer.write_table(pyarrow.Table.from_pandas(rows, schema, preserve_index=False), row_group_size=len(rows))
+    return buffer.getvalue()
+
+
 def _section(manifest: dict[str, Any], truth: Truth | None, picture_bytes: int) -> CameraSection:
-    run_url = manifest["frames_url"].removesuffix("/frames.zarr")
-    quality = store.read_quality(run_url)
-    pictures = _pictures(manifest, run_url, quality, truth, picture_bytes)
+    quality = store.read_quality(run_url_of(manifest))
+    pictures = _pictures(manifest, quality, truth, picture_bytes)
     return CameraSection(manifest, quality, pictures, truth.figures if truth else None)
 
 
 def _pictures(
-    manifest: dict[str, Any], run_url: str, quality: pd.DataFrame, truth: Truth | None, picture_bytes: int
+    manifest: dict[str, Any], quality: pd.DataFrame, truth: Truth | None, picture_bytes: int
 ) -> tuple[Picture, ...]:
-    """The median, the sharpest and the least sharp moment after restoring, of those that pictures were kept of."""
+    """The median, the sharpest and the least sharp moment after restoring, of those that pictures were kept of.
+
+    Where few were kept, so that one would be several of these, it is shown once.
+    """
     if quality.empty:
         return ()
-    kept = pd.concat(picture_rows(run_url, manifest["shards"]))
+    kept = kept_pictures(manifest, quality, len(quality))
     if kept.empty:
         return ()
     ordered = kept.sort_values(["sharpness_after", "slot"], ignore_index=True)
-    positions = {"best": len(ordered) - 1, "median": len(ordered) // 2, "worst": 0}
+    positions = {"median": len(ordered) // 2, "best": len(ordered) - 1, "worst": 0}
+    first = {position: moment for moment, position in reversed(positions.items())}
     zone = ZoneInfo(manifest["camera"]["timezone"])
     pictures = []
     for moment, share in MOMENTS:
+        if first[positions[moment]] != moment:
+            continue
         row = ordered.iloc[positions[moment]]
-        when = datetime.fromtimestamp(int(row["time_ns"]) / NANOSECONDS, UTC).astimezone(zone)
+        _, clock = local(int(row["time_ns"]) // NANOSECONDS * NANOSECONDS, zone)
         sides = [row["before_jpeg"], row["after_jpeg"]]
         jpegs = [*sides, _true_jpeg(truth, int(row["time_ns"]))] if truth else sides
         fitted = within(jpegs, int(picture_bytes * share))
         if fitted:
-            pictures.append(Picture(moment, f"{when:%H:%M:%S}", *fitted))
+            pictures.append(Picture(moment, clock, *fitted))
     return tuple(pictures)
 
 

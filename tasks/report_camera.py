@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from tasks.findings import Finding
 from tasks.page_format import NOTHING, change, data_uri, link, local, number, percent
 from tasks.page_text import PageText
 from tasks.report_plot import over_the_night, trends
-from tasks.report_table import fact, fell, gaps_s, mean, quarantined, seconds, state
+from tasks.report_table import fact, fell, gaps_s, mean, quarantined, seconds, state, unjudged
 from tasks.report_values import METRICS, SIDES, TRUTH_METRICS, CameraSection, Metric, ReportPage
 from tasks.types import NANOSECONDS, CameraNight
 from tasks.wording import say, title
@@ -30,7 +31,7 @@ def section_view(page: ReportPage, section: CameraSection, anchor: str, text: Pa
     zone = ZoneInfo(m["camera"]["timezone"])
     facts = page.facts_of(section.camera)
     findings = findings_view(page.findings_of(section.camera), text)
-    marks = _marks(section, text)
+    marks = _marks(page, section, text)
     judged = state(page, section)
     figures = _figures(section, facts)
     return {
@@ -38,10 +39,12 @@ def section_view(page: ReportPage, section: CameraSection, anchor: str, text: Pa
         "state": judged,
         "manifest": m,
         "camera": m["camera"],
+        "rate": f"{float(Fraction(str(m['camera']['rate']))):.4g}",
         "scene": text.known(f"scene.{m['camera']['scene']}", m["camera"]["scene"]),
         "findings": findings,
         "marks": marks,
         "says": _says(judged, findings, marks),
+        "trouble": section.trouble,
         "coverage": percent(m["coverage"]),
         "figures": figures,
         "by_metric": {f["metric"].key: f for f in figures if not f["synthesised"]},
@@ -55,7 +58,7 @@ def section_view(page: ReportPage, section: CameraSection, anchor: str, text: Pa
         "quarantined": quarantined(m),
         "megabytes": number(m["bytes"] / 1e6, 1),
         "over_the_night": over_the_night(section, zone),
-        "trends": trends(page.history_of(section.camera), page.night),
+        "trends": trends(page.history_of(section.camera), page.night, facts),
         "preview_link": link(m["preview_url"], page.store_url),
         "pictures": _pictures(section),
     }
@@ -107,16 +110,23 @@ def _says(state: str, findings: list[dict[str, Any]], marks: list[tuple[str, str
     return [*((f["severity"], f["sentence"]) for f in findings), *told][:MOST_SAID]
 
 
-def _marks(section: CameraSection, text: PageText) -> list[tuple[str, str]]:
-    m, marks = section.manifest, []
+def _marks(page: ReportPage, section: CameraSection, text: PageText) -> list[tuple[str, str]]:
+    m: Mapping[str, Any] = section.manifest
+    marks: list[tuple[str, str]] = []
     if fell(section):
         marks.append(("bad", text("mark.fell")))
     if m["frames"] < m["slots"]:
-        lost = text.duration(seconds(m, m["slots"] - m["frames"]))
-        gaps = text.count("gaps", len(m["gaps"])) if m["gaps"] else text("mark.pictures_missing")
-        marks.append(("attention", text("in_brackets", what=gaps, more=lost)))
+        lost = text("summary.without_picture", length=text.duration(seconds(m, m["slots"] - m["frames"])))
+        gaps = text.count("gaps", len(m["gaps"])) if m["gaps"] else ""
+        marks.append(("attention", text("in_brackets", what=lost, more=gaps) if gaps else lost))
     if files := quarantined(m):
         marks.append(("attention", text.count("mark.quarantined", files)))
+    if section.trouble:
+        marks.append(("attention", text("mark.trouble")))
+    if m.get("every", 1) > 1:
+        marks.append(("note", text("mark.coarse", n=m["every"])))
+    if unjudged(page, section):
+        marks.append(("note", text("mark.unjudged")))
     if section.done < 1:
         marks.append(("note", text("mark.under_way", share=_stored(section.done))))
     return marks or [("good", text("mark.complete"))]

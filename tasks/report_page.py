@@ -47,6 +47,7 @@ def render(page: ReportPage) -> str:
         truth_known=known,
         synthesised=any(f["synthesised"] for s in sections for f in s["figures"]),
         facts_known=any(s["has_facts"] for s in sections),
+        hinted=next((s["anchor"] for s in sections if s["pictures"]), ""),
         trends_known=any(s["trends"] for s in sections),
         metrics=METRICS + TRUTH_METRICS,
         columns=[m for m in METRICS + (TRUTH_METRICS if known else ()) if m.key in ("brightness", "sharpness", "psnr")],

@@ -35,29 +35,33 @@ TRENDS = (
 """Figure and its column in the facts."""
 
 
-def trends(history: Sequence[Mapping[str, Any]], night: str) -> list[dict[str, Any]]:
+def trends(history: Sequence[Mapping[str, Any]], night: str, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A plot for every figure that is known of two nights at least: path, band, scale, and where the model changed.
 
     Args:
         history: a camera's nights in order, each a row of facts.
-        night: the last one to show, YYYY-MM-DD.
+        night: the last one to show, YYYY-MM-DD; it stands at the right edge.
+        summary: the camera's row of the night's summary, whose `<column>_low` and `<column>_high` bound the band.
     """
     last = date.fromisoformat(night)
     first = (last - timedelta(days=MOST_NIGHTS)).isoformat()
     recent = [row for row in history if first < str(row["night"])[:10] <= night]
-    drawn = [_trend(recent, metric, column, last) for metric, column in TRENDS]
+    drawn = [_trend(recent, metric, column, last, summary) for metric, column in TRENDS]
     return [plot for plot in drawn if plot]
 
 
-def _trend(rows: Sequence[Mapping[str, Any]], metric: Metric, column: str, last: date) -> dict[str, Any] | None:
+def _trend(
+    rows: Sequence[Mapping[str, Any]], metric: Metric, column: str, last: date, summary: Mapping[str, Any]
+) -> dict[str, Any] | None:
     known = [row for row in rows if math.isfinite(fact(row, column))]
     if len(known) < 2:
         return None
     days = [date.fromisoformat(str(row["night"])[:10]) for row in known]
     span = max((last - days[0]).days, 1)
     x = [(day - days[0]).days * WIDTH / span for day in days]
-    values, low, high = ([fact(row, column + end) * metric.scale for row in known] for end in ("", "_low", "_high"))
-    bottom, top = _scale([*values, *low, *high], metric)
+    values = [fact(row, column) * metric.scale for row in known]
+    low, high = (fact(summary, column + end) * metric.scale for end in ("_low", "_high"))
+    bottom, top = _scale([*values, low, high], metric)
     y = [_y(v, bottom, top) for v in values]
     unbroken = [False, *((b - a).days == 1 for a, b in pairwise(days))]
     written = [number(v, metric.digits) for v in values]
@@ -65,7 +69,7 @@ def _trend(rows: Sequence[Mapping[str, Any]], metric: Metric, column: str, last:
         "metric": metric,
         "nights": len(known),
         "line": _line(x, y, unbroken),
-        "band": _band(x, [_y(v, bottom, top) for v in low], [_y(v, bottom, top) for v in high], unbroken),
+        "band": _band(_y(low, bottom, top), _y(high, bottom, top)),
         "dot": f"M{x[-1]:.0f} {y[-1]:.1f}h0",
         "models": [f"{at:.0f}" for at in _model_changes(known, x)],
         "bottom": number(bottom, metric.digits),
@@ -102,26 +106,13 @@ def _line(x: list[float], y: list[float], unbroken: list[bool]) -> str:
     return "".join(parts)
 
 
-def _band(x: list[float], low: list[float], high: list[float], unbroken: list[bool]) -> str:
-    runs: list[list[int]] = []
-    for n, joined in enumerate(unbroken):
-        if math.isnan(low[n]) or math.isnan(high[n]):
-            continue
-        if joined and runs and runs[-1][-1] == n - 1:
-            runs[-1].append(n)
-        else:
-            runs.append([n])
-    paths = []
-    for run in runs:
-        if len(run) > 1:
-            there = "L".join(f"{x[n]:.0f} {high[n]:.1f}" for n in run)
-            back = "L".join(f"{x[n]:.0f} {low[n]:.1f}" for n in reversed(run))
-            paths.append(f"M{there}L{back}Z")
-    return "".join(paths)
+def _band(low: float, high: float) -> str:
+    """The range that nights vary in, over the whole width; nothing where it is not known."""
+    return f"M0 {high:.1f}H{WIDTH}V{low:.1f}H0Z" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def _model_changes(known: Sequence[Mapping[str, Any]], x: list[float]) -> list[float]:
-    models = [str(row.get("model", "")) for row in known]
+    models = [str(row.get("model_sha") or row.get("model", "")) for row in known]  # a retrained one may keep its name
     return [x[n] for n in range(1, len(models)) if models[n] != models[n - 1]]
 
 

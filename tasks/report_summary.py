@@ -15,6 +15,7 @@ from tasks.report_table import (
     seconds,
     state,
     under_way,
+    unjudged,
     unpublished_by_attention,
 )
 from tasks.report_values import SIDES, ReportPage
@@ -76,6 +77,8 @@ def _missing(page: ReportPage, text: PageText) -> list[str]:
         gaps = sum(len(s.manifest["gaps"]) for s in page.sections)
         lost = text("summary.without_picture", length=text.duration(whole - filled))
         parts.append(text("in_brackets", what=lost, more=text.count("gaps", gaps)) if gaps else lost)
+    if unknown := sum(unjudged(page, s) for s in page.sections):
+        parts.append(text.count("summary.unjudged", unknown))
     if files := _files(page):
         parts.append(text.count("summary.quarantined", files))
     return parts

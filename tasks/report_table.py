@@ -29,16 +29,25 @@ STATISTICS = ("_low", "_high", "_change7", "_change28")
 def state(page: ReportPage, section: CameraSection) -> str:
     """One of STATES: the worst of the facts' verdict and the findings.
 
-    Without a verdict, a night that is not whole or not readable in full wants attention.
+    Without a verdict, a night that is not whole or not readable in full wants attention; so does one that a newer run
+    failed to replace.
     """
     verdict = page.facts_of(section.camera).get("verdict")
-    if verdict in STATES:
+    if verdict in STATES and not unjudged(page, section):
         said = [str(verdict)]
     else:
         whole = section.manifest["frames"] >= section.manifest["slots"] and not quarantined(section.manifest)
         said = ["good" if whole else "attention"]
     said += [f.severity for f in page.findings_of(section.camera) if f.severity in STATES]
+    said += ["attention"] if section.trouble else []
     return min([*said, "bad"] if fell(section) else said, key=STATES.index)
+
+
+def unjudged(page: ReportPage, section: CameraSection) -> bool:
+    """Whether the night was judged without this camera: it is restored, but no facts of it are known."""
+    if page.summary is None or not section.manifest["frames"]:
+        return False
+    return page.facts_of(section.camera).get("verdict") in (None, "missing", UNDER_WAY)
 
 
 def by_attention(page: ReportPage) -> list[CameraSection]:

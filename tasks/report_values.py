@@ -65,6 +65,8 @@ class CameraSection:
     """Where a truth is known: slot, and each of TRUTH_METRICS as `<key>_before` and `<key>_after`."""
     done: float = 1.0
     """Share that is stored of a finer or newer run, which is to take this one's place; 1 where there is none."""
+    trouble: str = ""
+    """Why a finer or newer run did not take this one's place, in the system's own words; empty where none failed."""
 
     @property
     def camera(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.facts import NIGHT_METRICS
+from tasks.page_format import local
 from tasks.types import NANOSECONDS, Grid
 
 GAP_LEAST_S, GAP_LEAST_SLOTS = 1.0, 2
@@ -72,8 +72,8 @@ class Stretch:
 
 
 def clock(time_ns: int, zone: ZoneInfo) -> str:
-    """Local time of day, HH:MM:SS."""
-    return f"{datetime.fromtimestamp(time_ns // NANOSECONDS, UTC).astimezone(zone):%H:%M:%S}"
+    """Local time of day, HH:MM:SS, with its zone's name where the clock changes nearby."""
+    return local(time_ns - time_ns % NANOSECONDS, zone)[1]
 
 
 def gaps(slots: Sequence[int], grid: Grid) -> list[Stretch]:

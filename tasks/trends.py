@@ -132,6 +132,7 @@ def _night_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettin
                 "metric": metric,
                 "value": float(night[metric]),
                 "usual": mean,
+                "nights": float(len(usual)),
                 "threshold": mean + math.copysign(limit, change),
                 "slot": float(night["typical_slot"]),
             }

@@ -14,6 +14,8 @@ from typing import Any
 from tasks.findings import Finding
 
 LANGUAGES = ("en", "zh")
+SHARES = ("contrast_after", "noise_after")
+"""Metrics that are said in per cent, as the page shows them."""
 
 
 def say(finding: Finding, language: str) -> str:
@@ -27,6 +29,8 @@ def say(finding: Finding, language: str) -> str:
     values = dict(finding.values)
     case = values.pop("case", "")
     if "metric" in values:
+        if values["metric"] in SHARES:
+            values |= {n: 100 * float(values[n]) for n in ("value", "usual", "threshold") if n in values}
         values["metric"] = texts["metric"][values["metric"]]
     sentence: str = texts[finding.kind][f"sentence_{case}" if case else "sentence"]
     return sentence.format_map(values)

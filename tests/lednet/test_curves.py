@@ -58,3 +58,17 @@ def test_a_run_of_any_length_has_a_picture(length: int, tmp_path: Path) -> None:
 
 def test_a_run_without_figures_has_no_picture_yet(tmp_path: Path) -> None:
     assert curves_picture(written(tmp_path / "metrics.jsonl", [line(2, validation={})])) is None
+
+
+def test_a_step_that_diverged_does_not_cost_the_picture(tmp_path: Path) -> None:
+    lines = [line(1, loss=0.3, psnr=18.0), line(2, loss=float("nan"), psnr=float("inf")), line(3, loss=0.2, psnr=19.0)]
+    drawn = panels(lines)
+    assert [len(panel.curves["training batches"]) for panel in drawn] == [2, 2]
+    assert curves_picture(written(tmp_path / "metrics.jsonl", lines))
+    assert curves_picture(written(tmp_path / "metrics.jsonl", lines[1:2])) is None
+
+
+def test_half_a_line_of_a_killed_run_is_passed_over(tmp_path: Path) -> None:
+    path = written(tmp_path / "metrics.jsonl", RUN[:1])
+    path.write_text(path.read_text() + '{"step": 100, "lo' + json.dumps(RUN[1]) + "\n" + json.dumps(RUN[3]) + "\n")
+    assert [each["step"] for each in read_metrics(path)] == [50, 150]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tasks.aggregate import HEADLINES, SUMMARY_COLUMNS, aggregate, camera_summary, changes, group_table
+from tasks.health import HealthSettings
 from tasks.types import Camera
 from tasks.wording import say
 from tests.tasks.made_facts import LAST, made_facts, made_row, night_name
@@ -212,3 +213,34 @@ def test_nights_to_come_are_left_out() -> None:
     facts = pd.concat([made_facts(), made_facts(made_row("pit", -1, psnr=1.0)).tail(1)])
     assert night_name(-1) in set(facts["night"])
     pd.testing.assert_frame_equal(camera_summary(facts, LAST), camera_summary(made_facts(), LAST))
+
+
+def test_the_range_of_a_camera_is_that_of_its_nights_before_and_an_odd_night_lies_outside() -> None:
+    before = [made_row("pit", k, brightness_after=0.30 + 0.002 * (k % 3)) for k in range(1, 30)]
+    facts = made_facts(*before, made_row("pit", 0, brightness_after=0.10))
+    row, known = summary_of(facts), facts.loc[facts["night"] < LAST, "brightness_after"]
+    assert known.between(row["brightness_after_low"], row["brightness_after_high"]).mean() >= 0.95
+    assert row["brightness_after"] < row["brightness_after_low"]
+
+
+@pytest.mark.parametrize("nights", [3, 20])
+def test_a_further_night_falls_into_the_range_as_often_as_is_said(nights: int) -> None:
+    values = np.random.default_rng(nights).normal(20, 1, nights)
+    facts = made_facts(*(made_row("pit", k + 1, psnr=v) for k, v in enumerate(values)), nights=nights + 1)
+    row = summary_of(facts)
+    wanted = stats.t.interval(0.95, nights - 1, values.mean(), values.std(ddof=1) * np.sqrt(1 + 1 / nights))
+    assert (row["psnr_low"], row["psnr_high"]) == pytest.approx(wanted)
+
+
+def test_a_sentence_says_how_many_nights_it_rests_on_and_shares_in_per_cent() -> None:
+    rows = [made_row("pit", k, contrast_after=0.20) for k in range(1, 6)]
+    row = summary_of(made_facts(*rows, made_row("pit", 0, contrast_after=0.05), nights=6))
+    assert "contrast after restoration (%) fell to 5," in say(row["findings"][0], "en")
+    assert "20 on average of 5 nights before" in say(row["findings"][0], "en")
+
+
+def test_a_night_is_compared_with_as_many_as_the_settings_say() -> None:
+    facts = made_facts(made_row(contrast_after=0.05), nights=50)
+    summary = camera_summary(facts, LAST, settings=HealthSettings(history_nights=59))
+    [worse] = [f for f in summary.loc[0, "findings"] if f.kind == "worse"]
+    assert dict(worse.values)["nights"] == 49

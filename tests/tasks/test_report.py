@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -157,7 +159,9 @@ def scene(seed: int, width: int = 640, noise: float = 12) -> Frames:
     return (smooth + rng.normal(0, noise, smooth.shape)).clip(0, 255).astype(np.uint8)
 
 
-def many_cameras(root: Path, cameras: int, width: int = 640) -> tuple[str, list[CameraNight]]:
+def many_cameras(
+    root: Path, cameras: int, width: int = 640, pictured: Sequence[int] = (0, 300, 598)
+) -> tuple[str, list[CameraNight]]:
     """A store with published nights as the report reads them: manifest, quality rows, a shard's pictures."""
     url = storage.normalise(str(root))
     figures = {f"{m}_{when}": 0.25 for m in store.QUALITY_METRICS for when in ("before", "after")}
@@ -166,7 +170,7 @@ def many_cameras(root: Path, cameras: int, width: int = 640) -> tuple[str, list[
     table = pd.DataFrame({"slot": range(slots), "time_ns": [START_NS + s * NANOSECONDS for s in range(slots)]})
     table = table.assign(**figures, before_jpeg=None, after_jpeg=None)
     table["sharpness_after"] = np.linspace(0, 1, slots)
-    for k, slot in enumerate((0, 300, 599)):
+    for k, slot in enumerate(pictured):
         table.at[slot, "before_jpeg"], table.at[slot, "after_jpeg"] = jpegs[k], jpegs[k + 1]
     outcomes = []
     for n in range(cameras):
@@ -174,11 +178,16 @@ def many_cameras(root: Path, cameras: int, width: int = 640) -> tuple[str, list[
         run_url = f"{url}/enhanced/{camera}/{NIGHT}/run"
         store.write_receipt(run_url, Receipt(0, "", 0, ((0, slots),)), table)
         storage.write(store.quality_url(run_url), store.parquet_bytes(store.read_rows(run_url, 0)))
+        group = zarr.open_group(storage.zarr_store(store.frames_url(run_url)), mode="w", zarr_format=3)
+        group.create_array(
+            "frames", shape=(slots, 2, 2, 3), chunks=(1, 2, 2, 3), shards=(slots, 2, 2, 3), dtype="uint8"
+        )
         manifest = {
             "format": 1, "night": NIGHT, "run": "run", "model": {"name": "small", "sha256": "ab" * 32},
             "camera": {"id": camera, "name": camera, "scene": "outdoor", "timezone": "UTC", "rate": "1"},
             "slots": slots, "frames": slots, "coverage": 1.0, "shards": [0], "bytes": 1, "height": 1080, "width": 1920,
-            "frames_url": store.frames_url(run_url), "preview_url": None, "gaps": [], "segments": [], "problems": [],
+            "frames_url": store.frames_url(run_url), "preview_url": None, "start_ns": START_NS,
+            "gaps": [], "segments": [], "problems": [],
         }  # fmt: skip
         storage.write(store.manifest_url(url, camera, NIGHT), json.dumps(manifest).encode())
         outcomes.append(summary(manifest, "published", url))
@@ -259,3 +268,83 @@ def test_sizes_are_tried_from_large_to_small() -> None:
     assert falling([width for width, _ in report.SMALLER])
     assert falling([quality for _, quality in report.SMALLER])
     assert report.SMALLER[0][0] == PICTURE_WIDTH
+
+
+def rewritten(url: str, **changes: Any) -> CameraNight:
+    """The first camera of `many_cameras` with another manifest."""
+    manifest = store.read_manifest(url, "camera-000", NIGHT)
+    assert manifest is not None
+    storage.write(store.manifest_url(url, "camera-000", NIGHT), json.dumps(manifest | changes).encode())
+    return summary(manifest | changes, "published", url)
+
+
+def test_only_the_shards_that_hold_pictures_are_read(tmp_path: Path) -> None:
+    url, _ = many_cameras(tmp_path, 1, width=64)
+    without_rows = rewritten(url, shards=[0, 1, 2, 3])
+    assert len(embedded(storage.read(write_report(NIGHT, url, [without_rows], {})).decode())) == 6
+
+
+@pytest.mark.parametrize(
+    ("pictured", "moments"),
+    [((300,), ["Typical moment"]), ((0, 300), ["Typical moment", "Least sharp moment"])],
+)
+def test_a_moment_that_is_the_only_one_is_shown_once(
+    tmp_path: Path, pictured: tuple[int, ...], moments: list[str]
+) -> None:
+    url, outcomes = many_cameras(tmp_path, 1, width=64, pictured=pictured)
+    page = storage.read(write_report(NIGHT, url, outcomes, {})).decode()
+    assert re.findall("<bdi>([A-Z][a-z ]+ moment)", page) == moments
+
+
+def test_a_damaged_picture_costs_its_camera_alone(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 2, width=64)
+    run_url = f"{url}/enhanced/camera-000/{NIGHT}/run"
+    rows = store.read_rows(run_url, 0, pictures=True)
+    rows.at[300, "after_jpeg"] = b"no picture"
+    storage.write(store.receipt_url(run_url, 0, "parquet"), store.parquet_bytes(rows))
+    page = storage.read(write_report(NIGHT, url, outcomes, {})).decode()
+    assert f"lednet verify {NIGHT}" in page
+    assert len(embedded(page)) == 6
+
+
+def test_quality_rows_of_an_earlier_report_do_not_outlive_their_nights(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 1, width=64)
+    write_report(NIGHT, url, outcomes, {})
+    storage.remove(store.manifest_url(url, "camera-000", NIGHT))
+    write_report(NIGHT, url, [CameraNight("camera-000", "failed", "worker lost")], {})
+    assert listing.names(f"{url}/reports/{NIGHT}") == ["cameras.csv", "index.html"]
+
+
+def test_quality_rows_of_two_versions_stand_in_one_table(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 2, width=64)
+    older = store.quality_url(f"{url}/enhanced/camera-000/{NIGHT}/run")
+    storage.write(older, store.parquet_bytes(pd.read_parquet(older).drop(columns="contrast_before").head(5)))
+    write_report(NIGHT, url, outcomes, {})
+    table = pd.read_parquet(tmp_path / "reports" / NIGHT / "quality.parquet")
+    assert table.groupby("camera").size().to_dict() == {"camera-000": 5, "camera-001": 600}
+    assert table["contrast_before"].isna().sum() == 5
+    assert table["slot"].dtype == "int64"
+
+
+def test_the_moment_in_an_hour_that_comes_twice_is_told_apart(tmp_path: Path) -> None:
+    url, _ = many_cameras(tmp_path, 1, width=64)
+    run_url = f"{url}/enhanced/camera-000/{NIGHT}/run"
+    rows = store.read_rows(run_url, 0, pictures=True)
+    twice_ns = 1_792_888_200 * NANOSECONDS  # 2026-10-25 02:30 in Berlin, before the clock goes back
+    rows["time_ns"] += twice_ns - rows["time_ns"].iloc[300]
+    storage.write(store.receipt_url(run_url, 0, "parquet"), store.parquet_bytes(rows))
+    camera = {"id": "camera-000", "name": "Pit", "scene": "outdoor", "timezone": "Europe/Berlin", "rate": "1"}
+    page = storage.read(write_report(NIGHT, url, [rewritten(url, camera=camera)], {})).decode()
+    assert "Typical moment (median sharpness), 02:30:00 CEST" in page
+
+
+def test_why_a_newer_run_did_not_take_the_nights_place_is_told(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 1, width=64)
+    refused = replace(outcomes[0], status="failed", reason="the published run has more frames")
+    unplanned = CameraNight("camera-000", "failed", "planning: access was denied")
+    for outcome in (refused, unplanned):
+        page = storage.read(write_report(NIGHT, url, [outcome], {})).decode()
+        assert "a newer run of this night failed; the one before it is shown" in page
+        assert outcome.reason in page
+        assert len(embedded(page)) == 6
+        assert pd.read_csv(tmp_path / "reports" / NIGHT / "cameras.csv")["state"].tolist() == ["attention"]

@@ -331,3 +331,55 @@ def test_the_chinese_page_has_no_english_sentence_left() -> None:
     assert not re.findall(r"[A-Za-z]{2,}(?:[ ,]+[A-Za-z]{2,})+", words)
     assert 'lang="zh-Hans"' in html
     assert "镜头似乎被遮挡" in words
+
+
+def test_a_restored_camera_without_facts_has_a_night_and_is_said_to_be_unchecked() -> None:
+    """Its facts failed, or `lednet report` came before any evaluation."""
+    unknown = pd.DataFrame([{"camera": "pit", "verdict": "missing"}])
+    report = replace(page(section(camera="pit")), summary=unknown)
+    html = render(report)
+    assert camera_table(report)["state"].tolist() == ["good"]
+    assert "No camera needs attention; missing: the health check of 1 camera." in html
+    assert ">health not checked</span>" in html
+    assert ">No night</span>" not in html
+
+
+def test_what_is_missing_is_not_called_the_length_of_the_gaps() -> None:
+    problem = [{"url": "file:///a.mp4", "reason": "no index", "frames": 0}]
+    night = section(frames=20, coverage=1 / 3, gaps=[[START, START + SECOND]], problems=problem)
+    text = Reader(render(page(night))).text
+    assert "8 s without a picture (1 gap)" in text
+    assert "1 gap (8 s)" not in text
+    assert "1 gap without footage, 1 s" in text
+
+
+def test_a_share_that_is_not_nothing_is_not_shown_as_0() -> None:
+    html = render(page(section(frames=1, slots=216_000, coverage=1 / 216_000)))
+    assert "&lt;0.1% covered" in html
+    assert "0% covered" in render(page(section(frames=0, coverage=0.0)))
+
+
+def test_a_rate_is_a_decimal_number() -> None:
+    night = section()
+    camera = night.manifest["camera"] | {"rate": "30000/1001"}
+    assert "29.97 pictures a second" in render(page(replace(night, manifest={**night.manifest, "camera": camera})))
+
+
+def test_a_coarse_pass_is_not_taken_for_the_whole_night() -> None:
+    assert "one picture in 4 is restored" in render(page(section(every=4)))
+
+
+def test_how_the_slider_is_moved_is_said_at_the_first_one() -> None:
+    none = CameraSection(manifest("Nothing", "a", frames=0, coverage=0.0), pd.DataFrame(), ())
+    html = render(page(none, judged().sections[0]))
+    assert html.count("Drag the handle") == 1
+
+
+def test_a_trend_that_ends_before_this_night_says_when() -> None:
+    report = judged(count=2)
+    assert report.history is not None
+    tonight = (report.history["night"] == NIGHT).to_numpy()
+    stopped = replace(report, history=report.history.assign(psnr=report.history["psnr"].mask(tonight)))
+    html = render(stopped)
+    assert "<small> dB</small><small> (2026-01-14)</small>" in html
+    assert "<span>2026-01-14</span>" not in html

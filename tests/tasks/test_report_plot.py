@@ -26,7 +26,7 @@ def nights(values: list[float | None], name: str = "sharpness_after", **columns:
 
 
 def plot(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    (only,) = trends(rows, LAST.isoformat())
+    (only,) = trends(rows, LAST.isoformat(), {})
     return only
 
 
@@ -35,12 +35,12 @@ def points(path: str) -> list[tuple[float, float]]:
 
 
 def test_one_night_is_no_trend() -> None:
-    assert trends(nights([1.0]), LAST.isoformat()) == []
-    assert trends([], LAST.isoformat()) == []
+    assert trends(nights([1.0]), LAST.isoformat(), {}) == []
+    assert trends([], LAST.isoformat(), {}) == []
 
 
 def test_a_figure_that_was_never_measured_has_no_plot() -> None:
-    assert trends(nights([math.nan, math.nan, math.nan]), LAST.isoformat()) == []
+    assert trends(nights([math.nan, math.nan, math.nan]), LAST.isoformat(), {}) == []
 
 
 def test_the_line_breaks_where_a_night_is_missing() -> None:
@@ -63,19 +63,25 @@ def test_a_camera_that_stopped_before_tonight_ends_before_the_right_edge() -> No
     assert drawn["to"] == "2026-01-12"
 
 
-def test_the_band_runs_there_and_back_over_nights_whose_interval_is_known() -> None:
-    rows = nights([2.0, 2.0, 2.0])
-    for row in rows:
-        row |= {"sharpness_after_low": 1.5, "sharpness_after_high": 2.5}
-    assert len(points(plot(rows)["band"])) == 6
-    rows[1]["sharpness_after_low"] = math.nan
-    assert plot(rows)["band"] == ""
+def test_the_band_is_the_range_of_the_summary_and_lies_in_the_box() -> None:
+    bounds = {"sharpness_after_low": 1.5, "sharpness_after_high": 2.5}
+    (drawn,) = trends(nights([2.0, 2.0, 1.0]), LAST.isoformat(), bounds)
+    assert drawn["band"] == "M0 11.5H1000V62.8H0Z"
+    assert max(y for _, y in points(drawn["line"])) > 62.8
+    assert plot(nights([2.0, 2.0]))["band"] == ""
 
 
 def test_a_change_of_the_model_is_marked_at_its_first_night() -> None:
     rows = nights([1.0] * 5)
     for row, model in zip(rows, ("a", "a", "b", "b", "b"), strict=True):
         row["model"] = model
+    assert plot(rows)["models"] == ["500"]
+
+
+def test_a_retrained_model_of_the_same_name_is_a_change() -> None:
+    rows = nights([1.0] * 5, model="small")
+    for row, sha in zip(rows, "aabbb", strict=True):
+        row["model_sha"] = sha
     assert plot(rows)["models"] == ["500"]
 
 
@@ -98,7 +104,7 @@ def test_only_the_last_nights_are_shown() -> None:
 
 @given(st.lists(st.one_of(st.none(), st.just(math.nan), st.floats(0, 1e6)), min_size=1, max_size=70))
 def test_every_point_lies_in_the_box(values: list[float | None]) -> None:
-    for drawn in trends(nights(values), LAST.isoformat()):
+    for drawn in trends(nights(values), LAST.isoformat(), {}):
         for x, y in points(drawn["line"]):
             assert 0 <= x <= WIDTH
             assert 0 <= y <= HEIGHT

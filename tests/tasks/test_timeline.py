@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import av
 import cv2
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lednet.quality import change, coarse_luma, measure
-from tasks.timeline import clock_signs, gaps, longest_standstill
+from tasks.timeline import Stretch, clock, clock_signs, gaps, longest_standstill
 from tasks.types import NANOSECONDS, Grid
 
 GRID = Grid(1_000 * NANOSECONDS, Fraction(5), 500)
@@ -199,3 +200,10 @@ def test_a_pause_is_no_drift_and_few_files_tell_none() -> None:
 
 def test_a_broken_file_says_nothing_of_the_clock() -> None:
     assert clock_signs(manifest([(0, 6000), (600, 600)], broken=0)).overlap_s == 0
+
+
+def test_the_hour_that_comes_twice_is_told_apart() -> None:
+    first = 1_792_888_200 * NANOSECONDS  # 2026-10-25 02:30 in Berlin, before the clock goes back
+    words = Stretch(first, first + 3600 * NANOSECONDS).words(ZoneInfo("Europe/Berlin"))
+    assert words == "02:30:00 CEST–02:30:00 CET"
+    assert clock(first + NANOSECONDS // 2, ZoneInfo("Asia/Shanghai")) == "08:30:00"
