@@ -28,7 +28,7 @@ from tasks.nights import night_range
 from tasks.outcome import stored_outcome
 from tasks.report import Truth, collect, write_page
 from tasks.site import Site, read_site
-from tasks.types import Camera, CameraNight
+from tasks.types import CameraNight
 from tasks.units import write_facts
 
 log = logging.getLogger("lednet")
@@ -63,7 +63,7 @@ def evaluate(
     for outcome in write_facts(jobs, *_workers()):
         if outcome.status == "failed":
             log.error("%s, %s: no facts: %s", outcome.camera, outcome.night, outcome.reason)
-    return draw(nights[-1], described, chosen, store_url, outcomes, truths or {})
+    return draw(nights[-1], described, store_url, outcomes, truths or {})
 
 
 @flow(name="report")
@@ -73,7 +73,7 @@ def report(night: str, site: str, store_url: str) -> str:
     use_block()
     described = read_site(site)
     last = night_range(night, described.cameras, due())[-1]
-    return draw(last, described, described.cameras, storage.normalise(store_url), (), {})
+    return draw(last, described, storage.normalise(store_url), (), {})
 
 
 def _workers() -> tuple[str, dict[str, int]]:
@@ -89,20 +89,16 @@ def _workers() -> tuple[str, dict[str, int]]:
     return str(client.scheduler_info()["address"]), clusters.worker_resources(client)
 
 
-def draw(
-    night: str,
-    site: Site,
-    cameras: Sequence[Camera],
-    store_url: str,
-    outcomes: Sequence[CameraNight],
-    truths: Mapping[str, str],
-) -> str:
-    """Judge a night by the facts and write its report; returns the report's URL."""
-    outcomes = outcomes or [stored_outcome(store_url, camera.id, night) for camera in cameras]
+def draw(night: str, site: Site, store_url: str, outcomes: Sequence[CameraNight], truths: Mapping[str, str]) -> str:
+    """Judge a night by the facts and write its report, of all of the site's cameras; returns the report's URL.
+
+    A page of those that were just done would take the place of the whole site's.
+    """
     # What somebody else is at work on may be published in part, and has got further since.
-    outcomes = [stored_outcome(store_url, o.camera, night) if o.status == "under way" else o for o in outcomes]
+    known = {o.camera: o for o in outcomes if o.status != "under way"}
+    outcomes = [known.get(camera.id) or stored_outcome(store_url, camera.id, night) for camera in site.cameras]
     under_way = {o.camera for o in outcomes if o.status == "under way"}
-    judged = judge_night(store_url, night, cameras, site.health, site.language, under_way)
+    judged = judge_night(store_url, night, site.cameras, site.health, site.language, under_way)
     page = collect(
         night,
         store_url,

@@ -186,7 +186,8 @@ def _against_earlier(job: FactsJob, night: str, scene: signs.Grey) -> dict[str, 
     if not since:
         return {"moved": NOTHING, "match": NOTHING, "moved_since": ""}
     stored = storage.read(facts.scene_url(job.store_url, job.camera.id, since))
-    reference = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_GRAYSCALE)
+    # An empty one OpenCV refuses to look at.
+    reference = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_GRAYSCALE) if stored else None
     if reference is None:
         log.warning("%s, %s: its still scene can't be read; evaluate that night again", job.camera.id, since)
         return {"moved": NOTHING, "match": NOTHING, "moved_since": ""}

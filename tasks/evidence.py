@@ -85,7 +85,7 @@ def with_pictures(findings: Iterable[Finding], store_url: str, night: str) -> li
         if slot >= 0 and key not in cache:
             try:
                 cache[key] = _picture_at(store_url, finding.camera, night, slot)
-            except (store.StoreError, OSError, KeyError, ValueError) as error:
+            except Exception as error:  # damage raises whatever it leads to, and must not cost the site its report
                 log.warning("%s, %s: no picture for a finding (%s)", finding.camera, night, error)
                 cache[key] = b""
         shown.append(replace(finding, picture=cache.get(key, b"")))

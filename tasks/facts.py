@@ -160,7 +160,12 @@ def _try_read(url: str) -> pyarrow.Table | None:
             raise ValueError(f"{file.metadata.num_rows} rows; a night is one")
         if len(set(file.schema_arrow.names)) < len(file.schema_arrow.names):
             raise ValueError("a column stands in it twice")
-        return file.read()
+        table = file.read()
+        # A copy under another name, or of a camera that was renamed, would count a night twice.
+        told = facts_url("", *(str(table[name][0]) for name in ("camera", "night")))
+        if not url.endswith(told):
+            raise ValueError(f"they are those of {told}")
+        return table
     except Exception as error:  # damage raises whatever it leads to
         log.warning("%s: not facts (%s); left out, evaluate that night again", url, error)
         return None

@@ -93,7 +93,10 @@ def fine_tune(
     plan = replace(train_settings, init=origin[1].sha256)
     out = models.cache_folder("retrain", _run_key(footage, settings, plan))
     path = out / f"{plan.size}.safetensors"
-    share = settings.all_clips_mb // (len(footage.training) + len(footage.held_out))
+    count = len(footage.training) + len(footage.held_out)
+    share = settings.all_clips_mb // count
+    if not share:
+        raise ClipError(f"{count} clips, and all_clips_mb = {settings.all_clips_mb}: raise it to {count} at least")
     bounded = replace(settings, clip_mb=min(settings.clip_mb, share))
     problems: list[Problem] = []
     clips, held = (

@@ -22,7 +22,7 @@ class HealthSettings:
     """Every threshold of camera health. Each can be set in the [health] table of cameras.toml."""
 
     history_nights: int = 28
-    """Earlier nights that a camera is compared with."""
+    """Earlier nights that a camera is compared with, less those that were covered or out of focus."""
     least_nights: int = 3
     """Of them must be known before anything is compared with them."""
     covered_flat: float = 0.95
@@ -93,7 +93,7 @@ def findings_of(night: Row, earlier: pd.DataFrame, peers: pd.DataFrame, settings
     """
     if not night["frames"]:
         return []
-    known = earlier[earlier["frames"] > 0]
+    known = _unspoilt(earlier[earlier["frames"] > 0], settings)
     if len(known) < settings.least_nights:
         known = known.iloc[:0]
     found = [*_clock(night, settings), *_missing(night, settings)]
@@ -115,6 +115,25 @@ def findings_of(night: Row, earlier: pd.DataFrame, peers: pd.DataFrame, settings
     ]
 
 
+def _unspoilt(nights: pd.DataFrame, s: HealthSettings) -> pd.DataFrame:
+    """Nights without those that were covered or out of focus, by the nights before them: what nobody mends would soon
+    be the camera's usual, and no fault any more."""
+    ordered = nights.sort_values("night")
+    edges, hidden = ordered["edge_width"], ordered["flat"] - ordered["dark"] - ordered["blown"]
+    # Below all limits that could come out; few nights are left to be asked one by one, which takes milliseconds.
+    doubtful = ordered["covered_share"] >= s.covered_share
+    doubtful |= (hidden >= s.covered_rise) | (edges >= s.defocused_times * edges.min())
+    kept: list[int] = []
+    for place, asked in enumerate(doubtful):
+        if asked and len(kept) >= max(1, s.least_nights):
+            night = {str(name): value for name, value in ordered.iloc[place].items()}
+            before = ordered.iloc[kept]
+            if any((*_covered(night, before, nights.iloc[:0], s), *_defocused(night, before, s))):
+                continue
+        kept.append(place)
+    return ordered.iloc[kept]
+
+
 def _finding(night: Row, kind: str, severity: str, **values: float | str) -> Finding:
     return Finding(night["camera"], kind, severity, values)
 
@@ -129,11 +148,11 @@ def _covered(night: Row, known: pd.DataFrame, peers: pd.DataFrame, s: HealthSett
         yield from _partly_covered(night, known, s)
         return
     # A moonless night looks the same: what tells them apart is how this camera, or its neighbours, see other things.
-    if not known.empty:
-        usual = known["covered_share"].median()
+    usual, others = (table["covered_share"].median() for table in (known, peers))
+    if math.isfinite(usual):
         told = usual < s.usual_share and share >= usual + s.covered_share
-    elif not peers.empty:
-        told = peers["covered_share"].median() < s.usual_share
+    elif math.isfinite(others):
+        told = others < s.usual_share
     else:
         told = not _above(night["dark"], s.dark_share)
     if told:

@@ -1,24 +1,26 @@
 """Whether a new model is better than the old one: paired figures, their confidence interval, and a decision in words.
 
 Both models restore the same pairs of held-out clips, so that only the models differ. The interval is a two-stage
-bootstrap (clips are drawn again, then the pairs within each), since pairs of one clip are alike. Not covered: where
-clips come from (`tasks.footage`), promoting (`tasks.models`).
+bootstrap (clips are drawn again, then the pairs within each), since pairs of one clip are alike; where clips are few,
+Student's t over them is the wider. Not covered: where clips come from (`tasks.footage`), promoting (`tasks.models`).
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from lednet.clips import Clip, PairSampler
 from lednet.degrade import RECIPES
-from lednet.metrics import psnr
+from lednet.metrics import EQUAL_DB, psnr
 from lednet.model import LEDNet
 from tasks.settings import LearnSettings
 
@@ -102,7 +104,7 @@ def _paired_psnr(
             dark, label = sampler.sample(1, settings.judged_crop, settings.judged_crop)
             with torch.inference_mode():
                 for model, values in zip((old, new), figures, strict=True):
-                    values.append(psnr(model(dark).clamp(0, 1), label).item())
+                    values.append(psnr(model(dark).clamp(0, 1), label).clamp(max=EQUAL_DB).item())
     return tuple(figures[0]), tuple(figures[1])
 
 
@@ -127,14 +129,33 @@ def _resample(gains: Sequence[Floats], generator: np.random.Generator) -> float:
     return float(np.mean([g[generator.integers(g.size, size=g.size)].mean() for g in drawn]))
 
 
+def _certain(of: Difference, figures: Sequence[ClipFigures], settings: LearnSettings) -> Difference:
+    """A difference with an interval that few clips can be trusted with: a bootstrap's, which is too narrow then, or
+    Student's t over the clips' means, whichever bound is farther."""
+    clips = len(figures)
+    if clips < 2:
+        return of
+    deviation = float(np.std([np.mean(np.subtract(f.new, f.old)) for f in figures], ddof=1))
+    half = float(stdtrit(clips - 1, (1 + settings.confidence) / 2)) * deviation / math.sqrt(clips)
+    return replace(of, low=min(of.low, round(of.mean - half, 4)), high=max(of.high, round(of.mean + half, 4)))
+
+
 def decide(old: str, new: str, figures: Sequence[ClipFigures], settings: LearnSettings) -> Decision:
-    """Promote only what is better beyond its interval, with no clip and no camera clearly worse."""
+    """Promote only what is better beyond its interval, with no clip and no camera clearly worse.
+
+    The interval over all clips allows for their number. Those of a camera and a clip don't: narrow ones keep the old
+    model the sooner.
+    """
+    unknown = [f.clip for f in figures if not np.isfinite([*f.old, *f.new]).all()]
+    if unknown:
+        why = f"kept: figures on {', '.join(unknown)} are no numbers; train anew, or take these clips away"
+        return Decision(False, why, old, new, None)
     if len(figures) < settings.least_clips:
         return Decision(
             False, f"kept: {len(figures)} held-out clips, fewer than {settings.least_clips}; film more",
             old, new, difference("all clips", figures, settings) if figures else None,
         )  # fmt: skip
-    overall = difference("all clips", figures, settings)
+    overall = _certain(difference("all clips", figures, settings), figures, settings)
     names = sorted({f.camera for f in figures})
     cameras = tuple(difference(name, [f for f in figures if f.camera == name], settings) for name in names)
     clips = tuple(difference(f.clip, [f], settings) for f in figures)

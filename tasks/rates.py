@@ -62,6 +62,8 @@ class Took:
         frames, seconds = self._runs.get(plan.run_url, (0, 0.0))
         if not frames or seconds <= 0:
             return
+        if plan.every > 1 and last_rate(store_url, plan):
+            return  # a coarse pass decodes as much for fewer frames: it is told where nothing better is known
         rate = NightRate(plan.night, plan.height, plan.width, plan.model["name"], frames, round(seconds, 3))
         try:
             storage.write(rate_url(store_url, plan.camera.id), canonical_json(asdict(rate)))

@@ -25,6 +25,8 @@ WHITE, BLACK = 250, 8
 """Luma levels from which, and up to which, a pixel holds no detail."""
 DARK_CHANNEL = 15
 """Side of the dark channel's patch, in pixels (He et al., CVPR 2009)."""
+EDGES_WIDTH = 640
+"""Edges are measured in a scene at most this wide, so that keeping larger pictures puts no camera out of focus."""
 EDGE_WINDOW = 15
 """Edges are followed this far, in pixels of the still scene; wider ones count as this wide."""
 EDGE_CONTRAST = 0.06
@@ -118,7 +120,7 @@ def edge_width(scene: Grey) -> float:
     The height of an edge over its slope, the median over the steepest pixels: 2 for a perfect step, and free of
     brightness and contrast. After Marziliano et al., ICIP 2002, with the slope in place of the walk along the row.
     """
-    luma = scene.astype(np.float32) / 255
+    luma = narrow(scene, EDGES_WIDTH).astype(np.float32) / 255
     slope = np.hypot(cv2.Sobel(luma, -1, 1, 0), cv2.Sobel(luma, -1, 0, 1)) / 8
     window = np.ones((EDGE_WINDOW, EDGE_WINDOW), np.uint8)
     height = cv2.dilate(luma, window) - cv2.erode(luma, window)
@@ -154,8 +156,9 @@ def shift_between(scene: Grey, reference: Grey) -> Shift:
 def _edges(luma: Grey) -> NDArray[np.float32]:
     smooth = cv2.GaussianBlur(luma, (0, 0), 1.0).astype(np.float32)
     slope = np.hypot(cv2.Sobel(smooth, -1, 1, 0), cv2.Sobel(smooth, -1, 0, 1))
-    # A few lamps would outweigh all the rest.
-    clipped: NDArray[np.float32] = np.minimum(slope, np.quantile(slope, 0.95)).astype(np.float32)
+    # A few lamps would outweigh all the rest; where there is nothing but them, they are the scene.
+    most = np.quantile(slope, 0.95) or slope.max()
+    clipped: NDArray[np.float32] = np.minimum(slope, most).astype(np.float32)
     return clipped
 
 

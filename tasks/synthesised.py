@@ -88,7 +88,9 @@ def find_daylight(location: str) -> list[listing.Entry]:
 
 def daylight_key(entries: Sequence[listing.Entry], settings: SynthesisSettings) -> str:
     """Hash of what decides the synthesised night of some files."""
-    inputs = {"files": [(e.url, e.etag) for e in entries], "settings": settings.stored(), "recipe": RECIPE}
+    # The recipe by its numbers: a release that darkens otherwise must not make a model look worse.
+    recipe = RECIPES[RECIPE].to_dict()
+    inputs = {"files": [(e.url, e.etag) for e in entries], "settings": settings.stored(), "recipe": recipe}
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -97,12 +99,15 @@ def read_daylight(entries: Sequence[listing.Entry], settings: SynthesisSettings,
 
     Raises:
         DaylightError: if none is left.
+        StorageError: if the store can't be reached: fewer frames would pass for the figures of all.
     """
     wanted = _shares(entries, settings.frames)
     frames: list[Picture] = []
     for entry, count in wanted.items():
         try:
             frames += [narrow(f, settings.width) for f in _frames_of(entry.url, count, most_pixels)]
+        except storage.StorageError:
+            raise
         except (VideoError, OSError) as error:
             log.warning("%s: left out of the daylight (%s)", entry.url, error)
     lit = [f for f in frames if f.mean() / 255 >= settings.least_brightness and min(f.shape[:2]) >= LEAST_SIDE]

@@ -168,3 +168,12 @@ def test_no_footage_says_where_it_looked(retrain: Retrain, tmp_path: Path) -> No
         path.unlink()
     with pytest.raises(ClipError, match=r"gopro: no clips in it"):
         retrain()
+
+
+def test_too_little_memory_for_the_clips_is_named(retrain: Retrain, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    card = checkpoint.read_card(start)
+    divided = finetune.divide(list_footage([str(tmp_path / "gopro")]), card, LEARN)
+    little = replace(LEARN, all_clips_mb=3)
+    with pytest.raises(ClipError, match="4 clips, and all_clips_mb = 3: raise it to 4 at least"):
+        finetune.fine_tune(start, divided, little, finetune.train_settings(little, card))

@@ -94,6 +94,18 @@ def test_a_finding_is_shown_by_the_picture_of_its_slot(site: Site) -> None:
     assert shown[1].picture == b""
 
 
+@pytest.mark.parametrize("damage", [b"null", b"[]", b""])
+def test_a_picture_that_is_damaged_costs_its_finding_the_picture_alone(
+    site: Site, tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(site.folder / "enhanced", tmp_path / "enhanced")
+    for group in tmp_path.rglob("frames.zarr/zarr.json"):
+        group.write_bytes(damage)
+    finding = Finding("pit", "moved", "attention", {"slot": 0.0})
+    assert with_pictures([finding], f"file://{tmp_path}", NIGHT) == [finding]
+    assert "no picture for a finding" in caplog.text
+
+
 def test_without_daylight_there_are_no_figures_of_the_synthesised_night(site: Site) -> None:
     facts = row(site)
     assert np.isnan(facts[["psnr", "ssim", "mae", "lpips"]].astype(float)).all()
@@ -210,6 +222,14 @@ def test_a_night_is_compared_with_the_still_scene_of_the_one_before(tmp_path: Pa
     assert facts.loc[NEXT, "moved"] == pytest.approx(shift / 128, abs=0.01)
     kinds = [f.kind for f in camera_summary(read_facts(site.store), NEXT)["findings"][0]]
     assert ("moved" in kinds) == moved
+
+
+def test_a_still_scene_that_is_empty_costs_the_comparison_alone(tmp_path: Path) -> None:
+    site = two_nights(tmp_path, scene(), scene(10))
+    camera_facts(job(site, NIGHT))
+    storage.write(scene_url(site.store, "pit", NIGHT), b"")
+    assert [o.status for o in camera_facts(job(site, NEXT))] == ["written"]
+    assert np.isnan(read_facts(site.store).set_index("night").loc[NEXT, "moved"])
 
 
 def test_a_late_night_corrects_its_row(tmp_path: Path) -> None:

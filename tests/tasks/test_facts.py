@@ -82,6 +82,15 @@ def test_one_bad_file_is_left_out_and_named(folder: str, caplog: pytest.LogCaptu
     assert night_name(2) in caplog.text
 
 
+@pytest.mark.parametrize("copy", ["pit/2026-02-28 (1)", "pit/2026-01-05", "pit-north/2026-02-28"])
+def test_a_copy_of_a_night_counts_for_no_other(folder: str, copy: str, caplog: pytest.LogCaptureFixture) -> None:
+    write_facts(folder, made_row("pit", 1))
+    data = storage.read(facts_url(folder, "pit", "2026-02-28"))
+    storage.write(f"{folder}/facts/{copy}.parquet", data)
+    assert read_facts(folder)["night"].tolist() == ["2026-02-28"]
+    assert f"{copy}.parquet: not facts (they are those of /facts/pit/2026-02-28.parquet)" in caplog.text
+
+
 def test_nights_of_a_version_that_knew_fewer_figures_lack_them(folder: str) -> None:
     write_facts(folder, made_row("pit", 1))
     write_facts(folder, made_row("pit", 0, niqe_before=9.0, niqe_after=4.0))

@@ -11,7 +11,7 @@ import pytest
 from tasks.findings import Finding
 from tasks.health import HealthSettings, findings_of
 from tasks.wording import LANGUAGES, say
-from tests.tasks.made_facts import made_facts, made_row
+from tests.tasks.made_facts import LAST, made_facts, made_row
 
 SETTINGS = HealthSettings()
 EARLIER = made_facts().iloc[1:]
@@ -101,6 +101,18 @@ def test_a_camera_that_often_looks_covered_is_so_only_beyond_its_usual() -> None
     dim = EARLIER.assign(covered_share=0.3)
     assert kinds(dim, covered_share=0.4) == []
     assert kinds(dim, covered_share=0.6) == ["covered"]
+
+
+@pytest.mark.parametrize("kind", ["covered", "defocused"])
+@pytest.mark.parametrize(("good", "faulty"), [(3, 4), (10, 17)])
+def test_a_fault_that_nobody_mends_does_not_become_the_usual(kind: str, good: int, faulty: int) -> None:
+    fault = {"covered": {"covered_share": 1.0, "flat": 1.0}, "defocused": {"edge_width": 9.0}}[kind]
+    before = made_facts(*(made_row("pit", k, **fault) for k in range(faulty + 1)), nights=good + faulty + 1)
+    assert kinds(before[before["night"] < LAST], **fault) == [kind]
+
+
+def test_a_new_camera_is_covered_where_its_neighbours_show_nothing_either() -> None:
+    assert kinds(NOBODY, PEERS.assign(frames=0, covered_share=float("nan")), covered_share=1.0) == ["covered"]
 
 
 def test_a_camera_on_a_vehicle_looks_elsewhere_every_night_and_is_not_moved() -> None:

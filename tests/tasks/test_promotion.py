@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.promotion import ClipFigures, Decision, decide, difference
-from tests.tasks.learning import LEARN
+from lednet.clips import Clip
+from lednet.metrics import EQUAL_DB
+from lednet.model import LEDNet
+from tasks.promotion import ClipFigures, Decision, decide, difference, judge
+from tests.tasks.learning import LEARN, TINY
 
 JUDGE = replace(LEARN, least_clips=3, tolerance_db=0.1)
 
@@ -63,7 +68,7 @@ def test_one_clip_clearly_worse_keeps_the_old() -> None:
 
 
 def test_a_loss_within_the_tolerance_is_not_clear() -> None:
-    assert decided({"pit": [0.5, 0.6, 0.5, -0.05]}, spread=0.001).promote
+    assert decided({"pit": [0.5, 0.6, 0.5, 0.6, 0.5, 0.6, -0.05]}, spread=0.001).promote
 
 
 def test_a_gain_within_chance_is_kept_out() -> None:
@@ -108,6 +113,31 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         found = difference("all", rows, JUDGE)
         covered += found.low <= 0.2 <= found.high
     assert 85 <= covered <= 100
+
+
+def test_few_clips_of_equal_models_promote_as_seldom_as_the_interval_says() -> None:
+    """Four clips, each better or worse by chance: 2.5 % lie above the interval. A plain bootstrap promoted a tenth."""
+    generator, promoted, quick = np.random.default_rng(11), 0, replace(JUDGE, resamples=40, tolerance_db=9.0)
+    for _ in range(60):
+        promoted += decide("old", "new", figures({"pit": list(generator.normal(0, 0.3, 4))}, 0.3, 4), quick).promote
+    assert promoted <= 3
+
+
+@pytest.mark.parametrize("unknown", [math.nan, math.inf])
+def test_figures_that_are_no_numbers_keep_the_old_and_say_so(unknown: float) -> None:
+    rows = figures({"pit": [3.0, 3.0, 3.0]})
+    rows[0] = replace(rows[0], new=(unknown, *rows[0].new[1:]))
+    decision = decide("old", "new", rows, JUDGE)
+    assert not decision.promote
+    assert decision.why.startswith("kept: figures on pit-0 are no numbers")
+
+
+def test_a_pair_that_both_models_restore_wholly_counts_as_equal() -> None:
+    model = LEDNet(TINY).eval()
+    black = Clip("black", torch.zeros(2, 3, 48, 64, dtype=torch.uint8), False)
+    model.forward = lambda x: torch.zeros_like(x)  # type: ignore[method-assign]
+    (found,) = judge(model, model, [(black, "pit", False)], replace(JUDGE, recipes="paper"))
+    assert set(found.old) == set(found.new) == {EQUAL_DB}
 
 
 def test_the_same_figures_give_the_same_decision() -> None:

@@ -48,6 +48,17 @@ def test_a_run_counts_by_itself_and_one_that_restored_nothing_leaves_the_last_ra
     assert (rate.night, rate.frames) == (NIGHT, 30)
 
 
+def test_a_coarse_pass_is_told_only_where_no_whole_night_is_known(plan: NightPlan, root: str) -> None:
+    coarse = replace(plan, every=16, run_url=f"{plan.run_url}1")
+    told = took(plan, (30, 2.0))
+    told.add(words_of(coarse.run_url, ItemResult("pit", 1, 0, 3, 2.0)))
+    for at_work, wanted in ((coarse, 3), (plan, 30), (coarse, 30)):
+        told.keep(at_work, root)
+        rate = last_rate(root, plan)
+        assert rate is not None
+        assert rate.frames == wanted
+
+
 def test_frames_of_another_size_say_nothing_of_these(plan: NightPlan, root: str) -> None:
     took(plan, (30, 2.0)).keep(plan, root)
     assert last_rate(root, replace(plan, height=2 * plan.height)) is None

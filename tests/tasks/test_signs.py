@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.health import HealthSettings
-from tasks.signs import EDGE_WINDOW, edge_width, picture_signs, shift_between, still_scene
+from tasks.signs import EDGE_WINDOW, edge_width, narrow, picture_signs, shift_between, still_scene
 
 DATA = Path(__file__).parents[3] / "shared/data"
 LIMITS = HealthSettings()
@@ -110,6 +110,22 @@ def test_a_lamp_that_goes_on_moves_nothing() -> None:
     scene = grey(drawn())
     lit = np.clip(scene * 1.5 + 20, 0, 255).astype(np.uint8)
     assert shift_between(lit, scene).share < LIMITS.moved_share / 2
+
+
+def test_a_few_lamps_in_the_dark_stand_where_they_stood() -> None:
+    lamps = np.full((HEIGHT, WIDTH), 3, np.uint8)
+    for x, y in ((40, 50), (130, 120), (220, 40), (290, 150)):
+        cv2.circle(lamps, (x, y), 2, 230, -1)
+    same, turned = (shift_between(np.roll(lamps, by, 1), lamps) for by in (0, 16))
+    assert same.share < LIMITS.moved_share
+    assert turned.share == pytest.approx(16 / WIDTH, abs=0.01)
+    assert min(same.match, turned.match) > LIMITS.moved_match
+
+
+def test_pictures_that_are_kept_larger_put_no_camera_out_of_focus() -> None:
+    scene = cv2.GaussianBlur(cv2.resize(drawn(), (1920, 1080)), (0, 0), 3.0)
+    usual, larger = (edge_width(still_scene([narrow(scene, width)])) for width in (640, 1280))  # type: ignore[arg-type]
+    assert larger < max(LIMITS.defocused_times * usual, usual + LIMITS.defocused_px)
 
 
 def test_another_scene_does_not_match() -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations.local import LocalFileSystem
 
 from lednet import Restorer
 from lednet.degrade import RECIPES, degrade
 from lednet.metrics import psnr
+from tasks import storage
 from tasks.settings import SynthesisSettings
 from tasks.synthesised import (
     Daylight,
@@ -104,6 +108,29 @@ def test_the_key_follows_the_files_and_the_synthesis(folder: Path) -> None:
     assert daylight_key(entries[1:], SETTINGS) != key
     assert daylight_key(entries, SynthesisSettings(frames=4, width=64, seed=1)) != key
     assert daylight_key(entries, SynthesisSettings(frames=4, width=64, lpips_weights="elsewhere")) == key
+
+
+def test_figures_of_a_release_that_darkens_otherwise_are_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = find_daylight(str(folder))
+    key = daylight_key(entries, SETTINGS)
+    monkeypatch.setitem(RECIPES, "night", replace(RECIPES["night"], gain=(0.3, 0.5)))
+    assert daylight_key(entries, SETTINGS) != key
+
+
+def test_a_store_that_fails_for_now_gives_no_figures_of_fewer_frames(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = find_daylight(str(folder))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+    def busy(fs: object, path: str, **options: object) -> bytes:
+        if str(path).endswith("1.png"):
+            raise OSError(errno.EIO, "the disk is away")
+        return Path(path).read_bytes()
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", busy)
+    with pytest.raises(storage.StorageError, match=r"1\.png"):
+        read_daylight(entries, SETTINGS, MOST)
 
 
 class Copy(Restorer):

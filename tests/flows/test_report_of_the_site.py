@@ -1,0 +1,47 @@
+"""The report of a night is the whole site's, whichever cameras were just enhanced or evaluated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows import evaluate
+from tasks import lease, storage
+from tasks.facts import write_facts
+from tasks.site import Site, parse_site
+from tasks.types import CameraNight
+from tests.tasks.made_facts import made_row
+
+NIGHT = "2026-03-01"
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Site:
+    # Prefect's page, which needs a server.
+    monkeypatch.setattr(evaluate, "publish_report", lambda page, url: None)
+    described = {"name": "N", "scene": "outdoor", "timezone": "UTC", "pattern": "%Y.mp4", "rate": 5}
+    return parse_site({"camera": [described | {"id": name} for name in ("pit", "hall", "gate")]}, "a site")
+
+
+def verdicts(folder: Path) -> dict[str, str]:
+    summary = pd.read_parquet(folder / "reports" / NIGHT / "summary.parquet")
+    return dict(zip(summary["camera"], summary["verdict"], strict=True))
+
+
+def test_cameras_that_were_not_done_just_now_stay_in_the_report(site: Site, tmp_path: Path) -> None:
+    store = storage.normalise(str(tmp_path))
+    for camera in ("pit", "hall"):
+        write_facts(store, made_row(camera, night=NIGHT))
+    page = evaluate.draw(NIGHT, site, store, [CameraNight("gate", "failed", "planning: no space left")], {})
+    assert verdicts(tmp_path) == {"pit": "good", "hall": "good", "gate": "missing"}
+    told = Path(page.removeprefix("file://")).read_text()
+    assert "no space left" in told
+
+
+def test_a_camera_that_somebody_else_is_at_work_on_is_under_way(site: Site, tmp_path: Path) -> None:
+    store = storage.normalise(str(tmp_path))
+    with lease.held(lease.folder(store, "hall", NIGHT)):
+        evaluate.draw(NIGHT, site, store, [CameraNight("pit", "no footage")], {})
+    assert verdicts(tmp_path) == {"hall": "under way", "pit": "missing", "gate": "missing"}
