@@ -87,6 +87,12 @@ def pattern_regex(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
+def example(pattern: str) -> str:
+    """A path that fits a pattern."""
+    values = {"%Y": "2026", "*": "any", "{clip}": "0119", "%f": "6"}
+    return _TOKEN.sub(lambda token: values.get(token.group(), "11"), pattern)
+
+
 def static_prefix(pattern: str, day: date) -> str:
     """The folders of a pattern that are known for one day: what must be listed, and no more."""
     for token, value in (("%Y", f"{day:%Y}"), ("%m", f"{day:%m}"), ("%d", f"{day:%d}")):
@@ -142,7 +148,9 @@ def _list(camera: Camera, archive: str, days: Iterable[date]) -> tuple[list[_Nam
     problems: dict[str, Problem] = {}
     for prefix in sorted({static_prefix(camera.pattern, day) for day in days}):
         root = storage.join(archive, prefix) if prefix else archive
-        for entry in listing.find(root):
+        # No deeper than its files can stand: other folders need not be readable, such as a disk's lost+found.
+        deep = camera.pattern.count("/") - (prefix.count("/") + 1 if prefix else 0)
+        for entry in listing.find(root, deep):
             parsed = _parse(entry, storage.relative(entry.url, archive), regex, camera)
             if isinstance(parsed, _Named):
                 named[entry.url] = parsed

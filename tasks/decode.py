@@ -29,7 +29,11 @@ SEEK_MARGIN_S = 2.0
 """How far before the wanted time to seek at first: containers without an index land late."""
 
 CUT_OFF_S = 2.0
-"""A file whose last frame stands this much before the end that its header states has been cut off."""
+"""A file whose last frame stands this much before the end that its header states has been cut off, unless that frame is
+shown for longer, as those of a time-lapse are."""
+
+JUMP_BACK_S = 2.0
+"""Timestamps that go back by more have begun anew: the recorder lost its clock, or two files were put together."""
 
 FALLBACK_FPS = 25
 """Pace of frames that carry no timestamp in a file that states no rate."""
@@ -153,6 +157,7 @@ def _read_after_seek(
     url: str, seek_s: float, from_s: float, to_s: float, errors: list[str], most_pixels: int
 ) -> Iterator[tuple[float, VideoFrame]]:
     sound = seek_s <= 0  # from here on frames are whole: the file's start, or a key frame
+    latest, shown_s = 0.0, 0.0
 
     def note(cause: str) -> None:
         if sound and cause not in errors:
@@ -169,14 +174,19 @@ def _read_after_seek(
             if not sound and seconds is not None and seconds > from_s:
                 raise _LandedLateError
             sound = sound or (seconds is not None and frame.key_frame)
-            if not sound or seconds is None or seconds < from_s:
+            if not sound or seconds is None:
+                continue
+            if seconds < latest - JUMP_BACK_S:
+                note("its timestamps jump back (what was recorded from there on has no time of its own)")
+            latest, shown_s = max(latest, seconds), float((frame.duration or 0) * clock.base)
+            if seconds < from_s:
                 continue
             if seconds >= to_s:
                 return
             yield seconds, frame
         if not sound:
             raise _LandedLateError
-        if clock.last_s + CUT_OFF_S < _stated_seconds(container, stream):
+        if clock.last_s + max(CUT_OFF_S, shown_s) < _stated_seconds(container, stream):
             note("ends early (its header promises more)")
 
 
@@ -187,20 +197,15 @@ def refuse_large(url: str, width: int, height: int, most_pixels: int) -> None:
 
 
 class _Clock:
-    """Frame -> seconds since the stream's first timestamp; frames without one follow the one before.
-
-    AVI holds no presentation times, and those that FFmpeg derives are wrong where frames are reordered. There the
-    decoding times at which frames come out are taken, counted from the first frame's.
-    """
+    """Frame -> seconds since the stream's first timestamp; frames without one follow the one before."""
 
     def __init__(self, url: str, container: InputContainer, stream: VideoStream, from_start: bool) -> None:
         self.base = stream.time_base or Fraction(1, 1000)
         self.first = stream.start_time or 0
         self.step = 1 / (stream.average_rate or Fraction(FALLBACK_FPS))
         self.last: Fraction | None = -self.step if from_start else None
-        self.by_decoding = container.format.name == "avi"
+        self.by_decoding = by_decoding_time(container, stream)
         if self.by_decoding:
-            stream.thread_type = "SLICE"  # frames decoded side by side come out later
             self.first = _first_decoding_time(url)
 
     @property
@@ -210,7 +215,7 @@ class _Clock:
 
     def time(self, frame: VideoFrame) -> float | None:
         """None: after a seek, no frame has told its time yet."""
-        stamp = frame.dts if self.by_decoding else frame.pts
+        stamp = stamp_of(frame, self.by_decoding)
         if stamp is not None:
             self.last = (stamp - self.first) * self.base
         elif self.last is not None:
@@ -218,9 +223,26 @@ class _Clock:
         return None if self.last is None else float(self.last)
 
 
+def by_decoding_time(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether frames are placed by the decoding times at which they come out, counted from the first frame's.
+
+    AVI holds no presentation times, and those that FFmpeg derives are wrong where frames are reordered. The stream is
+    set to decode frames one after the other then: side by side they come out later.
+    """
+    if container.format.name != "avi":
+        return False
+    stream.thread_type = "SLICE"
+    return True
+
+
+def stamp_of(frame: VideoFrame, by_decoding: bool) -> int | None:
+    """The timestamp that places a frame, where it has one."""
+    return frame.dts if by_decoding else frame.pts
+
+
 def _first_decoding_time(url: str) -> int:
     with open_video(url) as (container, stream):
-        stream.thread_type = "SLICE"
+        by_decoding_time(container, stream)
         first = next(_decode(container, stream, lambda cause: None), None)
         return 0 if first is None or first.dts is None else first.dts
 

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 START_S = 120
 """Longest start of a helper, on a busy machine."""
+LONGEST_POLL_MS = 2**31 - 1
 START_TRIES = 2
 START_PAUSE_S = 5.0
 """Between them: what a machine is short of for a moment may be there again."""
@@ -111,9 +112,11 @@ class _Helper:
         """Its next line. Raises DecoderDiedError if it dies, or does nothing for too long."""
         assert self.process.stdout
         output = self.process.stdout.fileno()
+        told = select.poll()  # select.select refuses descriptors above 1023, which a busy coordinator reaches
+        told.register(output, select.POLLIN)
         progress = self.progress()
         while b"\n" not in self._unread:
-            if not select.select([output], [], [], patience_s or self.stall_s)[0]:
+            if not told.poll(min(1000 * (patience_s or self.stall_s), LONGEST_POLL_MS)):
                 if patience_s is None and self.progress() != progress:
                     progress = self.progress()
                     continue

@@ -60,7 +60,7 @@ class Shared:
         HEADER.pack_into(self.map, 0, segment, self.frames)
 
     def put(self, number: int, pixels: np.ndarray) -> None:
-        """Write frame `number`, which must fit between the others."""
+        """Write frame `number`; one that is larger than all before, only when the others have been taken."""
         if pixels.nbytes > self.frame_bytes:
             self.frame_bytes = math.ceil(pixels.nbytes / mmap.PAGESIZE) * mmap.PAGESIZE
             os.ftruncate(self.descriptor, HEADER_BYTES + BUFFERS * self.frame_bytes)
@@ -137,24 +137,32 @@ def _fill(job: Job, shared: Shared, tell: Callable[..., None]) -> None:
                 return
             yield frame
 
-    sent = 0
+    sent = taken = 0
     for event in slots.fill_slots(grid, job["first"], job["last"], segments, job["most_pixels"], read):
         if isinstance(event, slots.Damage):
             tell(kind="damage", slot=event.slot, url=event.url, cause=event.cause)
             continue
-        if sent >= BUFFERS and not sys.stdin.readline():
-            os._exit(1)  # nobody waits any more
         pixels, figures = event.pixels, None
         if job["size"]:
             pixels = fit(pixels, *job["size"])
             figures = quality.measure(pixels)
+        # A larger frame than any before moves the places of all: none may be on its way then.
+        taken = _wait(taken, sent if pixels.nbytes > shared.frame_bytes else sent + 1 - BUFFERS)
         shared.put(sent, pixels)
         height, width = pixels.shape[:2]
         tell(kind="frame", slot=event.slot, url=event.url, height=height, width=width, step=shared.frame_bytes,
              figures=figures)  # fmt: skip
         sent += 1
-    for _ in range(min(sent, BUFFERS)):
-        sys.stdin.readline()
+    _wait(taken, sent)
+
+
+def _wait(taken: int, wanted: int) -> int:
+    """Wait until the other side has taken so many frames; how many it has by then."""
+    while taken < wanted:
+        if not sys.stdin.readline():
+            os._exit(1)  # nobody waits any more
+        taken += 1
+    return taken
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ from typing import overload
 
 from tasks.types import NANOSECONDS, Grid, Segment, Shard, WorkItem
 
+TAIL_S = 5
+"""So long after the end that was planned for it a file may still hold frames: recorders that cut at key frames exceed a
+stated length, and MPEG files of quiet pictures what their timestamps tell."""
+
 
 class Touching:
     """Finds the segments that may hold frames of some shards, without looking at all of them for every work item.
@@ -30,7 +34,7 @@ class Touching:
     def of(self, shards: Sequence[Shard]) -> tuple[Segment, ...]:
         """The segments of consecutive shards."""
         margin = round(NANOSECONDS / self.grid.rate)
-        begin = self.grid.time_ns(shards[0].first) - self.before * margin
+        begin = self.grid.time_ns(shards[0].first) - self.before * margin - TAIL_S * NANOSECONDS
         end = self.grid.time_ns(shards[-1].first + shards[-1].count) + margin
         near = self.segments[bisect_right(self.latest_ends, begin) : bisect_left(self.starts, end)]
         return tuple(s for s in near if s.end_ns > begin)

@@ -6,6 +6,7 @@ reading, writing and removing one object (`tasks.storage`).
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -33,22 +34,28 @@ class Entry:
     """When it was written, in seconds since the Unix epoch by the store's clock; 0 where the store does not say."""
 
 
-def find(url: str) -> Iterator[Entry]:
+def find(url: str, deep: int | None = None) -> Iterator[Entry]:
     """Every object below a URL, by name. A folder that is not there holds nothing; one that can't be listed is an
-    error, since its files would be missing silently. Links to files and folders are followed."""
+    error, since its files would be missing silently. Links to files and folders are followed.
+
+    Args:
+        deep: folders of a file system that lie more than so many below the URL are not looked into. An object store,
+            which has none, may give more.
+    """
     fs, path = storage.filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        found = storage.retry(lambda: _find_local(path), url)
+        found = storage.retry(lambda: _find_local(path, deep), url)
     else:
         try:
             found = storage.retry(lambda: storage.call(fs, "find", path, detail=True, limit_s=LISTING_S), url)
         except FileNotFoundError:
             return
     for name in sorted(found):
-        if name != path and not _is_temporary(name.rsplit("/", 1)[-1]):
-            yield Entry(
-                fs.unstrip_protocol(name), int(found[name].get("size") or 0), _etag(found[name]), _modified(found[name])
-            )
+        # Clients that show folders of an object store keep an empty object for each, whose name ends with a slash.
+        if name != path and not name.endswith("/") and not _is_temporary(name.rsplit("/", 1)[-1]):
+            size = int(found[name].get("size") or 0)
+            # Below the URL as it was given: the file system's own may spell scheme and folders otherwise.
+            yield Entry(url.rstrip("/") + name[len(path) :], size, _etag(found[name]), _modified(found[name]))
 
 
 def names(url: str) -> list[str]:
@@ -100,8 +107,9 @@ def remove_empty_folders(url: str) -> None:
                 os.rmdir(folder)
 
 
-def _find_local(path: str) -> dict[str, dict[str, Any]]:
+def _find_local(path: str, deep: int | None = None) -> dict[str, dict[str, Any]]:
     """Not fsspec's own, which leaves out folders that it may not or cannot list, and says nothing."""
+    parts = path.count("/")
 
     def unless_gone(error: OSError) -> None:
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
@@ -116,6 +124,8 @@ def _find_local(path: str) -> dict[str, dict[str, Any]]:
             continue
         seen.add((here.st_dev, here.st_ino))
         folders.sort()
+        if deep is not None and folder.count("/") - parts >= deep:
+            folders.clear()
         for name in (os.path.join(folder, file) for file in files):
             status = _status(name)
             if status is not None and stat.S_ISREG(status.st_mode):
@@ -124,11 +134,15 @@ def _find_local(path: str) -> dict[str, dict[str, Any]]:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """What a path or link leads to; None where that is gone."""
+    """What a path or link leads to; None where that is gone, or a link leads nowhere."""
     try:
         return os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
 
 
 def _modified(info: dict[str, Any]) -> float:

@@ -52,7 +52,7 @@ def plan_night(
     """
     grid = night_grid(camera, night)
     found = find_segments(camera, archive, grid.start_ns, grid.time_ns(grid.slots), probe)
-    height, width, found = _frame_size(found, probe)
+    height, width, found = _frame_size(found, probe, f"{camera.pattern} below {archive}")
     codecs.check(settings, height, width)
     weights = models.resolve(settings.checkpoint, store)
     card, _ = checkpoint.identify(models.fetch(weights))
@@ -121,8 +121,11 @@ def _lay_out(
     )
 
 
-def _frame_size(found: Found, probe: Callable[[str], Header]) -> tuple[int, int, Found]:
-    """Height and width of the night's frames: those of its first readable file. Unreadable ones become problems."""
+def _frame_size(found: Found, probe: Callable[[str], Header], where: str) -> tuple[int, int, Found]:
+    """Height and width of the night's frames: those of its first readable file. Unreadable ones become problems.
+
+    `where` says what was looked for.
+    """
     problems = list(found.problems)
     for segment in found.segments:
         try:
@@ -138,7 +141,8 @@ def _frame_size(found: Found, probe: Callable[[str], Header]) -> tuple[int, int,
         bad = {p.url for p in problems}
         rest = tuple(s for s in found.segments if s.url not in bad)
         return header.height, header.width, Found(rest, tuple(problems))
-    reason = f"none of its {len(problems)} files can be read" if problems else "no file of it in the archive"
+    nothing = f"no file of it in the archive: none of this night's hours fits {where}"
+    reason = f"none of its {len(problems)} files can be read" if problems else nothing
     raise NothingToDoError(reason, tuple(problems))
 
 

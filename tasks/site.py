@@ -32,7 +32,7 @@ from __future__ import annotations
 import re
 import reprlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import time
 from fractions import Fraction
@@ -83,13 +83,15 @@ def read_site(location: str) -> Site:
     """Read cameras.toml from a path or URL. Raises SiteError with what is wrong and where."""
     url = storage.normalise(location)
     try:
-        text = storage.read(url).decode()
+        text = storage.read(url).decode("utf-8-sig")  # some editors put a mark before the text
         table = tomllib.loads(text)
     except FileNotFoundError:
         raise SiteError(f"{location}: not there; write a cameras.toml (README, section Your own night)") from None
     except OSError as error:
         raise SiteError(f"{location}: cannot be read ({error}); pass the path or URL of a cameras.toml") from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, numbers or nesting beyond all bounds
+    except UnicodeDecodeError as error:
+        raise SiteError(f"{location}: not a TOML file: not UTF-8 ({error}); save it as UTF-8 there") from error
+    except (ValueError, RecursionError) as error:  # not TOML, numbers or nesting beyond all bounds
         raise SiteError(f"{location}: not a TOML file: {error}; mend it there") from error
     site = parse_site(table, location)
     folder = url.rpartition("/")[0]
@@ -115,6 +117,7 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
     doubled = {c.id for c in cameras if [d.id for d in cameras].count(c.id) > 1}
     if doubled:
         raise SiteError(f"{source}: camera id {', '.join(sorted(doubled))} stands twice; ids must differ")
+    _refuse_mixed(cameras, source)
     return Site(
         cameras,
         _settings(table.get("settings", {}), source),
@@ -123,6 +126,21 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
         _numbers(SynthesisSettings, table.get("synthesis", {}), source, "synthesis"),
         _numbers(LearnSettings, table.get("learn", {}), source, "learn"),
     )
+
+
+def _refuse_mixed(cameras: Sequence[Camera], source: str) -> None:
+    """A pattern that catches another camera's files as well would mix the pictures of both in one night."""
+    from tasks.archive import example, pattern_regex  # only here, for its video library takes a while to import
+
+    paths = {camera.pattern: (camera.id, example(camera.pattern)) for camera in cameras}
+    for camera in cameras if len(paths) > 1 else ():
+        caught = pattern_regex(camera.pattern).fullmatch
+        for pattern, (other, path) in paths.items():
+            if pattern != camera.pattern and caught(path):
+                raise SiteError(
+                    f"{source}: camera {camera.id}: its pattern {camera.pattern!r} also catches the files of {other}, "
+                    f"such as {path}, and would mix the pictures of both; write what tells their names apart"
+                )
 
 
 def _language(table: Any, source: str) -> str:
@@ -243,7 +261,13 @@ def _check(camera: Camera, where: str) -> None:
             time.fromisoformat(value)
         except ValueError:
             raise SiteError(f"{where}: {name} must be a time of day such as 18:00, not {value!r}") from None
-    if camera.pattern.startswith("/") or ".." in camera.pattern.split("/") or not camera.pattern:
+    if camera.pattern.startswith("/") or {".", ".."} & set(camera.pattern.split("/")) or not camera.pattern:
         raise SiteError(
-            f"{where}: pattern {camera.pattern!r} must stay below the archive; write it relative, without .."
+            f"{where}: pattern {camera.pattern!r} must stay below the archive; write it relative, without . or .."
+        )
+    unknown = [token for token in re.findall("%[A-Za-z]", camera.pattern) if token[1] not in "YmdHMSf"]
+    if unknown:
+        raise SiteError(
+            f"{where}: pattern {camera.pattern!r} holds {', '.join(unknown)}, which no name would fit; "
+            "the time is written with %Y %m %d %H %M %S %f"
         )

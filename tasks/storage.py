@@ -39,6 +39,8 @@ CALL_S = 60
 """Longest time that one try of a remote call may take, so that a store that drips or hangs is noticed ..."""
 LEAST_BYTES_S = 2**19
 """... and what a transfer of known size must reach beyond that."""
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems that know no hard links answer when asked for one."""
 TEMPORARY = ".tmp"
 """How the hidden names of unfinished files end; a killed process may leave one, and no listing shows it."""
 
@@ -161,10 +163,18 @@ def write(url: str, data: bytes) -> None:
     """Write a whole object, atomically."""
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        retry(lambda: _write_local(Path(path), data), url)
+        _stored(lambda: _write_local(Path(path), data), url)
     else:
         limit_s = CALL_S + len(data) / LEAST_BYTES_S
-        retry(lambda: call(fs, "pipe_file", path, data, limit_s=limit_s), url)
+        _stored(lambda: call(fs, "pipe_file", path, data, limit_s=limit_s), url)
+
+
+def _stored(call: Callable[[], T], url: str) -> T:
+    """`retry` of a call that writes: what is not there then is the place to write to, which clients don't name."""
+    try:
+        return retry(call, url)
+    except FileNotFoundError as error:
+        raise StorageError(f"{url}: {error}; make its bucket or folder first, or mend the URL") from error
 
 
 def _write_local(path: Path, data: bytes) -> None:
@@ -186,17 +196,18 @@ def create(url: str, data: bytes) -> bool:
     """Write a whole object only if there is none; returns whether this call did. Of several callers one does.
 
     `data` must be this caller's alone, since an answer that was lost is settled by reading the object back. A store
-    that knows no conditional writes is asked first instead, which leaves a moment in which two callers may both do.
+    that knows no conditional writes is asked first instead, which leaves a moment in which two callers may both do. On
+    a file system without hard links (FAT, some network shares) others may for a moment find the object empty.
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        return bool(retry(lambda: _create_local(Path(path), data), url))
+        return bool(_stored(lambda: _create_local(Path(path), data), url))
     if not hasattr(fs, "_call_s3"):
         if exists(url):
             return False
         write(url, data)
         return True
-    return bool(retry(lambda: _create_once(url, fs, path, data), url))
+    return bool(_stored(lambda: _create_once(url, fs, path, data), url))
 
 
 def _create_once(url: str, fs: Any, path: str, data: bytes) -> bool:
@@ -220,7 +231,13 @@ def _create_local(path: Path, data: bytes) -> bool:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
     try:
         temporary.write_bytes(data)
-        os.link(temporary, path)
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            with open(path, "xb") as file:
+                file.write(data)
     except FileExistsError:
         return False
     finally:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from lednet import Restorer
 from lednet.video import VideoRestorer
-from tasks.decode import FALLBACK_FPS, VideoError, open_video, pixels
+from tasks.decode import FALLBACK_FPS, JUMP_BACK_S, VideoError, by_decoding_time, open_video, pixels, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -136,11 +136,32 @@ def _holds(out: OutputContainer, codec: str) -> bool:
     return codec in (TRANSPORT_STREAM if out.format.name == "mpegts" else out.supported_codecs)
 
 
+class _Rising:
+    """The timestamps of one stream. They must rise; where they begin anew (files that were put together), they go on
+    from those before."""
+
+    def __init__(self, base: Fraction) -> None:
+        self.base, self.last = base, -1
+        self._began, self._shift = False, 0
+
+    def place(self, stamp: int | None, pace: int) -> int | None:
+        """Where a stamp comes to stand, None where it does not rise. Without one, what is stamped follows at `pace`."""
+        at = self.last + pace if stamp is None else stamp + self._shift
+        if self._began and (self.last - at) * self.base > JUMP_BACK_S:
+            self._shift += self.last + pace - at
+            at = self.last + pace
+        if self._began and at <= self.last:
+            return None
+        self._began, self.last = True, at
+        return at
+
+
 class _Sound:
     """One audio stream on its way into another file: copied, or turned into AAC where it can't be."""
 
     def __init__(self, source: AudioStream, out: OutputContainer) -> None:
         self.source, context = source, source.codec_context
+        self.times = _Rising(source.time_base or Fraction(1, 90_000))
         self.copied = _holds(out, context.name) or _holds(out, context.codec.canonical_name)
         if self.copied:
             self.target = out.add_stream_from_template(source)
@@ -151,11 +172,19 @@ class _Sound:
     def pass_on(self, packet: Any) -> list[Any]:
         """A packet of the source -> packets for the target."""
         if not self.copied:
-            return [p for frame in _decode(self.source, packet) for p in self.target.encode(frame)]
+            return [p for frame in _decode(self.source, packet) for p in self._encoded(frame)]
         if packet.dts is None:  # the end of the source, not a part of it
             return []
-        packet.stream = self.target
+        at = self.times.place(packet.dts, packet.duration or 1)
+        if at is None:  # muxers refuse such a one, and with it the clip
+            return []
+        packet.pts = at if packet.pts is None else packet.pts + at - packet.dts
+        packet.dts, packet.stream = at, self.target
         return [packet]
+
+    def _encoded(self, frame: Any) -> list[Any]:
+        frame.pts = self.times.place(frame.pts, round(frame.samples / (frame.sample_rate * self.times.base)) or 1)
+        return [] if frame.pts is None else self.target.encode(frame)
 
     def end(self) -> list[Any]:
         """What the target's encoder still holds."""
@@ -176,7 +205,8 @@ def _transcode(
     video: VideoStream | None = None
     sounds = {a.index: _Sound(a, out) for a in container.streams.audio if a.codec_context is not None}
     held: list[Any] = []  # audio that comes before the first frame, when the output's video stream is not yet known
-    count, last = 0, -1
+    times, pace = _Rising(base), max(1, round(1 / (rate * base)))
+    by_decoding, delay, count = by_decoding_time(container, stream), 0, 0
     for packet in _packets(container, [stream, *(s.source for s in sounds.values())]):
         if packet is not None and packet.stream.index in sounds:
             held += sounds[packet.stream.index].pass_on(packet)
@@ -188,13 +218,14 @@ def _transcode(
                     video.codec_context.time_base = base
                     video.codec_context.thread_count = 0
                     _keep_pixel_shape(stream, frame, video)
-                # Timestamps must rise; a frame without one follows its predecessor at the stream's pace.
-                pts = frame.pts if frame.pts is not None else last + max(1, round(1 / (rate * base)))
-                if pts <= last and count:
+                    delay = (frame.dts or 0) if by_decoding else 0
+                stamp = stamp_of(frame, by_decoding)
+                pts = times.place(None if stamp is None else stamp - delay, pace)
+                if pts is None:
                     continue
                 after = steady.restore(shown[None], [float(pts * base)]) if steady else restorer.restore(shown[None])
                 restored = _yuv(after[0], video)
-                restored.pts, restored.time_base, restored.duration, last = pts, base, frame.duration, pts
+                restored.pts, restored.time_base, restored.duration = pts, base, frame.duration
                 out.mux(video.encode(restored))
                 count += 1
                 progress(count, stream.frames)

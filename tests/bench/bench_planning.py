@@ -36,7 +36,7 @@ SITE = 1_000
 BEGIN = datetime(2026, 1, 15, 18)
 
 
-def made_up(url: str) -> Iterator[listing.Entry]:
+def made_up(url: str, _deep: int | None = None) -> Iterator[listing.Entry]:
     """What an archive holds of a camera on one day: a file every ten seconds of its night."""
     day = datetime.strptime(url.rpartition("/")[2], "%Y-%m-%d").date()
     for k in range(HOURS * 3600 // SECONDS):

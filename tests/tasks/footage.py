@@ -55,7 +55,7 @@ def write_clip(
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
     gop: int = 12,
-    fps: int = 10,
+    fps: int | Fraction = 10,
     base: Fraction = Fraction(1, 1000),
     pictures: Sequence[Picture] | None = None,
     first: int = 0,

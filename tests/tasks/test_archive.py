@@ -6,6 +6,7 @@ Not covered: clocks (`test_archive_clocks`), files that can't be used (`test_arc
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_only_the_folders_of_the_days_around_the_night_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[str] = []
-    monkeypatch.setattr(listing, "find", lambda url: listed.append(url) or [])
+    monkeypatch.setattr(listing, "find", lambda url, _: listed.append(url) or [])
     find(MINUTES, f"file://{tmp_path}")
     days = [url.removeprefix(f"file://{tmp_path}/pit/") for url in listed]
     assert {"2026-01-15", "2026-01-16"} <= set(days) <= {f"2026-01-{d}" for d in (13, 14, 15, 16, 17)}
@@ -85,7 +86,7 @@ def test_a_clock_that_is_months_off_lists_the_folders_of_its_own_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[str] = []
-    monkeypatch.setattr(listing, "find", lambda url: listed.append(url) or [])
+    monkeypatch.setattr(listing, "find", lambda url, _: listed.append(url) or [])
     find(replace(MINUTES, clock_offset_s=-100 * 86_400.0), f"file://{tmp_path}")
     assert f"file://{tmp_path}/pit/2026-04-25" in listed
     assert len(listed) <= 5
@@ -97,6 +98,20 @@ def test_files_that_do_not_match_are_somebody_elses(tmp_path: Path) -> None:
     found = find(MINUTES, archive)
     assert names(found, archive) == [own]
     assert found.problems == ()
+
+
+def test_folders_too_deep_for_the_pattern_need_not_be_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = put(tmp_path, "pit-2026-01-15-20-00-00.mp4", "lost+found/pit-2026-01-15-21-00-00.mp4")
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", closed)
+    camera = replace(MINUTES, pattern="pit-%Y-%m-%d-%H-%M-%S.mp4")
+    assert names(find(camera, archive), archive) == ["pit-2026-01-15-20-00-00.mp4"]
 
 
 def test_an_archive_that_is_not_there_holds_nothing(tmp_path: Path) -> None:

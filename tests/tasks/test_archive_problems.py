@@ -41,7 +41,7 @@ def test_an_objects_name_that_leads_elsewhere_is_a_problem(
     archive = put(tmp_path, "pit/2026-01-15/a/22-00-00.mp4")
     (good,) = listing.find(archive)
     bad = replace(good, url=f"{archive}/pit/2026-01-15/{folder}/22-01-00.mp4")
-    monkeypatch.setattr(listing, "find", lambda _: [good, bad])
+    monkeypatch.setattr(listing, "find", lambda *_: [good, bad])
     found = find(replace(MINUTES, pattern="pit/%Y-%m-%d/*/%H-%M-%S.mp4"), archive)
     assert [s.url for s in found.segments] == [good.url]
     assert [(p.url, p.reason[:36]) for p in found.problems] == [(bad.url, "its name leads to another place (a p")]

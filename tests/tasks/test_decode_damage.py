@@ -108,6 +108,40 @@ def test_a_stretch_beyond_where_a_file_was_cut_off_is_empty_and_told(tmp_path: P
     assert errors == ["ends early (its header promises more)"]
 
 
+@pytest.mark.parametrize(("name", "kind"), [("a.mp4", {}), ("a.avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"})])
+def test_the_last_frame_of_a_time_lapse_is_shown_up_to_the_end_and_nothing_is_cut_off(
+    name: str, kind: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write_clip(tmp_path / name, range(0, 60, 5), fps=Fraction(1, 5), base=Fraction(5), **kind)
+    assert probe(url_of(path)).seconds == 60
+    assert times_of(path) == list(range(0, 60, 5))
+    assert times_of(path, from_s=53.0) == [55.0]
+
+
+def test_a_time_lapse_that_is_cut_off_is_told(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "a.mp4", range(0, 60, 5), fps=Fraction(1, 5), base=Fraction(5), pictures=noisy(12),
+        container_options={"movflags": "faststart"},
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    errors: list[str] = []
+    assert times_of(path, errors=errors)[:3] == [0, 5, 10]
+    assert "ends early (its header promises more)" in errors
+
+
+def test_timestamps_that_begin_anew_within_a_file_are_told(tmp_path: Path) -> None:
+    clips = [
+        write_clip(
+            tmp_path / f"{k}.mpg", paced(100, 25), fps=25, base=Fraction(1, 25), pictures=noisy(100), container="vob"
+        ).read_bytes()
+        for k in range(2)
+    ]
+    (tmp_path / "both.mpg").write_bytes(b"".join(clips))
+    errors: list[str] = []
+    read(tmp_path / "both.mpg", errors=errors)
+    assert any("its timestamps jump back" in cause for cause in errors)
+
+
 def test_a_stretch_that_ends_before_the_damage_tells_none(sound: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(scramble(sound["a.mp4"], (0.7,)))
     assert len(read(tmp_path / "a.mp4", 0.0, 1.0)) == 25

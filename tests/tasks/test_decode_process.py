@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import textwrap
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -100,6 +102,33 @@ def test_frames_of_growing_size_come_through(tmp_path: Path) -> None:
     frames, _ = run(footage)
     assert [f.pixels.shape[0] for f in frames] == [48] * 10 + [240] * 10
     assert [number_of(f.pixels) for f in frames[10:]] == list(range(0, 20, 2))
+
+
+def test_frames_that_wait_to_be_taken_are_not_overwritten_by_larger_ones(tmp_path: Path) -> None:
+    footage = segments(tmp_path)
+    write_clip(tmp_path / "0.mp4", [Fraction(n, 5) for n in range(4)])
+    large = [numbered(k, 240, 320) for k in range(10, 16)]
+    write_clip(tmp_path / "1.mp4", [Fraction(n, 5) for n in range(6)], pictures=large)
+    events = fill_slots(GRID, 0, GRID.slots, footage, SETTINGS)
+    first = next(events)
+    time.sleep(0.3)  # until the decoder is as far ahead as it goes
+    numbers = [number_of(e.pixels) for e in (first, *events) if isinstance(e, SlotFrame)]
+    assert numbers == [*range(4), *range(10, 16)]
+
+
+def test_a_process_of_many_open_files_can_decode(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    many = min(2048, hard)
+    if many < 1100:
+        pytest.skip("this machine allows few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, many), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1030)]
+    try:
+        assert len(run(segments(tmp_path, 1))[0]) == 10
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_frames_asked_for_in_a_size_come_in_it_with_their_figures(tmp_path: Path) -> None:

@@ -115,11 +115,40 @@ def test_links_are_followed_and_never_in_circles(folder: Path) -> None:
     (folder / "file").symlink_to(folder.parent / "elsewhere" / "1")
     (folder / "circle").symlink_to(folder)
     (folder / "broken").symlink_to(folder / "nowhere")
+    (folder / "itself").symlink_to("itself")
+    (folder / "through a file").symlink_to(folder.parent / "elsewhere" / "1" / "2")
     os.mkfifo(folder / "pipe")
     root = storage.normalise(str(folder))
     found = list(listing.find(root))
     assert [(e.url, e.size) for e in found] == [(f"{root}/camera/1", 5), (f"{root}/file", 5)]
     assert found[0].etag == found[1].etag
+
+
+def test_folders_deeper_than_asked_for_need_not_be_readable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = storage.normalise(str(folder))
+    for name in ("1", "day/2", "day/lost+found/3", "lost+found/4"):
+        storage.write(f"{root}/{name}", b"")
+    assert [e.url for e in listing.find(root, 1)] == [f"{root}/{n}" for n in ("1", "day/2", "lost+found/4")]
+    fail_to_list(monkeypatch, "lost+found", PermissionError(13, "Permission denied", "lost+found"))
+    assert [e.url for e in listing.find(root, 0)] == [f"{root}/1"]
+    assert [e.url for e in listing.find(f"{root}/day", 0)] == [f"{root}/day/2"]
+
+
+def test_what_is_found_lies_below_the_url_however_that_is_written(
+    folder: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.write(storage.normalise(str(folder / "a" / "1")), b"")
+    storage.write(f"{bucket}/a/1", b"")
+    monkeypatch.chdir(folder.parent)
+    for root in ("file://store", f"local://{folder}", f"file://{folder}/../store", bucket.replace("s3:", "s3a:")):
+        assert [storage.relative(e.url, root) for e in listing.find(f"{root}/a")] == ["a/1"]
+
+
+def test_what_stands_for_a_folder_of_an_object_store_is_no_object(bucket: str) -> None:
+    for key in ("marked/", "marked/day/", "marked/day/1"):
+        s3_backends["123456789012"]["aws"].put_object("mine", key, b"")
+    assert [e.url for e in listing.find(f"{bucket}/marked")] == [f"{bucket}/marked/day/1"]
+    assert listing.names(f"{bucket}/marked") == ["day"]
 
 
 def test_a_folder_that_goes_while_it_is_listed_costs_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

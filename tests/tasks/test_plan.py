@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lednet.checkpoint import CheckpointError
 from tasks import decode_process
 from tasks.decode import Header, VideoError
-from tasks.items import Touching
+from tasks.items import TAIL_S, Touching
 from tasks.plan import NothingToDoError, plan_night, run_key, shards_with_footage
 from tasks.types import NANOSECONDS, Grid, NightPlan, Segment, Shard
 from tests.tasks.planning import CAMERA, HOUR, NIGHT, SMALL, START, opens, plan, put, segment
@@ -232,8 +232,10 @@ def test_every_slot_that_a_file_covers_belongs_to_exactly_one_work_item(
 
 
 def test_an_archive_without_files_leaves_nothing_to_do(tmp_path: Path) -> None:
-    with pytest.raises(NothingToDoError, match="no file of it in the archive") as caught:
+    with pytest.raises(NothingToDoError) as caught:
         plan(f"file://{tmp_path}")
+    looked_for = f"pit/%H%M%S_%Y%m%d.mp4 below file://{tmp_path}"
+    assert str(caught.value) == f"no file of it in the archive: none of this night's hours fits {looked_for}"
     assert caught.value.problems == ()
 
 
@@ -272,6 +274,12 @@ def test_a_night_that_clocks_leave_out_leaves_nothing_to_do(tmp_path: Path) -> N
         plan_night(camera, "2026-03-29", f"file://{tmp_path}", "file:///store", SMALL, opens())
 
 
+def test_a_file_that_exceeds_its_stated_length_serves_the_next_work_item_as_well() -> None:
+    grid, named = Grid(START, Fraction(1), 100), (segment(0, 60), segment(60, 100, "b.mp4"))
+    assert Touching(grid, named).of([Shard(0, 62, 10)]) == named
+    assert Touching(grid, named).of([Shard(0, 70, 10)]) == named[1:]
+
+
 @given(
     spans=st.lists(st.tuples(st.integers(-20, 130), st.integers(1, 90)), max_size=12),
     first=st.integers(0, 90),
@@ -285,6 +293,6 @@ def test_a_work_item_gets_every_segment_that_reaches_into_it_and_no_other(
         Segment(f"file:///{k}", "", 1, START + begin * NANOSECONDS, "", START + (begin + length) * NANOSECONDS)
         for k, (begin, length) in enumerate(sorted(spans))
     ]
-    begin, end = grid.time_ns(first - 1), grid.time_ns(first + count + 1)
+    begin, end = grid.time_ns(first - 1) - TAIL_S * NANOSECONDS, grid.time_ns(first + count + 1)
     expected = tuple(s for s in segments if s.start_ns < end and s.end_ns > begin)
     assert Touching(grid, segments).of([Shard(0, first, count)]) == expected

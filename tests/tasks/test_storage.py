@@ -5,6 +5,7 @@ Not covered: what lies below a URL (`test_listing`); real credentials, which mot
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -162,6 +163,28 @@ def test_what_a_killed_process_left_is_hidden_and_never_listed(folder: Path, mon
     assert left[0].startswith(".")
     assert listing.names(root) == []
     assert list(listing.find(root)) == []
+
+
+@pytest.mark.parametrize("store", [storage.write, storage.create])
+def test_a_bucket_that_is_not_there_is_named_with_the_next_step(
+    bucket: str, store: Callable[[str, bytes], object]
+) -> None:
+    with pytest.raises(StorageError, match=r"s3://nobodys/a: .*bucket does not exist; make its bucket or folder first"):
+        store("s3://nobodys/a", b"1")
+
+
+def test_an_object_is_created_once_on_a_file_system_without_links(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")  # as vfat answers
+
+    monkeypatch.setattr("tasks.storage.os.link", refused)
+    url = storage.normalise(str(folder / "a"))
+    assert storage.create(url, b"mine")
+    assert not storage.create(url, b"theirs")
+    assert storage.read(url) == b"mine"
+    assert [p.name for p in folder.iterdir()] == ["a"]
 
 
 def test_two_writers_of_one_object_do_not_meet(folder: Path) -> None:

@@ -20,49 +20,7 @@ from tasks.decode import VideoError
 from tasks.picture import jpeg
 from tasks.video import encode_preview, pixel_format, read_jpeg, restore_clip
 from tests.tasks.night import Frames, decode, pictures, save_checkpoint, write_clip
-
-
-class Same:
-    """Restores nothing; keeps what it was given."""
-
-    def __init__(self) -> None:
-        self.seen: list[Frames] = []
-
-    def restore(self, frames: Frames) -> Frames:
-        self.seen.append(frames.copy())
-        return frames
-
-
-def restore(source: Path, target: Path, restorer: Any = None) -> int:
-    return restore_clip(source, target, restorer or Same(), lambda done, expected: None, frame_wise=True)
-
-
-def packets(path: Path, kind: str) -> list[tuple[bytes, Fraction]]:
-    """A stream's packets and their times."""
-    with av.open(str(path)) as container:
-        found = [p for p in container.demux(getattr(container.streams, kind)[0]) if p.dts is not None]
-        return [(bytes(p), Fraction(p.pts or 0) * (p.time_base or 0)) for p in found]
-
-
-def seconds(path: Path) -> float:
-    """Of the video stream."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        if stream.duration is None:
-            return float(container.duration or 0) / av.time_base
-        return float(stream.duration * (stream.time_base or 0))
-
-
-def sound(path: Path) -> tuple[str, int, np.ndarray]:
-    """Codec, rate and samples of the first audio stream."""
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        name, rate = stream.codec_context.name, stream.rate
-        blocks = [f.to_ndarray().astype(float) for f in av.AudioResampler("fltp", "mono").resample(None) or []]
-        resampler = av.AudioResampler("fltp", "mono")
-        for frame in container.decode(stream):
-            blocks += [f.to_ndarray() for f in resampler.resample(frame)]
-    return name, rate, np.concatenate(blocks, axis=1)[0]
+from tests.tasks.restoring import Same, packets, restore, seconds, sound
 
 
 def only(folder: Path, *names: str) -> bool:

@@ -1,0 +1,58 @@
+"""Clips whose timestamps are none, or begin anew: every frame comes out once, in order and at its pace, with its sound.
+
+Times that a container holds as they should be: `test_video`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+
+from tasks.video import _Sound
+from tests.tasks import footage
+from tests.tasks.night import decode, pictures, write_clip
+from tests.tasks.restoring import restore, seconds, sound
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_reordered_frames_of_an_avi_keep_their_order_and_pace(tmp_path: Path, codec: str) -> None:
+    source = footage.write_clip(
+        tmp_path / "in.avi", footage.paced(20, 10), codec=codec, base=Fraction(1, 10), options={"bf": "2"}
+    )
+    assert restore(source, tmp_path / "out.mp4") == 20
+    times, frames = decode(tmp_path / "out.mp4")
+    assert [footage.number_of(f) for f in frames] == list(range(20))
+    assert [float(t) for t in times] == pytest.approx([k / 10 for k in range(20)])
+
+
+@pytest.mark.parametrize(("suffix", "tone"), [("ts", "aac"), ("mpg", "mp2"), ("mkv", "pcm_s16le"), ("ts", None)])
+def test_clips_that_were_put_together_go_on_with_their_sound(tmp_path: Path, suffix: str, tone: str | None) -> None:
+    parts = [write_clip(tmp_path / f"{k}.{suffix}", pictures(30, seed=k), tone=tone).read_bytes() for k in range(2)]
+    source = tmp_path / f"both.{suffix}"
+    source.write_bytes(b"".join(parts))
+    assert restore(source, tmp_path / "out.mp4") >= 59  # MPEG's last frame before the seam may be damaged
+    assert seconds(tmp_path / "out.mp4") == pytest.approx(6.0, abs=0.11)
+    times, _ = decode(tmp_path / "out.mp4")
+    assert max(b - a for a, b in pairwise(times)) < Fraction(3, 10)
+    if tone:
+        _, rate, samples = sound(tmp_path / "out.mp4")
+        assert len(samples) / rate == pytest.approx(6.0, abs=0.2)
+
+
+def test_sound_whose_times_begin_anew_can_be_encoded_anew(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "in.mov", pictures(30), tone="pcm_alaw", sample_rate=8000)
+    with av.open(str(clip)) as container, av.open(str(tmp_path / "out.mp4"), "w") as out:
+        passing = _Sound(container.streams.audio[0], out)
+        assert not passing.copied
+        for _ in range(2):
+            container.seek(0)
+            for packet in container.demux(container.streams.audio[0]):
+                if packet.dts is not None:  # the flush of the decoder, which would take no more
+                    out.mux(passing.pass_on(packet))
+        out.mux(passing.end())
+    _, rate, samples = sound(tmp_path / "out.mp4")
+    assert len(samples) / rate == pytest.approx(6.0, abs=0.2)
