@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,13 @@ def modules_of(room: str) -> list[Path]:
     return sorted((ROOT / room).rglob("*.py"))
 
 
-def imports_of(path: Path) -> Iterator[tuple[str, int, bool]]:
-    """(top-level name of the imported module, line, whether the import runs when the file is imported)."""
+@cache
+def imports_of(path: Path) -> tuple[tuple[str, int, bool], ...]:
+    """Of each (top-level name of the imported module, line, whether the import runs when the file is imported)."""
+    return tuple(read_imports(path))
+
+
+def read_imports(path: Path) -> Iterator[tuple[str, int, bool]]:
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     inside = {
         node
@@ -128,6 +134,6 @@ def test_the_import_scanner_sees_every_kind_of_import(tmp_path: Path, monkeypatc
         "import a.b, c\nfrom d.e import f\nfrom . import g\nimport importlib\nimportlib.import_module('h.i')\n"
         "def use():\n    import j\nif TYPE_CHECKING:\n    import k\n"
     )
-    seen = list(imports_of(path))
+    seen = imports_of(path)
     assert {name for name, _, at_import in seen if at_import} == {"a", "c", "d", "lednet", "importlib", "h"}
     assert {name for name, _, at_import in seen if not at_import} == {"j", "k"}

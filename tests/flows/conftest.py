@@ -20,6 +20,7 @@ LIMIT_S = 800
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "LEDNET_"))}
+ENVIRONMENT["OMP_WAIT_POLICY"] = "passive"  # a worker's threads don't spin on cores that other tests need
 
 
 def command(*arguments: str) -> list[str]:

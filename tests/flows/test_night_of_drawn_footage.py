@@ -41,7 +41,7 @@ class Killed(NamedTuple):
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
     """A drawn night of two small cameras, cut into many shards, on a server of its own; killed at the second shard."""
     folder = tmp_path_factory.mktemp("drawn")
-    sample = build_demo_archive(folder / "sample", seconds=8, subframes=2, width=320, height=180)
+    sample = build_demo_archive(folder / "sample", seconds=8, subframes=1, width=160, height=96)
     site, store = Path(sample.cameras_toml), folder / "store"
     site.write_text("[settings]\nshard_mb = 1\nshard_most = 8\n\n" + site.read_text())
     arguments = ["enhance", sample.night, "--site", str(site), "--archive", str(sample.archive), "--store",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,15 +16,6 @@ from lednet.model import LEDNet, LEDNetConfig
 
 hypothesis.settings.register_profile("lednet", deadline=None, max_examples=12, derandomize=True, database=None)
 hypothesis.settings.load_profile("lednet")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Tensors of these sizes gain nothing from threads, which wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import os
 import socket
 from pathlib import Path
@@ -73,7 +74,9 @@ def came_to(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(train_one, (port, folder), nprocs=2)  # type: ignore[no-untyped-call]
+    # Forked from a process that has read torch and what its optimizers import, and has no threads.
+    multiprocessing.set_forkserver_preload(["torch._dynamo", __name__])
+    mp.start_processes(train_one, (port, folder), nprocs=2, start_method="forkserver")  # type: ignore[no-untyped-call]
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 

@@ -12,7 +12,7 @@ from lednet.model import LEDNet, LEDNetConfig
 from tasks.settings import LearnSettings
 from tests.tasks.footage import write_clip
 
-TINY = LEDNetConfig((32, 32, 32), (1, 1, 1), 1, (1, 1), axis_window=8)
+TINY = LEDNetConfig((32, 32, 32), (0, 0, 1), 0, (0, 0), axis_window=8)
 
 LEARN = LearnSettings(
     recipes="night,paper", frames_per_clip=4, high_speed_frames=12, pairs_per_clip=2, pair_height=32, pair_width=40,

@@ -108,7 +108,7 @@ def decode(path: Path) -> tuple[list[Fraction], Frames]:
 def save_checkpoint(folder: Path) -> str:
     """The least LEDNet there is, untrained, as a checkpoint; the same at every call."""
     torch.manual_seed(0)
-    model = LEDNet(LEDNetConfig((32, 32, 32), (1, 1, 1), 1, (1, 1), axis_window=8))
+    model = LEDNet(LEDNetConfig((32, 32, 32), (0, 0, 1), 0, (0, 0), axis_window=8))
     checkpoint.save(folder / "tiny.safetensors", model, half=False, training={}, validation={})
     return str(folder / "tiny.safetensors")
 
