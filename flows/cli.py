@@ -31,7 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-model_commands.register(app)  # here and below: in the order of `lednet --help`
 log = logging.getLogger("lednet")
 
 
@@ -103,6 +102,8 @@ def clip(
     if target.exists() and target.samefile(source):
         raise ValueError(f"{target}: is the source itself; name another target")
     restorer = Restorer(model, device=device, compile=compiled)
+    if not source.is_file():
+        raise ValueError(f"{source}: no such file; name a video file")
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(one_line(source.name)), total=None)
 
@@ -119,7 +120,7 @@ def clip(
     )
 
 
-night_commands.register(app)
+night_commands.register(app)  # here and below: in the order of `lednet --help`
 
 AlarmUrl = Annotated[str, typer.Option(envvar="LEDNET_ALARM_URL", help="Webhook for failed runs and low coverage.")]
 
@@ -138,6 +139,7 @@ def deploy(
 
 
 store_commands.register(app)
+model_commands.register(app)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

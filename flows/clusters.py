@@ -19,8 +19,13 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from multiprocessing.resource_tracker import ensure_running
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,8 +38,11 @@ log = logging.getLogger("lednet")
 
 Cluster = AbstractContextManager[Any]
 
-SCHEMES = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
+TCP = ("tcp", "tls")
+SCHEMES = (*TCP, "ucx", "ws", "wss", "inproc")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SCHEDULER_S = 20
+"""Longest wait for an existing scheduler, which may be starting at the same time."""
 
 
 def workers() -> Cluster:
@@ -43,21 +51,56 @@ def workers() -> Cluster:
     Raises:
         EngineError: if the settings name none that can be had.
     """
+    return _chosen()()
+
+
+def check() -> None:
+    """See what the settings name, and start nothing: a Prefect server, which a night needs first, takes half a minute.
+
+    Raises:
+        EngineError: if they name no workers that can be had.
+    """
+    _chosen()
+
+
+def _chosen() -> Callable[[], Cluster]:
     address = os.environ.get("LEDNET_SCHEDULER", "")
     if address:
-        parts = urlsplit(address)
-        if parts.scheme not in SCHEMES or not parts.netloc:
+        try:
+            parts = urlsplit(address)
+            usable = parts.scheme in SCHEMES and bool(parts.netloc) and (parts.scheme not in TCP or bool(parts.port))
+        except ValueError:  # a port that is no number
+            usable = False
+        if not usable:
             raise EngineError(f"LEDNET_SCHEDULER={address}: no address of a Dask scheduler; write tcp://host:port")
         if parts.hostname not in LOOPBACK:
             _need_a_server_that_others_reach()
-        return nullcontext(address)
+        if parts.scheme in TCP:
+            _wait_for_scheduler(address, str(parts.hostname), int(parts.port or 0))
+        return partial(nullcontext, address)
     kind = os.environ.get("LEDNET_CLUSTER") or "local"
     kinds: dict[str, Callable[[int], Cluster]] = {
         "local": _local, "cuda": _cuda, "kubernetes": _kubernetes, "slurm": _slurm
     }  # fmt: skip
     if kind not in kinds:
         raise EngineError(f"LEDNET_CLUSTER={kind}: unknown; choose one of {', '.join(kinds)}")
-    return kinds[kind](_wanted_workers())
+    return partial(kinds[kind], _wanted_workers())
+
+
+def _wait_for_scheduler(address: str, host: str, port: int) -> None:
+    """Return when something listens there. Dask itself tells of a scheduler that is away by a page of traceback."""
+    deadline = time.monotonic() + SCHEDULER_S
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=SCHEDULER_S).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"LEDNET_SCHEDULER={address}: no Dask scheduler answers there ({error}); start it "
+                    "(dask scheduler) or name another"
+                ) from error
+            time.sleep(0.5)
 
 
 def _wanted_workers() -> int:
@@ -78,16 +121,32 @@ def _local(wanted: int) -> Cluster:
     threads = str(max(1, CPU_COUNT // count))
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     log.info("starting %d Dask worker process(es)%s", count, " with GPU" if gpu else "")
-    cluster: Cluster = LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=count,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        resources={"GPU": 1} if gpu else {},
-        env=environment,
-    )
+    with _deaf_to_interrupts():
+        cluster: Cluster = LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            resources={"GPU": 1} if gpu else {},
+            env=environment,
+        )
     return cluster
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Threads and processes that are started meanwhile, and all that those start, do not hear Ctrl-C.
+
+    A terminal sends it to all at once: each worker would print a page of traceback, though this process ends them. What
+    comes meanwhile is told when the context is left.
+    """
+    ensure_running()  # it would let the signal through again in the thread that it is first needed in
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cuda(wanted: int) -> Cluster:

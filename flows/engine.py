@@ -57,13 +57,16 @@ def prefect_server() -> Iterator[str]:
     be_quiet()
     given = os.environ.get("PREFECT_API_URL")
     if given:
-        if not _healthy(given):
+        trouble = _trouble(given)
+        if trouble:
             raise EngineError(
-                f"PREFECT_API_URL={given}: no Prefect server answers there; start it or unset the variable"
+                f"PREFECT_API_URL={given}: no Prefect server answers there ({trouble}); start it, name its API "
+                "(http://127.0.0.1:4200/api), or unset the variable"
             )
         with _environment({"PREFECT_API_URL": given}):
             yield given
         return
+    _loopback_without_proxy()
     with TemporaryDirectory(prefix="lednet-prefect-") as home:
         port = free_port()
         url = f"http://127.0.0.1:{port}/api"
@@ -81,6 +84,13 @@ def be_quiet() -> None:
     """Set `QUIET` where the environment says nothing else; before Prefect is imported, which reads it then."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def _loopback_without_proxy() -> None:
+    """Let this process and its children reach their own server directly, whatever proxy the site goes through."""
+    told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    # Both: some programs read the one, some the other.
+    os.environ.update(dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, (told, "127.0.0.1")))))
 
 
 @contextmanager
@@ -141,19 +151,21 @@ def _ending_with_this_process() -> Callable[[], None]:
 
 def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
     deadline = time.monotonic() + SERVER_START_S
-    while not _healthy(url):
+    while trouble := _trouble(url):
         if process.poll() is not None or time.monotonic() > deadline:
-            tail = output.read_text(errors="replace")[-2000:]
-            raise EngineError(f"the Prefect server did not start within {SERVER_START_S} s; its last words:\n{tail}")
+            cause = trouble if process.poll() is None else f"it ended with {process.poll()}"
+            words = " / ".join(output.read_text(errors="replace").split("\n")[-8:]).strip(" /")
+            raise EngineError(f"the Prefect server did not start ({cause}); its last words: {words or 'none'}")
         time.sleep(0.3)
 
 
-def _healthy(url: str) -> bool:
+def _trouble(url: str) -> str:
+    """Why a Prefect server's API does not answer; empty where it does."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:  # noqa: S310 (the site's own setting)
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=5):  # noqa: S310 (the site's own setting)
+            return ""
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        return str(error)
 
 
 def stop_group(process: subprocess.Popen[bytes]) -> None:

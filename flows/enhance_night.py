@@ -24,7 +24,7 @@ from flows.logs import PlainError
 from flows.night_job import NightJob, dask_client
 from flows.object_store import hand_on, use_block
 from flows.progress import shown_in_prefect
-from tasks import codecs, storage
+from tasks import codecs, listing, storage
 from tasks.deadline import next_time
 from tasks.logs import show_in_prefect
 from tasks.nights import night_date
@@ -63,6 +63,7 @@ def enhance_night(
     Raises:
         NightIncompleteError: if some camera's night could not be finished; the others are published all the same.
         EngineError: if the workers run other software than this process.
+        FileNotFoundError: if the archive is a folder that is not there.
         ValueError: for a night or deadline that is none, or frames that can't be stored as the settings say.
     """
     show_in_prefect()
@@ -71,6 +72,7 @@ def enhance_night(
     chosen = by_priority(described.select(cameras))
     night = night_date(night, described.cameras, due())
     archive, store_url = storage.normalise(archive), storage.normalise(store_url)
+    listing.need_archive(archive)
     until = next_time(deadline, described.select(cameras)[0].timezone, datetime.now(UTC)) if deadline else None
     codecs.check(described.settings)
     versions.check(dask_client())

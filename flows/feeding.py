@@ -199,7 +199,7 @@ class ItemFeed:
 
     def _item_done(self, batch: Batch, future: Any) -> None:
         failure = _failure(future)
-        if failure:
+        if failure and not self._ended:  # when the night is given up, all that is left fails
             log.error("%s: a work item failed: %s", batch.name, failure)
         self._note(batch, future, failure)
 

@@ -42,7 +42,12 @@ def synthesize(
 ) -> None:
     """GoPro footage to pairs; run it again to resume. Exit code 2: files could not be read."""
     from flows import engine
+    from tasks.footage import list_footage
+    from tasks.site import read_site
 
+    if site:  # bad input is told before any server starts
+        read_site(site)
+    list_footage([source])
     with engine.prefect_server():
         from flows.synthesize import synthesize as run
 
@@ -62,7 +67,9 @@ def retrain(
 ) -> None:
     """Train on from production on new footage; promote what is better."""
     from flows import engine
+    from tasks.site import read_site
 
+    read_site(site)  # bad input is told before any server starts
     with engine.prefect_server():
         from flows.retrain import retrain as run
 

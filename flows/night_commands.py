@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,10 @@ from tasks.nights import LAST, night_date
 
 if TYPE_CHECKING:
     from tasks.types import CameraNight
+
+
+MOST_NAMED = 20
+"""Quarantined files that a night's end names on the terminal."""
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +64,12 @@ def plan(
     """
     from tasks.site import read_site
 
-    described = read_site(site)  # what is wrong with it is told before anything slow is imported
+    night = named_night(night, site)  # what is wrong is told before anything slow is imported
+    described = read_site(site)
+    described.select(camera)
+    from tasks.listing import need_archive
+
+    need_archive(archive)
     from flows.planning import plan_site, show
 
     planned = plan_site(described, night, archive, store, camera, deadline, workers, rate, sizing)
@@ -89,6 +99,7 @@ def enhance(
     """
     from tasks import codecs
     from tasks.deadline import next_time
+    from tasks.listing import need_archive
     from tasks.site import read_site
 
     if scheduler:
@@ -101,6 +112,8 @@ def enhance(
     zone = described.select(camera)[0].timezone
     if deadline:
         next_time(deadline, zone, datetime.now(UTC))
+    need_archive(archive)
+    check_workers()
     outcomes, report_url = run_night(night, site, archive, store, camera, report=report, deadline=deadline)
     if as_json:
         typer.echo(json.dumps({"night": night, "cameras": [asdict(o) for o in outcomes], "report": report_url}))
@@ -155,10 +168,27 @@ def show_outcomes(outcomes: Sequence[CameraNight], report_url: str) -> None:
         table.add_row(o.camera, o.status, str(o.frames), f"{o.coverage:.1%}", str(o.quarantined), o.reason)
     out = screen()
     out.print(table)
+    for line in quarantined(outcomes):
+        out.print(line)
     if all(o.status == "already published" for o in outcomes):
         out.print("Everything was published already; nothing was done.")
     if report_url:
         out.print("report", report_url)
+
+
+def quarantined(outcomes: Sequence[CameraNight]) -> list[str]:
+    """A line for each file that was not used whole, with the reason; of very many the first. The report names all."""
+    from tasks import storage
+
+    lines = []
+    for o in outcomes:
+        if o.quarantined and o.manifest_url:
+            with suppress(OSError, ValueError, KeyError):  # the night is published, whatever is told of it here
+                for p in json.loads(storage.read(o.manifest_url))["problems"]:
+                    used = f" ({p['frames']} frames of it are used)" if p["frames"] else ""
+                    lines.append(f"{o.camera}: quarantined {p['url'].rpartition('/')[2]}: {p['reason']}{used}")
+    more = len(lines) - MOST_NAMED
+    return [*lines[:MOST_NAMED], f"... and {more} more files; the report names all"] if more > 0 else lines
 
 
 def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store", as_json: Json = False) -> None:
@@ -204,6 +234,7 @@ def evaluate(
     # Bad input is told before any server starts.
     night_range(nights, read_site(site).cameras if LAST in nights else ())
     read_site(site).select(camera)
+    check_workers()
     with engine.prefect_server():
         from flows.evaluate import evaluate as evaluate_nights
 
@@ -229,3 +260,13 @@ def named_night(night: str, site: str) -> str:
     from tasks.site import read_site
 
     return night_date(night, read_site(site).cameras if night == LAST else ())
+
+
+def check_workers() -> None:
+    """Raise EngineError where the settings name no workers that can be had."""
+    from flows.engine import be_quiet
+
+    be_quiet()  # Dask reads it when it is imported
+    from flows import clusters
+
+    clusters.check()

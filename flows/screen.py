@@ -39,3 +39,8 @@ console = PlainConsole(stderr=True)
 def emit(as_json: bool, data: dict[str, Any], *lines: str) -> None:
     """One result, for a program, or for a person in these lines; a break inside of one is escaped."""
     typer.echo(json.dumps(data) if as_json else "\n".join(one_line(line) for line in lines))
+
+
+def asked_for(night: str | None, cameras: list[str] | None) -> str:
+    """What a look into a store was limited to, as words that follow "no nights"; empty for nothing."""
+    return (f" of {night}" if night else "") + (f" of camera {', '.join(cameras)}" if cameras else "")

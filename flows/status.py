@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from flows.screen import asked_for
 from tasks.status import UNDER_WAY, NightStatus, list_nights
 
 EVERY_S = 5.0
@@ -36,20 +37,22 @@ def show_nights(
         while True:
             nights = list_nights(store, night, cameras)
             if live is not None:
-                live.update(nights_table(store, nights), refresh=True)
+                live.update(nights_table(store, nights, night, cameras), refresh=True)
             elif as_json:
                 print(json.dumps([asdict(n) for n in nights]), file=out.file, flush=True)
             else:
-                out.print(nights_table(store, nights))
+                out.print(nights_table(store, nights, night, cameras))
             if not follow or not any(n.state == UNDER_WAY for n in nights):
                 return
             time.sleep(EVERY_S)
 
 
-def nights_table(store: str, nights: Sequence[NightStatus]) -> Table | str:
-    """One line a camera's night; words where there is none."""
+def nights_table(
+    store: str, nights: Sequence[NightStatus], night: str | None = None, cameras: list[str] | None = None
+) -> Table | str:
+    """One line a camera's night; words where there is none of those that were asked for."""
     if not nights:
-        return f"{store}: holds no nights"
+        return f"{store}: holds no nights{asked_for(night, cameras)}"
     table = Table(title=f"Nights in {store}")
     for name in ("camera", "night", "state", "shards", "frames", "coverage", "quarantined"):
         table.add_column(name)

@@ -16,7 +16,7 @@ import typer
 
 from flows.logs import one_line
 from flows.options import DONE, FAILED, Archive, CameraIds, Json, SiteFile, Store
-from flows.screen import emit
+from flows.screen import asked_for, emit
 from tasks.nights import night_date
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Are the published nights intact, byte by byte? Exit code 1 if not."""
+    """Are the published nights intact, byte by byte? Exit code 1 if not, or if there are none."""
     from tasks import storage
     from tasks.site import read_site
     from tasks.verify import check_night, published
@@ -53,6 +53,8 @@ def verify(
     if repair and any(c.findings for c in checks):
         described, footage = read_site(site), storage.normalise(archive)
         checks = [_repaired(c, described, footage, where) if c.findings else c for c in checks]
+    if not checks:  # a mistyped store or night must not pass for an intact one
+        log.error("%s: holds no published nights%s; nothing was verified", store, asked_for(night, camera))
     findings = [f for c in checks for f in c.findings]
     if as_json:
         typer.echo(json.dumps([asdict(c) for c in checks]))
@@ -66,7 +68,7 @@ def verify(
             f"{len(checks)} nights, {shards} shards, {gigabytes:.3f} GB read: {len(findings)} damaged objects"
             + (f", {repaired} repaired" if repaired else "")
         )
-    raise typer.Exit(FAILED if findings else DONE)
+    raise typer.Exit(FAILED if findings or not checks else DONE)
 
 
 def _repaired(check: NightCheck, site: Site, archive: str, store: str) -> NightCheck:

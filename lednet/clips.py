@@ -171,7 +171,8 @@ def split_clips(paths: Sequence[Path], held_out_share: float) -> tuple[list[Path
 
 def find_clips(folder: Path) -> list[Path]:
     """The video files of a folder, by name. Raises ClipError if there is none."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES) if folder.is_dir() else []
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES) if folder.is_dir() else []
+    paths = [p for p in found if not p.name.startswith("._")]  # what macOS keeps beside files on a foreign disk
     if not paths:
         raise ClipError(f"{folder}: no video files in it ({', '.join(VIDEO_SUFFIXES)}); pass a folder of clips")
     return paths
@@ -189,9 +190,13 @@ class PairSampler:
         if not clips:
             raise ClipError("no training clips: the folder holds held-out clips only; add footage")
         self.clips, self.recipes, self.generator = list(clips), list(recipes), generator
+        self.aside = generator.device.type != "cpu"
+        """Whether whole numbers are drawn on the CPU, from a seed that the generator draws for each batch: asked of a
+        GPU, each of the some nine a picture would wait for all that it still has to do."""
+        self._choices = generator
 
     def _integer(self, high: int) -> int:
-        return int(torch.randint(high, (1,), generator=self.generator, device=self.generator.device))
+        return int(torch.randint(high, (1,), generator=self._choices, device=self._choices.device))
 
     def _shrink(self, shown: tuple[int, int], height: int, width: int, mosaic: bool) -> int:
         """How many times to shrink the frame before cropping, at most as far as it goes.
@@ -253,6 +258,9 @@ class PairSampler:
 
         With `mosaic`, of patches from all over a frame: what a whole frame has in tones and noise, at any scale.
         """
+        if self.aside:
+            self._choices = self.generator
+            self._choices = torch.Generator().manual_seed(self._integer(2**62))
         first = self._integer(len(self.recipes))
         shares: dict[Recipe, int] = {}
         for i in range(batch):

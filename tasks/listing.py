@@ -52,10 +52,18 @@ def find(url: str, deep: int | None = None) -> Iterator[Entry]:
             return
     for name in sorted(found):
         # Clients that show folders of an object store keep an empty object for each, whose name ends with a slash.
-        if name != path and not name.endswith("/") and not _is_temporary(name.rsplit("/", 1)[-1]):
+        if name != path and not name.endswith("/") and not _is_beside(name.rsplit("/", 1)[-1]):
             size = int(found[name].get("size") or 0)
             # Below the URL as it was given: the file system's own may spell scheme and folders otherwise.
             yield Entry(url.rstrip("/") + name[len(path) :], size, _etag(found[name]), _modified(found[name]))
+
+
+def need_archive(archive: str) -> None:
+    """Raise FileNotFoundError where the archive's folder is not there: a disk that is not mounted, or a mistyped
+    option, would look like a night without footage."""
+    url = storage.normalise(archive)
+    if storage.is_local(url) and not storage.exists(url):
+        raise FileNotFoundError(f"archive {archive}: not there; mount it, or name it with --archive or LEDNET_ARCHIVE")
 
 
 def names(url: str) -> list[str]:
@@ -66,7 +74,7 @@ def names(url: str) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     below = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in found if entry.rstrip("/") != path}
-    return sorted(name for name in below if name and not _is_temporary(name))
+    return sorted(name for name in below if name and not _is_beside(name))
 
 
 def unfinished(url: str) -> Iterator[Entry]:
@@ -155,6 +163,11 @@ def _etag(info: dict[str, Any]) -> str:
     if tag:
         return str(tag).strip('"')
     return f"{info.get('size')}-{info.get('mtime', info.get('LastModified', ''))}"
+
+
+def _is_beside(name: str) -> bool:
+    """Whether a file is no content: one that is being written, or what macOS keeps beside a file on a foreign disk."""
+    return _is_temporary(name) or name.startswith("._")
 
 
 def _is_temporary(name: str) -> bool:

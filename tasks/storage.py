@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -41,6 +42,7 @@ LEAST_BYTES_S = 2**19
 """... and what a transfer of known size must reach beyond that."""
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems that know no hard links answer when asked for one."""
+_ONE_SLASH = re.compile("[a-z][a-z0-9+]+:/(?!/)")
 TEMPORARY = ".tmp"
 """How the hidden names of unfinished files end; a killed process may leave one, and no listing shows it."""
 
@@ -50,7 +52,13 @@ class StorageError(OSError):
 
 
 def normalise(location: str) -> str:
-    """A URL, or a path of this machine, as a URL without a trailing slash."""
+    """A URL, or a path of this machine, as a URL without a trailing slash.
+
+    Raises:
+        ValueError: for a URL that lacks a slash and so would be a folder of this machine.
+    """
+    if _ONE_SLASH.match(location):
+        raise ValueError(f"{location}: a URL has two slashes after its colon; a folder of that name is ./{location}")
     if "://" not in location:
         location = f"file://{Path(location).expanduser().absolute()}"
     return location.rstrip("/")

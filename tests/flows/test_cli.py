@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli import log_handler
-from flows.night_commands import exit_code
+from flows.night_commands import exit_code, quarantined
 from tasks.types import CameraNight
 from tests.flows.conftest import Run
 
@@ -91,6 +91,35 @@ def test_an_unknown_camera_is_told_before_anything_starts(lednet_here: Run, site
     assert "Prefect" not in result.stderr
 
 
+def test_workers_that_can_not_be_had_are_told_before_anything_starts(lednet_here: Run, site: Path) -> None:
+    result = lednet_here("enhance", "2026-01-15", *where(site), "--scheduler", "localhost:8786")
+    assert result.returncode == 1
+    assert "LEDNET_SCHEDULER=localhost:8786" in result.stderr
+    assert "starting" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "enhance"])
+def test_an_archive_that_is_not_there_is_no_night_without_footage(command: str, lednet_here: Run, site: Path) -> None:
+    result = lednet_here(command, "2026-01-15", *where(site), "--archive", "/nowhere")
+    assert result.returncode == 1
+    assert "archive /nowhere: not there" in result.stderr
+
+
+def test_a_store_or_night_that_holds_nothing_does_not_pass_for_intact(lednet_here: Run, tmp_path: Path) -> None:
+    result = lednet_here("verify", "2026-01-16", "--store", str(tmp_path / "none"), "--camera", "pit")
+    assert result.returncode == 1
+    assert "none: holds no published nights of 2026-01-16 of camera pit; nothing was verified" in result.stderr
+
+
+def test_a_quarantined_file_is_named_with_its_reason(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    problems = [{"url": "file:///a/b c.mp4", "reason": "cut off", "frames": 3}] * 21
+    manifest.write_text(json.dumps({"problems": problems}))
+    lines = quarantined([CameraNight("pit", "published", quarantined=21, manifest_url=f"file://{manifest}")])
+    assert lines[0] == "pit: quarantined b c.mp4: cut off (3 frames of it are used)"
+    assert lines[20:] == ["... and 1 more files; the report names all"]
+
+
 def test_a_prefect_server_that_does_not_answer_is_named(lednet_here: Run, site: Path) -> None:
     result = lednet_here("enhance", "2026-01-15", *where(site), PREFECT_API_URL="http://127.0.0.1:9/api")
     assert result.returncode == 1
@@ -135,7 +164,8 @@ def test_a_deadline_that_can_not_be_met_is_partial_and_says_what_would(lednet_he
 def test_a_plan_of_a_night_without_footage_is_partial(lednet_here: Run, site: Path) -> None:
     result = lednet_here("plan", "2026-03-01", *where(site), "--json")
     assert result.returncode == 2
-    assert json.loads(result.stdout)["without_footage"] == {"pit": "no file of it in the archive"}
+    (reason,) = json.loads(result.stdout)["without_footage"].values()
+    assert reason.startswith("no file of it in the archive: none of this night's hours fits pit/%Y%m%d_%H%M%S.mp4")
 
 
 def test_the_status_of_an_empty_store_is_empty(lednet_here: Run, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import stat
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from flows import clusters, versions
-from flows.engine import EngineError
+from flows.engine import EngineError, free_port
 
 VERSIONS = {
     "python": "3.11.7.final.0", "dask": "2026.8.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2",
@@ -40,16 +42,28 @@ def found(scheduler: dict[str, Any], *workers: dict[str, Any]) -> dict[str, Any]
 
 
 def test_an_existing_scheduler_is_only_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEDNET_SCHEDULER", "tcp://127.0.0.1:8786")
-    monkeypatch.setenv("LEDNET_CLUSTER", "slurm")
-    with clusters.workers() as address:
-        assert address == "tcp://127.0.0.1:8786"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        there = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setenv("LEDNET_SCHEDULER", there)
+        monkeypatch.setenv("LEDNET_CLUSTER", "slurm")
+        with clusters.workers() as address:
+            assert address == there
+
+
+def test_a_scheduler_that_is_away_is_named_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = f"tcp://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("LEDNET_SCHEDULER", away)
+    monkeypatch.setattr(clusters, "SCHEDULER_S", 0.1)
+    with pytest.raises(EngineError, match=f"LEDNET_SCHEDULER={away}: no Dask scheduler answers there"):
+        clusters.check()
 
 
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
         ({"LEDNET_SCHEDULER": "scheduler:8786"}, "write tcp://host:port"),
+        ({"LEDNET_SCHEDULER": "tcp://127.0.0.1"}, "write tcp://host:port"),
+        ({"LEDNET_SCHEDULER": "tcp://127.0.0.1:port"}, "write tcp://host:port"),
         ({"LEDNET_CLUSTER": "mainframe"}, "choose one of local, cuda, kubernetes, slurm"),
         ({"LEDNET_WORKERS": "many"}, "LEDNET_WORKERS=many"),
         ({"LEDNET_WORKERS": "-1"}, "LEDNET_WORKERS=-1"),
@@ -59,7 +73,7 @@ def test_a_wrong_setting_is_named(variables: dict[str, str], words: str, monkeyp
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(EngineError, match=words):
-        clusters.workers()
+        clusters.check()
 
 
 @pytest.mark.parametrize(
@@ -96,6 +110,17 @@ def test_a_kubernetes_cluster_is_told_the_server_and_the_number_of_workers(monke
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect:4200/api")
     clusters.workers()
     assert asked == [{"n_workers": 3, "env": {"PREFECT_API_URL": "http://prefect:4200/api"}}]
+
+
+def test_workers_that_are_started_here_leave_ctrl_c_to_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDNET_WORKERS", "1")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with clusters.workers() as started, Client(started) as client:  # type: ignore[no-untyped-call]
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+        (worker,) = client.run(os.getpid)
+        os.kill(client.run(os.getpid)[worker], signal.SIGINT)
+        assert client.submit(sum, [1, 2]).result(timeout=60) == 3
+        assert list(client.run(os.getpid)) == [worker]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import engine
+from flows import deploy, engine
 from tests.flows.conftest import ENVIRONMENT, LIMIT_S, Run, command
 from tests.tasks.night import NIGHT, make_site
 
@@ -170,6 +171,73 @@ def one_camera(weights: str) -> str:
     )
 
 
+@pytest.fixture
+def old(server: str) -> Iterator[dict[str, Any]]:
+    """A deployment of an earlier file: two schedules of its own, one of Prefect's page, a misspelt parameter."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import CronSchedule
+
+    when = CronSchedule(cron="5 6 * * *")
+    with temporary_settings({PREFECT_API_URL: server}), get_client(sync_client=True) as client:
+        number = client.create_deployment(
+            client.create_flow_from_name("by-hand"), "old",
+            schedules=[DeploymentScheduleCreate(schedule=when, slug=slug) for slug in ("nightly", "morning", None)],
+            parameters={"archiv": "x"},
+            parameter_openapi_schema={"type": "object", "properties": {"archive": {}, "night": {}}},
+            enforce_parameter_schema=False,
+        )  # fmt: skip
+        yield client.request("GET", "/deployments/{id}", path_params={"id": number}).json()
+        client.delete_deployment(number)
+
+
+def test_a_schedule_that_the_file_names_no_more_ends(server: str, old: dict[str, Any]) -> None:
+    from prefect.client.orchestration import get_client
+
+    with temporary_settings({PREFECT_API_URL: server}), get_client(sync_client=True) as client:
+        deploy._end_other_schedules(client, old, {"morning"})
+        now = client.request("GET", "/deployments/{id}", path_params={"id": old["id"]}).json()
+    assert {schedule["slug"] for schedule in now["schedules"]} == {"morning", None}
+
+
+def test_a_misspelt_parameter_of_the_file_is_named_with_the_known_ones(server: str, old: dict[str, Any]) -> None:
+    from prefect.client.orchestration import get_client
+
+    with temporary_settings({PREFECT_API_URL: server}), get_client(sync_client=True) as client:
+        assert deploy._refuse_unknown_parameters(client, old) == ["old has no parameter archiv, but archive, night"]
+
+
+def test_what_prefect_deploy_says_of_a_wrong_file_is_one_plain_line(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    file = tmp_path / "mine.yaml"
+    file.write_text((ROOT / "prefect.yaml").read_text(encoding="utf-8").replace("{name: lednet}", "{name: nowhere}"))
+    with pytest.raises(engine.EngineError, match=r"mend it there: [^\n─]*work pool 'nowhere' which does not[^\n─]*$"):
+        deploy._prefect_deploy(file)
+
+
+@pytest.mark.parametrize("url", ["hooks.example/secret", "file:///secret"])
+def test_a_webhook_that_is_none_is_refused_and_not_repeated(url: str) -> None:
+    with temporary_settings({PREFECT_API_URL: NOBODY}), pytest.raises(engine.EngineError, match="http://") as error:
+        deploy.deploy(ROOT / "prefect.yaml", url)
+    assert "secret" not in str(error.value)
+
+
+def test_a_url_that_is_no_api_of_prefects_is_told(server: str) -> None:
+    wrong = server.removesuffix("/api")
+    with temporary_settings({PREFECT_API_URL: wrong}), pytest.raises(engine.EngineError, match="404 Not Found"):
+        deploy.deploy(ROOT / "prefect.yaml")
+
+
+def test_a_schedule_without_a_slug_is_refused_for_no_edit_could_replace_it(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text('deployments: [{name: nights, schedules: [{cron: "5 6 * * *"}]}]')
+    with temporary_settings({PREFECT_API_URL: NOBODY}), pytest.raises(engine.EngineError, match="nights has no `slug`"):
+        deploy.deploy(file)
+
+
 @pytest.mark.parametrize("written", ["deployments: [", "[]", "name: lednet", "deployments: [{entrypoint: x}]", "\t"])
 def test_a_file_that_describes_no_deployments_is_named_with_the_next_step(
     written: str, tmp_path: Path, lednet_here: Run
@@ -182,6 +250,11 @@ def test_a_file_that_describes_no_deployments_is_named_with_the_next_step(
     assert f"{file}: " in result.stderr
     assert "name a copy of prefect.yaml" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_file_that_is_not_there_is_named_with_the_next_step(tmp_path: Path) -> None:
+    with temporary_settings({PREFECT_API_URL: NOBODY}), pytest.raises(engine.EngineError, match="cannot be read"):
+        deploy.deploy(tmp_path / "none.yaml")
 
 
 def test_deploying_to_a_server_that_does_not_answer_names_it(lednet_here: Run) -> None:

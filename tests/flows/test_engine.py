@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import subprocess
 import sys
+import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+import pytest
 
 from flows import engine
 from tests.flows.conftest import ENVIRONMENT
@@ -40,3 +44,37 @@ def test_dask_keeps_no_profiles_unless_a_site_asks_for_them() -> None:
 
     assert asked() == "False"
     assert asked(DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED="True") == "True"
+
+
+def test_a_server_is_healthy_with_a_slash_behind_its_url_and_an_api_left_out_is_told(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"{server}/")
+    with engine.prefect_server():
+        pass
+    monkeypatch.setenv("PREFECT_API_URL", server.removesuffix("/api"))
+    with pytest.raises(engine.EngineError, match=r"404.*name its API \(http://"), engine.prefect_server():
+        pass
+
+
+@pytest.mark.parametrize("before", ["", "mine.example"])
+def test_a_sites_proxy_does_not_stand_before_the_own_server(
+    before: str, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, before)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it knows the proxies of its first call
+    assert "refused" in engine._trouble(server)
+    engine._loopback_without_proxy()
+    assert engine._trouble(server) == ""
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == ",".join(filter(None, (before, "127.0.0.1")))
+
+
+def test_a_server_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+    words = tmp_path / "server.log"
+    words.write_text("Traceback\nOSError: no space left\n")
+    ended = subprocess.Popen(["false"])
+    ended.wait()
+    with pytest.raises(engine.EngineError, match=r"it ended with 1\); its last words: Traceback / OSError: no space"):
+        engine._wait_until_healthy(f"http://127.0.0.1:{engine.free_port()}/api", ended, words)

@@ -37,7 +37,7 @@ class Future:
         return self.error
 
     def cancel(self) -> None:
-        self.status = "cancelled"
+        self.end("cancelled")
 
 
 class Workers:
@@ -155,12 +155,13 @@ def test_a_camera_without_items_is_done_at_once() -> None:
         assert feed.next_done().name == "a"
 
 
-def test_giving_up_takes_back_what_is_not_done() -> None:
+def test_giving_up_takes_back_what_is_not_done(caplog: pytest.LogCaptureFixture) -> None:
     workers = Workers()
     with feed_of(workers) as feed:
         feed.add(batch("a", 5))
         workers.wait_for(2)
     assert [future.status for _, future in workers.futures] == ["cancelled", "cancelled"]
+    assert not caplog.records
 
 
 def test_a_scheduler_that_went_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from tasks import models, pairs, storage
 from tasks.footage import list_footage
+from tests.flows.conftest import Run
 from tests.tasks.learning import LEARN, filmed, save_model
 
 
@@ -100,3 +101,19 @@ def test_clips_are_made_by_dask_workers_and_a_failing_one_stops_no_other(
     assert set(pairs.done_clips(plan)) == {c.name for c in clips} - {broken}
     assert synthesize.make(plan, [1]) == []
     assert pairs.finish(plan)[0] == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("synthesize", "/nowhere"), "/nowhere: no clips in it"),
+        (("synthesize", "/nowhere", "--site", "none.toml"), "none.toml: not there"),
+        (("retrain", "--site", "none.toml"), "none.toml: not there"),
+    ],
+)
+def test_bad_input_is_told_before_any_server_starts(words: tuple[str, ...], told: str, lednet_here: Run) -> None:
+    result = lednet_here(*words)
+    assert result.returncode == 1
+    assert told in result.stderr
+    assert "starting" not in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,8 @@ def test_a_coarse_night_does_not_look_complete(lednet_here: Run, monkeypatch: py
     assert "published, one slot in 4; no fuller run is begun" in pit
     assert "published, one slot in 4; a fuller run has 3 of 40 shards" in crusher
     assert "slot" not in gate
+
+
+def test_a_night_that_is_not_there_does_not_say_that_none_is(lednet_here: Run, tmp_path: Path) -> None:
+    shown = lednet_here("status", "2026-01-16", "--store", str(tmp_path), "--camera", "pit").stdout
+    assert shown == f"{tmp_path}: holds no nights of 2026-01-16 of camera pit\n"

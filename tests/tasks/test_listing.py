@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from moto.s3.models import s3_backends
 
+from lednet.clips import find_clips
 from tasks import listing, storage
 
 
@@ -157,3 +158,18 @@ def test_a_folder_that_goes_while_it_is_listed_costs_no_other(folder: Path, monk
     storage.write(f"{root}/kept/2", b"")
     fail_to_list(monkeypatch, "gone", FileNotFoundError(2, "No such file", "gone"))
     assert [e.url for e in listing.find(root)] == [f"{root}/kept/2"]
+
+
+def test_what_macos_keeps_beside_files_is_no_file(tmp_path: Path) -> None:
+    for name in ("GX010119.MP4", "._GX010119.MP4"):
+        (tmp_path / name).touch()
+    url = storage.normalise(str(tmp_path))
+    assert [e.url.rpartition("/")[2] for e in listing.find(url)] == listing.names(url) == ["GX010119.MP4"]
+    assert [path.name for path in find_clips(tmp_path)] == ["GX010119.MP4"]
+
+
+def test_an_archive_that_is_not_mounted_is_named(tmp_path: Path) -> None:
+    listing.need_archive(str(tmp_path))
+    listing.need_archive("s3://anywhere")
+    with pytest.raises(FileNotFoundError, match="nas: not there; mount it"):
+        listing.need_archive(str(tmp_path / "nas"))

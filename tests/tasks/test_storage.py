@@ -285,6 +285,9 @@ def test_paths_become_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert storage.normalise("store/") == f"file://{tmp_path}/store"
     assert storage.normalise("~/store") == "file:///home/somebody/store"
     assert storage.normalise("s3://mine/store/") == "s3://mine/store"
+    assert storage.normalise("./s3:/store") == f"file://{tmp_path}/s3:/store"
+    with pytest.raises(ValueError, match="s3:/mine/store: a URL has two slashes"):
+        storage.normalise("s3:/mine/store")
 
 
 def test_an_unknown_scheme_is_named_with_the_next_step() -> None:
