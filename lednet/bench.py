@@ -3,18 +3,20 @@
 Covers the model from uint8 frames to uint8 frames, per size and resolution, interleaved in one run so that the ratios
 hold on a busy machine: frames/s, shares of the measured roofline (`lednet.roofline`), peak memory. On a GPU, or with
 `--compiled`, both passes, plain and compiled (`lednet.compiled`), and how far their frames are from fp32. As a table,
-JSON or a picture. Not covered: decoding and storing (`tasks.bench_item`; `lednet bench --item` prints both).
+whose lines come as they are measured, JSON or a picture. Not covered: decoding and storing (`tasks.bench_item`;
+`lednet bench --item` prints both).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import platform
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,18 +30,23 @@ from lednet import checkpoint
 from lednet.bars import Bars, bars_picture
 from lednet.model import SIZES, LEDNet
 from lednet.restorer import Restorer, choose_device
-from lednet.roofline import Work, ceilings, peak_memory_mb, seconds
+from lednet.roofline import Kernel, Work, ceilings, costliest, peak_memory_mb, seconds
 from lednet.transfer import collect
 
 RESOLUTIONS = {"640x360": (360, 640), "720p": (720, 1280), "1080p": (1080, 1920), "4K": (2160, 3840)}
 
-GOALS = {("base", "1080p"): 60, ("small", "1080p"): 120, ("large", "1080p"): 30, ("base", "4K"): 15}
-"""Frames/s that are wanted of an H100."""
+GOALS = {("small", "1080p"): 120, ("base", "1080p"): 60, ("base", "4K"): 15, ("large", "1080p"): 30}
+"""Frames/s that are wanted of an H100: what is measured on a GPU if nothing is asked for, in the order of its cost."""
+
+MEMORY_MB = {"cpu": 3072, "cuda": 16384}
+"""Bound of a pass if none is asked for: Restorer's own; on a GPU one that keeps a 4K frame whole."""
 
 ON_A_GPU = 8
 """Frames that are timed together on a GPU, where copies overlap the passes; on a CPU they come one by one."""
 
 PLAIN, COMPILED = "plain", "compiled"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -89,31 +96,59 @@ class _Run:
         self.downloads.append(seconds(partial(self.restorer.download, image), device))
 
 
+Case = tuple[Sequence[str], str]
+"""Sizes that are measured in turn, and the resolution."""
+
+
+def cases(sizes: Sequence[str], resolutions: Sequence[str], on_gpu: bool) -> list[Case]:
+    """What to measure if sizes and resolutions are asked for; either may be empty.
+
+    On a GPU each size comes for itself: it compiles for minutes, and what is done is told before the next begins.
+    """
+    if on_gpu and not sizes and not resolutions:
+        return [([size], resolution) for size, resolution in GOALS]
+    sizes = sizes or ["small", "base"]
+    resolutions = resolutions or list(RESOLUTIONS)[: None if on_gpu else 2]
+    groups = [[size] for size in sizes] if on_gpu else [sizes]
+    return [(group, resolution) for resolution in resolutions for group in groups]
+
+
 def measure(
-    sizes: Sequence[str],
-    resolutions: Sequence[str],
-    device: str,
-    repeats: int,
-    compiled: bool = False,
-    memory_mb: int = 3072,
-) -> list[dict[str, Any]]:
-    """Median time a frame of every size at every resolution, by the plain pass and, if wanted, the compiled one.
+    wanted: Sequence[Case], device: str, repeats: int, compiled: bool = False, memory_mb: int = 3072, kernels: int = 0
+) -> Iterator[dict[str, Any]]:
+    """Median time a frame of every case, by the plain pass and, if wanted, the compiled one; a row each, as they come.
 
     `memory_share` and `compute_share` are the times that the ceilings would allow over the measured one, for the plain
-    pass's operators.
+    pass's operators. Each row tells of so many `kernels`, the costliest. A case that fails is told of and has no row.
     """
-    runs = [run for size in sizes for run in _runs(size, device, compiled, memory_mb)]
     count = ON_A_GPU if choose_device(device).type == "cuda" else 1
-    rows = []
-    for name in resolutions:
+    known: dict[str, list[_Run]] = {}
+    for sizes, name in wanted:
         frames = np.stack([_frame(*RESOLUTIONS[name], seed) for seed in range(count)])
+        try:
+            for size in sizes:
+                known[size] = known.get(size) or _runs(size, device, compiled, memory_mb)
+            yield from _measured([run for size in sizes for run in known[size]], name, frames, repeats, kernels)
+        except RuntimeError as error:  # no memory, above all
+            log.error("%s at %s not measured: %s", ", ".join(sizes), name, str(error).partition("\n")[0])
+
+
+def _measured(
+    runs: Sequence[_Run], resolution: str, frames: NDArray[np.uint8], repeats: int, kernels: int
+) -> list[dict[str, Any]]:
+    for run in runs:
+        run.prepare(frames)
+    for _ in range(repeats):
         for run in runs:
-            run.prepare(frames)
-        for _ in range(repeats):
-            for run in runs:
-                run.once(frames)
-        works = {run.size: run.work for run in runs if run.way == PLAIN}
-        rows += [_row(run, name, works[run.size]) for run in runs]
+            run.once(frames)
+    works = {run.size: run.work for run in runs if run.way == PLAIN}
+    rows = [_row(run, resolution, works[run.size]) for run in runs]
+    for run, row in zip(runs, rows, strict=True):
+        told = (
+            kernels if run.way == PLAIN or run.restorer.device.type == "cuda" else 0
+        )  # a CPU's are seen in this thread
+        one = partial(run.restorer.restore, frames[:1])
+        row["kernels"] = [kernel._asdict() for kernel in costliest(one, run.restorer.device, told)] if told else []
     return rows
 
 
@@ -189,7 +224,10 @@ def _words(row: dict[str, Any], on_gpu: bool) -> str:
         line += f" {row['compile_s']:10.1f} {row['levels_from_fp32']:10.4f}"
     if on_gpu:
         line += f" {row['goal_fps_h100'] or '-':>9}"
-    return line + ("  tiled" if row["tiled"] else "") + ("  could not be compiled" if row["failed"] else "")
+    line += ("  tiled" if row["tiled"] else "") + ("  could not be compiled" if row["failed"] else "")
+    for kernel in (Kernel(**told) for told in row["kernels"]):
+        line += f"\n{'':6} {kernel.ms:9.3f} ms {kernel.calls:5} x  {kernel.name[:90]}"
+    return line
 
 
 def bars(rows: Sequence[dict[str, Any]]) -> list[Bars]:
@@ -207,38 +245,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="lednet bench", description=__doc__.split("\n")[0])
     parser.add_argument("--size", action="append", choices=sorted(SIZES), help="default: small and base")
-    of_a_cpu = list(RESOLUTIONS)[:2]
     parser.add_argument(
-        "--resolution", action="append", choices=list(RESOLUTIONS), help="default: all; on a CPU 640x360 and 720p"
-    )
+        "--resolution", action="append", choices=list(RESOLUTIONS),
+        help="default: 640x360 and 720p; on a GPU, with no --size either, what the goals are for",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compiled", action="store_true", help="also the compiled pass; on a GPU always")
     parser.add_argument(
-        "--memory-mb", type=int, default=3072, help="of a pass; what needs more is tiled, five times over"
+        "--memory-mb",
+        type=int,
+        help="of a pass; what needs more is tiled, five times over. Default: 3072, 16384 on a GPU",
     )
+    parser.add_argument("--kernels", type=int, default=0, metavar="N", help="tell the N costliest kernels of each pass")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--picture", type=Path, help="PNG to draw the rows into")
     options = parser.parse_args(arguments)
     device = choose_device(options.device)
     on_gpu = device.type == "cuda"
-    sizes = options.size or ["small", "base"]
-    resolutions = options.resolution or (list(RESOLUTIONS) if on_gpu else of_a_cpu)
     compiled = options.compiled or on_gpu
-    rows = measure(sizes, resolutions, options.device, options.repeats, compiled, options.memory_mb)
-    if options.picture:
+    wanted = cases(options.size or [], options.resolution or [], on_gpu)
+    memory_mb = options.memory_mb or MEMORY_MB[device.type]
+    logging.basicConfig()
+    logging.getLogger("lednet.compiled").setLevel(logging.DEBUG)  # why a pass could not be compiled, in full
+    rows: list[dict[str, Any]] = []
+    if not options.json:
+        print(", ".join(f"{key} {value}" for key, value in machine(device).items()))
+        head = f"{'size':6} {'frame':8} {'pass':9} {'ms':>9} {'frames/s':>9} {'in ms':>7} {'out ms':>7}"
+        head += f" {'compute':>8} {'memory':>8} {'peak MB':>8}"
+        head += f" {'compile s':>10} {'from fp32':>10}" if compiled else ""
+        print(head + (f" {'H100 goal':>9}" if on_gpu else ""), flush=True)
+    for row in measure(wanted, options.device, options.repeats, compiled, memory_mb, options.kernels):
+        rows.append(row)
+        if not options.json:
+            print(_words(row, on_gpu), flush=True)
+    if options.picture and rows:
         checkpoint.write_atomically(options.picture, bars_picture(bars(rows)))
     if options.json:
         print(json.dumps(machine(device) | {"rows": rows}))
-        return 0
-    print(", ".join(f"{key} {value}" for key, value in machine(device).items()))
-    head = f"{'size':6} {'frame':8} {'pass':9} {'ms':>9} {'frames/s':>9} {'in ms':>7} {'out ms':>7}"
-    head += f" {'compute':>8} {'memory':>8} {'peak MB':>8}"
-    head += f" {'compile s':>10} {'from fp32':>10}" if compiled else ""
-    print(head + (f" {'H100 goal':>9}" if on_gpu else ""))
-    for row in rows:
-        print(_words(row, on_gpu))
-    return 0
+    return 0 if len(rows) == sum(len(sizes) for sizes, _ in wanted) * (1 + compiled) else 1
 
 
 if __name__ == "__main__":

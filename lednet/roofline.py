@@ -1,8 +1,8 @@
 """What bounds a pass on this machine: its floating-point operations and memory traffic beside measured ceilings.
 
-Covers counting the work of a call, the ceilings of a device (a copy, a matrix product; measured, not looked up) and the
-peak memory of a call. Source: Williams et al., "Roofline", CACM 52(4), 2009. Not covered: what is timed
-(`lednet.bench`), caches: the traffic is what operators read and write, wherever it stands.
+Covers counting the work of a call, the ceilings of a device (a copy, a matrix product; measured, not looked up), the
+peak memory of a call and the kernels that take its time. Source: Williams et al., "Roofline", CACM 52(4), 2009. Not
+covered: what is timed (`lednet.bench`), caches: the traffic is what operators read and write, wherever it stands.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ MATRIX = {"cpu": 1024, "cuda": 8192}
 LEAST_COPY = 1 << 20
 TRIES = 5
 
-NO_TRAFFIC = ("aten::empty", "aten::empty_like", "aten::empty_strided", "aten::detach", "aten::_reshape_alias")
+NO_TRAFFIC = (
+    "aten::empty", "aten::empty_like", "aten::empty_strided", "aten::detach", "aten::_reshape_alias",
+    "aten::_unsafe_view",
+)  # fmt: skip
 
 
 class Ceilings(NamedTuple):
@@ -68,7 +71,12 @@ class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _bytes_of(values: Iterable[Any]) -> int:
-    return sum(v.numel() * v.element_size() for v in values if isinstance(v, Tensor))
+    """Of each tensor, what is expanded along an axis counts once: attention's bias is one for all rows."""
+    tensors = (v for v in values if isinstance(v, Tensor))
+    return sum(
+        math.prod(n for n, stride in zip(v.shape, v.stride(), strict=True) if stride) * v.element_size()
+        for v in tensors
+    )
 
 
 def ceilings(device: torch.device, dtype: torch.dtype, copied_bytes: int) -> Ceilings:
@@ -100,6 +108,32 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
 def _best(call: Callable[[], object], device: torch.device) -> float:
     call()
     return min(seconds(call, device) for _ in range(TRIES))
+
+
+class Kernel(NamedTuple):
+    """What was launched of one kind."""
+
+    name: str
+    calls: int
+    ms: float
+    """Of all of them together."""
+
+
+def costliest(call: Callable[[], object], device: torch.device, most: int) -> list[Kernel]:
+    """What takes the time of a call, costliest first: a GPU's kernels by their time there, or a CPU's operators.
+
+    Of a CPU, what the calling thread runs.
+    """
+    on_gpu = device.type == "cuda"
+    kinds = [torch.profiler.ProfilerActivity.CPU, *([torch.profiler.ProfilerActivity.CUDA] if on_gpu else [])]
+    with torch.profiler.profile(activities=kinds) as profile:
+        seconds(call, device)
+    found = [
+        Kernel(e.key, e.count, (e.self_device_time_total if on_gpu else e.self_cpu_time_total) / 1000)
+        for e in profile.key_averages()
+        if (e.device_type == torch.autograd.DeviceType.CUDA) == on_gpu
+    ]
+    return sorted(found, key=lambda kernel: -kernel.ms)[:most]
 
 
 def peak_memory_mb(call: Callable[[], object], device: torch.device) -> float:

@@ -1,6 +1,7 @@
 """Training: `python -m lednet.train --data FOLDER --out FOLDER`, with torch, numpy and OpenCV alone.
 
-Covers the command line; the run itself is `lednet.trainer`, a peer's (`--model`) `lednet.peer_trainer`.
+Covers the command line; the run itself is `lednet.trainer`, a peer's (`--model`) `lednet.peer_trainer`. With
+`--minutes` a rehearsal says how many steps there are time for; the plan is kept in the run folder, `plan.json`.
 
 The run folder holds `state.pt` (everything to go on from), `metrics.jsonl` (one line a log interval and a validation),
 `curves.png`, which draws them, and `<name>.safetensors` + `.json` (the moving average of the weights, what a Restorer
@@ -10,11 +11,17 @@ loads).
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import math
 import shlex
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,9 +34,11 @@ from lednet.losses import VGG19Features, WeightsMissingError
 from lednet.memory import keep_freed_memory
 from lednet.model import SIZES
 from lednet.peer_trainer import LEDNET, ComparisonSettings, make_trainer
-from lednet.ranks import join, leave
+from lednet.ranks import Ranks, join, leave
+from lednet.rehearsal import STEPS, affordable_steps, rehearse
 from lednet.restorer import choose_device
 from lednet.train_settings import TrainSettings
+from lednet.trainer import Trainer
 
 log = logging.getLogger("lednet.train")
 
@@ -66,7 +75,15 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--compile", action="store_true", help="by torch.compile; LEDNet's network, on a GPU first of all"
     )
-    parser.add_argument("--save-every", type=int, default=defaults.save_every)
+    parser.add_argument(
+        "--save-every", type=int, help=f"{defaults.save_every} by default; with --minutes half of the steps"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="of the whole run, in place of --steps: as many as a rehearsal finds time for"
+    )
+    parser.add_argument(
+        "--session", type=float, default=math.inf, help="minutes after which this command stops; run it again to go on"
+    )
     parser.add_argument("--perceptual", choices=("vgg19", "off"), default="vgg19")
     parser.add_argument("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
@@ -92,14 +109,15 @@ def settings_of(options: argparse.Namespace) -> TrainSettings:
         batch_scale=options.batch_scale,
         crop_scale=options.crop_scale,
         compile=options.compile,
-        save_every=options.save_every,
+        save_every=options.save_every or settings.save_every,
         loss=replace(settings.loss, perceptual=settings.loss.perceptual if options.perceptual == "vgg19" else 0.0),
     )
     return ComparisonSettings.of(settings, options.model, options.split)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Entry point; returns the exit code: 0 trained, 1 failed, 2 stopped by `--session`: run it again."""
+    started = time.monotonic()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     keep_freed_memory()
     options = parse_arguments(arguments)
@@ -116,15 +134,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
         features = VGG19Features(options.vgg) if options.perceptual == "vgg19" else None
         clips, held = read_split(options.data, options.split, settings, device)
         options.out.mkdir(parents=True, exist_ok=True)
-        trainer = make_trainer(settings, clips, held, device, features, options.out, origin, ranks)
+
+        def made(settings: TrainSettings, out: Path) -> Trainer:
+            return make_trainer(settings, clips, held, device, features, out, origin, ranks)
+
+        if options.minutes:
+            settings = planned(settings, options, made, ranks)
+        trainer = made(settings, options.out)
         trainer.resume()
-        trainer.run("lednet train " + shlex.join(arguments if arguments is not None else sys.argv[1:]))
+        command = "lednet train " + shlex.join(arguments if arguments is not None else sys.argv[1:])
+        trainer.run(command, started + 60 * options.session)
+        return 0 if trainer.step >= settings.all_steps else 2
     except (ClipError, WeightsMissingError, ValueError, FloatingPointError) as error:
         log.error("%s", error)
         return 1
     finally:
         leave()
-    return 0
+
+
+def planned(
+    settings: TrainSettings, options: argparse.Namespace, made: Callable[[TrainSettings, Path], Trainer], ranks: Ranks
+) -> TrainSettings:
+    """The settings with the steps of OUT/plan.json, or with as many as a rehearsal finds time for.
+
+    Raises:
+        ValueError: if the plan is for other minutes, or several processes would have to agree on one.
+    """
+    if ranks.count > 1:
+        raise ValueError("--minutes is for one process; pass --steps to several")
+    path = options.out / "plan.json"
+    if path.exists():
+        plan = json.loads(path.read_text())
+        if plan.get("minutes") != options.minutes:
+            raise ValueError(f"{path} is for {plan.get('minutes')} minutes; pass those again, or another --out")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            light, later = rehearse(made(replace(settings, steps=STEPS), Path(folder)))
+        steps = affordable_steps(later, options.minutes, light * settings.light.steps)
+        plan = {"minutes": options.minutes, "steps": steps, "seconds_a_step": round(later, 5)}
+        checkpoint.write_atomically(path, (json.dumps(plan) + "\n").encode())
+    steps = int(plan["steps"])
+    log.info("%g minutes: %d steps", options.minutes, steps)
+    return replace(
+        settings, steps=steps, warmup_steps=min(settings.warmup_steps, max(1, steps // 10)),
+        save_every=options.save_every or max(1, (settings.light.steps + steps) // 2),
+    )  # fmt: skip
 
 
 def read_split(
@@ -143,17 +197,21 @@ def read_split(
 
 
 def read(paths: Sequence[Path], settings: TrainSettings, device: torch.device) -> list[Clip]:
-    """Decode clips as the settings say: stills and bursts of each, high-speed ones whole."""
-    clips: list[Clip] = []
-    for path in paths:
-        if is_high_speed(path):
-            clips.append(read_clip(path, settings.high_speed_frames, True, device))
-            continue
-        clips.append(read_clip(path, settings.frames_per_clip, False, device))
-        bursts = read_bursts(path, settings.bursts_per_clip, settings.between, device)
-        if bursts is not None:
-            clips.append(bursts)
-    return clips
+    """Decode clips as the settings say: stills and bursts of each, high-speed ones whole.
+
+    As many side by side as there are threads: one after the other they take minutes, also where the rest has a GPU.
+    """
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return [clip for clips in pool.map(partial(_read_one, settings=settings, device=device), paths)
+                for clip in clips]  # fmt: skip
+
+
+def _read_one(path: Path, settings: TrainSettings, device: torch.device) -> list[Clip]:
+    if is_high_speed(path):
+        return [read_clip(path, settings.high_speed_frames, True, device)]
+    stills = read_clip(path, settings.frames_per_clip, False, device)
+    bursts = read_bursts(path, settings.bursts_per_clip, settings.between, device)
+    return [stills] if bursts is None else [stills, bursts]
 
 
 if __name__ == "__main__":

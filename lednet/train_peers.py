@@ -18,7 +18,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from lednet.clips import Clip, ClipError
 from lednet.losses import VGG19Features, WeightsMissingError
 from lednet.memory import keep_freed_memory
 from lednet.peer_trainer import LEDNET, ComparisonSettings, make_trainer
+from lednet.rehearsal import STEPS, affordable_steps, rehearse
 from lednet.restorer import choose_device
 from lednet.train import read_split
 from lednet.train_settings import TrainSettings
@@ -38,11 +39,6 @@ from lednet.trainer import Trainer
 log = logging.getLogger("lednet.train")
 
 MODELS = (LEDNET, *PEERS)
-REHEARSED = 3
-"""Steps of each crop stage that the rehearsal times, after one that is not."""
-
-SPENT = 0.85
-"""Share of the time that is planned for steps; the rest is for validation and for what the rehearsal missed."""
 
 
 @dataclass(frozen=True)
@@ -73,37 +69,12 @@ class Task:
         return make_trainer(chosen, self.clips, self.held_out, self.device, self.features, out)
 
 
-def rehearse(task: Task, model: str) -> float:
-    """Seconds that one step of a model takes, averaged over the crop stages by their shares of a run."""
-    steps = 1000
+def seconds_a_step(task: Task, model: str) -> float:
+    """Seconds that one step of a model takes, averaged over a run, its light included."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = task.trainer(model, Path(folder), steps)
-        s = trainer.settings
-        ends = [s.light.steps, *(round(s.light.steps + stage.until * s.steps) for stage in s.stages)]
-        total, begun = 0.0, 0
-        for end in ends:
-            if end <= begun:
-                continue
-            trainer.step = (begun + end) // 2
-            trainer.train_step()
-            _wait(task.device)
-            started = time.perf_counter()
-            for _ in range(REHEARSED):
-                trainer.train_step()
-            _wait(task.device)
-            total += (time.perf_counter() - started) / REHEARSED * (end - begun)
-            begun = end
-    return total / steps
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def affordable_steps(seconds: Mapping[str, float], minutes: float) -> int:
-    """Steps that every model can have if all together take so many minutes; at least 1."""
-    return max(1, math.floor(minutes * 60 * SPENT / sum(seconds.values())))
+        trainer = task.trainer(model, Path(folder), STEPS)
+        light, later = rehearse(trainer)
+        return (light * trainer.settings.light.steps + later * trainer.settings.steps) / trainer.settings.all_steps
 
 
 def plan(task: Task, models: Sequence[str], minutes: float, steps: int) -> int:
@@ -121,9 +92,9 @@ def plan(task: Task, models: Sequence[str], minutes: float, steps: int) -> int:
         return int(found["steps"])
     seconds: dict[str, float] = {}
     for model in models if not steps else ():
-        seconds[model] = rehearse(task, model)
+        seconds[model] = seconds_a_step(task, model)
         log.info("%s: %.1f ms a step", model, 1000 * seconds[model])
-    steps = steps or affordable_steps(seconds, minutes)
+    steps = steps or affordable_steps(sum(seconds.values()), minutes)
     told = asked | {"steps": steps, "seconds_a_step": {k: round(v, 5) for k, v in seconds.items()}}
     checkpoint.write_atomically(path, (json.dumps(told, indent=2) + "\n").encode())
     return steps

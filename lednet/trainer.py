@@ -43,8 +43,7 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, step: int, 
     """Exponential moving average of the weights, with a shorter memory in the first steps."""
     decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
-        for a, b in zip(average.parameters(), model.parameters(), strict=True):
-            a.lerp_(b, 1 - decay)
+        torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
         for kept, seen in zip(average.buffers(), model.buffers(), strict=True):
             kept.copy_(seen)
 
@@ -141,7 +140,8 @@ class Trainer:
         if not path.exists():
             return
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            # By way of the CPU: optimisers' counts of steps stay where they are, and on a GPU each would be waited for.
+            state = torch.load(path, map_location="cpu", weights_only=True)
             made_with, processes = state["settings"], len(state["generators"])
         except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
             cause = str(error).partition("\n")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,14 @@ _CHROMA_TABLE = (
     (47, 66, 99, 99, 99, 99, 99, 99), *((99,) * 8,) * 4,
 )  # fmt: skip
 _TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+
+
+@lru_cache(maxsize=4)
+def _colours(device: torch.device) -> tuple[Tensor, Tensor]:
+    """RGB to YCbCr and back, made once: inverting a matrix on a GPU waits for all that it has to do."""
+    with torch.inference_mode(False):
+        there = torch.tensor(_TO_YCBCR)
+        return there.to(device), torch.linalg.inv(there).to(device)
 
 
 def _dct_matrix(device: torch.device) -> Tensor:
@@ -40,14 +49,14 @@ def _quantise_blocks(plane: Tensor, table: Tensor) -> Tensor:
 def _code_blocks(x: Tensor, luma: Tensor, chroma: Tensor) -> Tensor:
     """sRGB images through YCbCr 4:2:0 and 8x8 blocks quantised by tables [n, 8, 8] of 8-bit levels."""
     height, width = x.shape[2:]
-    to_ycbcr = torch.tensor(_TO_YCBCR, device=x.device)
+    to_ycbcr, to_rgb = _colours(x.device)
     padded = F.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate") * 255
     ycbcr = torch.einsum("ij,njhw->nihw", to_ycbcr, padded)
     y = _quantise_blocks(ycbcr[:, 0] - 128, luma) + 128
     half = F.avg_pool2d(ycbcr[:, 1:], 2)
     half = _quantise_blocks(half.flatten(0, 1), chroma.repeat_interleave(2, 0)).reshape(half.shape)
     cbcr = F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
-    rgb = torch.einsum("ij,njhw->nihw", torch.linalg.inv(to_ycbcr), torch.cat([y[:, None], cbcr], 1)) / 255
+    rgb = torch.einsum("ij,njhw->nihw", to_rgb, torch.cat([y[:, None], cbcr], 1)) / 255
     return rgb[:, :, :height, :width].clamp(0, 1)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -54,8 +55,7 @@ class Response:
         Of levels there are 256: they are looked up, which takes a tenth of the time of the powers.
         """
         if stored.dtype == torch.uint8:
-            table = self.to_linear(torch.arange(256, device=stored.device) / 255)
-            return table.index_select(0, stored.flatten().int()).view(stored.shape)
+            return _table(self, stored.device).index_select(0, stored.flatten().int()).view(stored.shape)
         if isinstance(self.curve, str):
             return srgb_to_linear(stored)
         if isinstance(self.curve, tuple):
@@ -72,6 +72,13 @@ class Response:
 
 
 SRGB = Response()
+
+
+@lru_cache(maxsize=16)
+def _table(response: Response, device: torch.device) -> Tensor:
+    """Linear light of the 256 levels, made once: on a GPU it is ten launches, for each frame that is looked up."""
+    with torch.inference_mode(False):
+        return response.to_linear(torch.arange(256, device=device) / 255)
 
 
 def _interpolate(x: Tensor, xs: Sequence[float], ys: Sequence[float]) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ import torch.nn.functional as F
 from lednet import bench
 from lednet.bars import BAR, FIGURE, LABEL, ROW, TITLE, WIDTH, Bars, bars_picture, draw
 from lednet.compiled import CompiledPass
-from lednet.model import LEDNet
+from lednet.model import LEDNet, LEDNetConfig
 from lednet.restorer import Restorer
-from lednet.roofline import Work, ceilings, peak_memory_mb
+from lednet.roofline import Work, ceilings, costliest, peak_memory_mb
 
 CPU = torch.device("cpu")
 
@@ -56,6 +58,23 @@ def test_ceilings_are_measured() -> None:
     best = ceilings(CPU, torch.float32, 4 << 20)
     assert best.flops_per_s > 1e9
     assert best.bytes_per_s > 1e8
+
+
+def test_what_is_expanded_is_read_once() -> None:
+    bias = torch.zeros(1, 10).expand(1000, 10)
+    with torch.no_grad(), Work() as work:
+        torch.zeros(1, 10).add_(bias[:1])
+        bias.sum()
+    assert work.bytes == (3 * 10 + 10 + 10 + 1) * 4
+
+
+def test_the_costliest_operators_come_first() -> None:
+    x, y = torch.randn(400, 400), torch.randn(10)
+    found = costliest(lambda: (x @ x, y + y), CPU, 2)
+    assert [k.name for k in found[:1]] == ["aten::mm"]
+    assert len(found) == 2
+    assert found[0].ms >= found[1].ms >= 0
+    assert found[0].calls == 1
 
 
 def test_peak_memory_is_that_of_the_call() -> None:
@@ -114,8 +133,10 @@ def test_nothing_measured_is_no_picture() -> None:
 
 
 def test_both_passes_are_measured_and_compared_with_fp32(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], with_heads: Callable[[LEDNet], LEDNet]
 ) -> None:
+    least = with_heads(LEDNet(LEDNetConfig((32, 32, 32), (0, 0, 1), 0, (0, 0), axis_window=8)))  # little to trace
+    monkeypatch.setattr(bench, "_network", lambda size: deepcopy(least))
     monkeypatch.setattr(bench, "RESOLUTIONS", {"1080p": (48, 64)})
     monkeypatch.setattr(bench, "Restorer", partial(restorer_by, "eager"))
     arguments = ["--size", "small", "--resolution", "1080p", "--device", "cpu", "--repeats", "1", "--compiled"]
@@ -128,6 +149,39 @@ def test_both_passes_are_measured_and_compared_with_fp32(
     assert fused["gflop"] == plain["gflop"] > 0
     assert not fused["failed"]
     assert fused["goal_fps_h100"] == 120
+
+
+def test_on_a_gpu_what_the_goals_are_for_is_measured_size_by_size() -> None:
+    wanted = bench.cases([], [], on_gpu=True)
+    assert {(size, resolution) for [size], resolution in wanted} == set(bench.GOALS)
+    assert bench.cases(["large"], [], on_gpu=True) == [(["large"], name) for name in bench.RESOLUTIONS]
+    assert bench.cases([], ["4K"], on_gpu=True) == [(["small"], "4K"), (["base"], "4K")]
+    assert bench.cases([], [], on_gpu=False) == [(["small", "base"], "640x360"), (["small", "base"], "720p")]
+    pixels = max(height * width for height, width in bench.RESOLUTIONS.values())
+    largest = Restorer(LEDNet("large"), device="cpu", precision="bf16", memory_mb=bench.MEMORY_MB["cuda"])
+    assert largest.pixels_at_once > pixels
+
+
+def test_rows_come_as_they_are_measured_and_a_case_that_fails_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bench, "RESOLUTIONS", {"640x360": (48, 64), "720p": (8, 64), "1080p": (64, 48)})
+    told: list[str] = []
+    measured = bench._measured
+
+    def watched(*arguments: Any) -> Any:
+        told.append(capsys.readouterr().out)
+        if arguments[1] == "720p":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nand much more")
+        return measured(*arguments)
+
+    monkeypatch.setattr(bench, "_measured", watched)
+    names = [word for name in bench.RESOLUTIONS for word in ("--resolution", name)]
+    assert bench.main(["--size", "small", "--device", "cpu", "--repeats", "1", "--kernels", "2", *names]) == 1
+    assert "640x360" in told[1]
+    assert " x  aten::" in told[1]
+    assert "1080p" in capsys.readouterr().out
+    assert "small at 720p not measured: CUDA out of memory. Tried to allocate 2 GiB" in caplog.text
 
 
 def restorer_by(backend: str, network: LEDNet, compile: bool, **others: Any) -> Restorer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -179,6 +180,31 @@ def test_equal_seeds_draw_equal_batches_and_others_draw_others(high_speed: bool)
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
     assert not torch.equal(first[1], other[1])
+
+
+def test_a_gpu_is_asked_for_one_whole_number_a_batch_and_equal_seeds_draw_equal_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    draw = torch.randint
+
+    def counted(*arguments: Any, generator: Any = None, **others: Any) -> Tensor:
+        asked.append(generator)
+        return draw(*arguments, generator=generator, **others)
+
+    monkeypatch.setattr(torch, "randint", counted)
+    clip, batches = noise_clip(20, 40, 48, True), []
+    for seed in (1, 1, 2):
+        sampler = PairSampler([clip], [CLEAR], seeded(seed))
+        sampler.aside = True  # as on a GPU
+        for _ in range(2):
+            asked.clear()
+            batches.append(sampler.sample(3, 16, 24)[1])
+            assert asked.count(sampler.generator) == 1 < len(asked)
+    assert torch.equal(batches[0], batches[2])
+    assert torch.equal(batches[1], batches[3])
+    assert not torch.equal(batches[0], batches[1])
+    assert not torch.equal(batches[0], batches[4])
 
 
 def test_the_label_of_a_high_speed_clip_is_the_centre_frame_of_its_burst() -> None:

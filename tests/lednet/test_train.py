@@ -23,6 +23,7 @@ from lednet import checkpoint, train
 from lednet.clips import Clip, split_clips
 from lednet.losses import LossTerms
 from lednet.model import SIZES, LEDNet, LEDNetConfig
+from lednet.rehearsal import SPENT, affordable_steps, rehearse
 from lednet.train_settings import LightSettings, Stage, TrainSettings, learning_rate, stage_at
 from lednet.trainer import Trainer, update_average
 
@@ -347,6 +348,41 @@ def test_the_command_run_again_finds_its_work_done(footage: Path, tmp_path: Path
     written = (out / "small.safetensors").read_bytes()
     assert train.main(arguments) == 0
     assert (out / "small.safetensors").read_bytes() == written
+
+
+def test_a_run_of_some_minutes_has_the_steps_that_its_rehearsal_found_time_for_in_however_many_sessions(
+    footage: Path, tmp_path: Path, quick_command: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    monkeypatch.setattr(train, "rehearse", lambda trainer: (0.0, 60 * SPENT / 3))
+    arguments = command(footage, out, "--perceptual", "off", "--minutes")
+    assert train.main([*arguments, "1", "--session", "0"]) == 2
+    assert not (out / "small.safetensors").exists()
+    monkeypatch.setattr(train, "rehearse", None)  # the plan stands
+    assert train.main([*arguments, "1"]) == 0
+    card = checkpoint.read_card(out / "small.safetensors")
+    assert card.training["steps_done"] == card.training["settings"]["steps"] == 3
+    assert train.main([*arguments, "2"]) == 1  # another plan
+
+
+def test_a_rehearsal_times_the_light_and_the_rest_of_a_run(tmp_path: Path, clips: list[Clip]) -> None:
+    stages = (Stage(0.5, 32, 32, 1), Stage(1.0, 32, 40, 1))
+    light, later = rehearse(trainer_of(tmp_path, clips, quick(light=LightSettings(4, 32, 32, 2), stages=stages)))
+    assert 0 < light < 60
+    assert 0 < later < 60
+    assert rehearse(trainer_of(tmp_path, clips))[0] == 0
+    assert affordable_steps(0.5, 1, before=21) == (60 * SPENT - 21) / 0.5
+
+
+def test_a_saved_state_is_read_to_the_cpu_where_the_optimisers_counts_belong(
+    tmp_path: Path, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer_of(tmp_path, clips).save_state()
+    places: list[object] = []
+    read = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: places.append(k["map_location"]) or read(*a, **k))
+    trainer_of(tmp_path, clips).resume()
+    assert places == ["cpu"]
 
 
 def test_missing_vgg_weights_end_the_command_with_1_and_a_line_that_says_what_to_do(

@@ -11,6 +11,7 @@ import pytest
 from lednet import checkpoint, train_peers
 from lednet.baselines.registry import METHODS, Needs, find_trained
 from lednet.losses import WeightsMissingError
+from lednet.rehearsal import SPENT, affordable_steps
 from lednet.train_settings import LightSettings, Stage, TrainSettings
 
 TWO = "local_global,zero_dce_trained"
@@ -57,15 +58,15 @@ def test_a_run_that_its_session_ends_says_so_and_goes_on_when_asked_again(
 def test_the_rehearsal_decides_how_many_steps_the_minutes_allow(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_peers, "rehearse", lambda task, model: {"local_global": 1.0}.get(model, 0.5))
+    monkeypatch.setattr(train_peers, "seconds_a_step", lambda task, model: {"local_global": 1.0}.get(model, 0.5))
     monkeypatch.setattr(train_peers, "train_all", lambda *_: [])
     assert train_peers.main(command(footage, tmp_path / "out", "--minutes", "1")) == 0
     plan = json.loads((tmp_path / "out" / "plan.json").read_text())
-    assert plan["steps"] == int(60 * train_peers.SPENT / 1.5)
-    assert train_peers.affordable_steps({"a": 100.0}, 0.1) == 1
+    assert plan["steps"] == int(60 * SPENT / 1.5)
+    assert affordable_steps(100.0, 0.1) == 1
 
 
 def test_a_rehearsal_times_every_stage_and_leaves_nothing(footage: Path, tmp_path: Path) -> None:
     task = train_peers.prepare(train_peers.parse_arguments(command(footage, tmp_path / "out")))
-    assert 0 < train_peers.rehearse(task, "zero_dce_trained") < 60
+    assert 0 < train_peers.seconds_a_step(task, "zero_dce_trained") < 60
     assert list((tmp_path / "out").iterdir()) == []
