@@ -8,7 +8,7 @@ Where do I go to ...?
     show a report in Prefect     flows.artifacts
     compare methods              flows.table
     see the demo                 flows.demo
-    start a Prefect server       flows.engine
+    start a Prefect server       flows.engine, flows.server_database
     choose the workers           flows.clusters
     change what is told          flows.events
     register the deployments     flows.deploy

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from flows import server_database
 from flows.logs import PlainError
 
 log = logging.getLogger("lednet")
@@ -68,11 +69,8 @@ def prefect_server() -> Iterator[str]:
         return
     _loopback_without_proxy()
     with TemporaryDirectory(prefix="lednet-prefect-") as home:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}/api"
-        process = _start_server(port, Path(home))
+        url, process = _start_healthy(Path(home), server_database.fetch(Path(home)))
         try:
-            _wait_until_healthy(url, process, Path(home) / "server.log")
             # Its database goes with it, so nobody will look for logs there.
             with _environment({"PREFECT_API_URL": url, "PREFECT_LOGGING_TO_API_ENABLED": "false"}):
                 yield url
@@ -110,6 +108,28 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _start_healthy(home: Path, kept: bool) -> tuple[str, subprocess.Popen[bytes]]:
+    """A server that answers, on a kept database if that is in its home; its URL and process. Raises EngineError."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    process = _start_server(port, home)
+    try:
+        _wait_until_healthy(url, process, home / "server.log")
+    except EngineError:
+        stop_group(process)
+        if not kept:
+            raise
+        log.warning("no Prefect server starts on the kept database; trying with a new one")
+        server_database.forget(home)
+        return _start_healthy(home, kept=False)
+    except BaseException:
+        stop_group(process)
+        raise
+    if not kept:
+        server_database.keep(home)
+    return url, process
 
 
 def _start_server(port: int, home: Path) -> subprocess.Popen[bytes]:

@@ -16,6 +16,7 @@ Where do I go to ...?
     choose how frames are stored       tasks.codecs, tasks.image_codecs
     keep plans out of memory           tasks.shelf
     end a worker that hangs            tasks.stall
+    spare a worker's memory            tasks.worker_memory
     restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
     restore video steadily             tasks.steady
     list and read sharp footage        tasks.footage
@@ -30,6 +31,7 @@ Where do I go to ...?
     keep two operators apart           tasks.lease
     prove and repair a night           tasks.verify
     free space                         tasks.collect
+    keep what can be made again        tasks.cache
     make the preview or one clip       tasks.video
     judge against a known truth        tasks.evaluate
     measure a camera's night           tasks.camera_facts (tasks.signs, tasks.timeline, tasks.evidence)

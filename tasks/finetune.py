@@ -24,7 +24,7 @@ from lednet.model import SIZES, LEDNetConfig
 from lednet.restorer import choose_device
 from lednet.train_settings import TrainSettings
 from lednet.trainer import Trainer
-from tasks import models
+from tasks.cache import cache_folder
 from tasks.decode import VideoError
 from tasks.footage import FootageClip, read_clip, split_footage
 from tasks.promotion import ClipFigures, judge
@@ -91,7 +91,7 @@ def fine_tune(
     device = choose_device(settings.device)
     origin = checkpoint.load(old)
     plan = replace(train_settings, init=origin[1].sha256)
-    out = models.cache_folder("retrain", _run_key(footage, settings, plan))
+    out = cache_folder("retrain", _run_key(footage, settings, plan))
     path = out / f"{plan.size}.safetensors"
     count = len(footage.training) + len(footage.held_out)
     share = settings.all_clips_mb // count

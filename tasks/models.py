@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +21,7 @@ from typing import Any
 from lednet import checkpoint
 from lednet.checkpoint import Card, CheckpointError
 from tasks import listing, storage
+from tasks.cache import cache_folder
 from tasks.store import canonical_json
 
 PRODUCTION = "production"
@@ -286,11 +286,3 @@ def fetch(name: str) -> str:
         storage.write(str(card), canonical_json(asdict(found.card)))
         checkpoint.identify(path)
     return str(path)
-
-
-def cache_folder(*parts: str) -> Path:
-    """A folder of this machine's cache; made where it is not there."""
-    base = os.environ.get("LEDNET_CACHE") or Path("~/.cache/lednet").expanduser()
-    folder = Path(base).absolute().joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -43,12 +43,12 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory, lednet: Run) -> Night:
+def night(tmp_path_factory: pytest.TempPathFactory, server: str, lednet: Run) -> Night:
     root = tmp_path_factory.mktemp("real")
     site = build(DATA, root)
     arguments = ("enhance", NIGHT, "--site", str(site), "--archive", str(root / "archive"),
                  "--store", str(root / "store"), "--json")  # fmt: skip
-    return Night(root, arguments, lednet(*arguments))
+    return Night(root, arguments, lednet(*arguments, PREFECT_API_URL=server))
 
 
 def test_every_camera_is_published_and_the_exit_code_says_that_files_were_quarantined(night: Night) -> None:
@@ -109,7 +109,7 @@ def test_the_report_names_cameras_and_quarantined_files_escaped(night: Night) ->
 
 def test_running_it_again_does_nothing_and_says_so(night: Night, server: str, lednet: Run) -> None:
     before = {p: p.stat().st_mtime_ns for p in (night.root / "store/enhanced").rglob("*") if p.is_file()}
-    again = lednet(*night.arguments, PREFECT_API_URL=server, LEDNET_WORKERS="1")
+    again = lednet(*night.arguments, "--no-report", PREFECT_API_URL=server, LEDNET_WORKERS="1")
     outcomes = json.loads(again.stdout)["cameras"]
     assert {o["status"] for o in outcomes} == {"already published"}
     assert {p: p.stat().st_mtime_ns for p in (night.root / "store/enhanced").rglob("*") if p.is_file()} == before
