@@ -144,9 +144,8 @@ def _measured(
     works = {run.size: run.work for run in runs if run.way == PLAIN}
     rows = [_row(run, resolution, works[run.size]) for run in runs]
     for run, row in zip(runs, rows, strict=True):
-        told = (
-            kernels if run.way == PLAIN or run.restorer.device.type == "cuda" else 0
-        )  # a CPU's are seen in this thread
+        # The compiled pass has a thread of its own, in which a CPU's operators are not seen.
+        told = kernels if run.way == PLAIN or run.restorer.device.type == "cuda" else 0
         one = partial(run.restorer.restore, frames[:1])
         row["kernels"] = [kernel._asdict() for kernel in costliest(one, run.restorer.device, told)] if told else []
     return rows
