@@ -8,7 +8,6 @@ so the more cameras a night has, the smaller they are.
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from tasks.page_format import local
 from tasks.picture import jpeg
 from tasks.report_page import render
 from tasks.report_table import UNDER_WAY, camera_table
-from tasks.report_values import CameraSection, Picture, ReportPage
+from tasks.report_values import CameraSection, Picture, ReportPage, camera_section
 from tasks.types import NANOSECONDS, CameraNight
 from tasks.video import read_jpeg
 
@@ -142,35 +141,37 @@ def write_page(page: ReportPage) -> str:
     """Write page and tables, the page last; returns the page's URL."""
     folder = storage.join(page.store_url, "reports", page.night)
     storage.write(storage.join(folder, "cameras.csv"), camera_table(page).to_csv(index=False).encode())
-    measured = [s for s in page.sections if len(s.quality)]
-    if measured:
-        storage.write(storage.join(folder, "quality.parquet"), _quality_bytes(measured))
-    else:  # what an earlier report left there is of frames that this one doesn't show
-        storage.remove(storage.join(folder, "quality.parquet"))
+    _write_quality([s for s in page.sections if len(s.figures.first)], storage.join(folder, "quality.parquet"))
     url = storage.join(folder, "index.html")
     storage.write(url, render(page).encode())
     return url
 
 
-def _quality_bytes(sections: Sequence[CameraSection]) -> bytes:
-    """All quality rows as the bytes of a Parquet file, a row group a camera.
-
-    One camera after another: a site's rows are gigabytes, which a table of them all would take several times over.
-    """
-    columns = pd.concat([s.quality.head(1).assign(camera=s.camera) for s in sections], ignore_index=True)
+def _write_quality(measured: Sequence[CameraSection], url: str) -> None:
+    """All quality rows as one Parquet file, a row group a camera, read from the store one after the other: together
+    they are gigabytes."""
+    if not measured:  # what an earlier report left there is of frames that this one doesn't show
+        storage.remove(url)
+        return
+    columns = pd.concat([s.figures.first.assign(camera=s.camera) for s in measured], ignore_index=True)
     schema = pyarrow.Schema.from_pandas(columns, preserve_index=False)
-    buffer = io.BytesIO()
-    with pyarrow.parquet.ParquetWriter(buffer, schema) as writer:
-        for s in sections:
-            rows = s.quality.assign(camera=s.camera).reindex(columns=schema.names)
+    # Figures hardly repeat: a dictionary of them costs several times what writing them does.
+    options = {"use_dictionary": ["camera"]}
+    with storage.writing(url) as file, pyarrow.parquet.ParquetWriter(file, schema, **options) as writer:
+        for section in measured:
+            try:
+                rows = store.read_quality(run_url_of(section.manifest))
+            except (store.StoreError, OSError):
+                log.warning("%s: its rows are gone since; %s is without them", section.camera, url, exc_info=True)
+                continue
+            rows = rows.assign(camera=section.camera).reindex(columns=schema.names)
             writer.write_table(pyarrow.Table.from_pandas(rows, schema, preserve_index=False), row_group_size=len(rows))
-    return buffer.getvalue()
 
 
 def _section(manifest: dict[str, Any], truth: Truth | None, picture_bytes: int) -> CameraSection:
     quality = store.read_quality(run_url_of(manifest))
     pictures = _pictures(manifest, quality, truth, picture_bytes)
-    return CameraSection(manifest, quality, pictures, truth.figures if truth else None)
+    return camera_section(manifest, quality, pictures, truth.figures if truth else None)
 
 
 def _pictures(

@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 from tasks.findings import Finding
 from tasks.page_format import NOTHING, change, data_uri, link, local, number, percent
 from tasks.page_text import PageText
+from tasks.report_figures import SIDES
 from tasks.report_plot import over_the_night, trends
 from tasks.report_table import fact, fell, gaps_s, mean, quarantined, seconds, state, unjudged
-from tasks.report_values import METRICS, SIDES, TRUTH_METRICS, CameraSection, Metric, ReportPage
+from tasks.report_values import METRICS, TRUTH_METRICS, CameraSection, Metric, ReportPage
 from tasks.types import NANOSECONDS, CameraNight
 from tasks.wording import say, title
 
@@ -56,6 +57,8 @@ def section_view(page: ReportPage, section: CameraSection, anchor: str, text: Pa
         "gaps": [(local(a, zone), local(b, zone), text.duration((b - a) / NANOSECONDS)) for a, b in m["gaps"]],
         "gaps_total": text.duration(gaps_s(m)),
         "quarantined": quarantined(m),
+        "files": section.files,
+        "shards": section.shards,
         "megabytes": number(m["bytes"] / 1e6, 1),
         "over_the_night": over_the_night(section, zone),
         "trends": trends(page.history_of(section.camera), page.night, facts),

@@ -17,13 +17,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from tasks.page_format import local, number
+from tasks.report_figures import SIDES
 from tasks.report_table import fact
-from tasks.report_values import METRICS, SIDES, TRUTH_METRICS, CameraSection, Metric
+from tasks.report_values import METRICS, TRUTH_METRICS, CameraSection, Metric
 from tasks.types import NANOSECONDS
 
 WIDTH, HEIGHT = 1000, 100
-NIGHT_BINS = 160
-"""Points over one night at most; a longer one is averaged."""
 MOST_NIGHTS = 60
 """Nights that a trend goes back."""
 COVERAGE = Metric("coverage", "%", 100, 0)
@@ -118,22 +117,19 @@ def _model_changes(known: Sequence[Mapping[str, Any]], x: list[float]) -> list[f
 
 def over_the_night(section: CameraSection, zone: ZoneInfo) -> dict[str, Any] | None:
     """Paths of brightness over the night, and the stretches without a picture."""
-    columns, quality = [f"brightness_{side}" for side in SIDES], section.quality
-    if quality.empty or not {"slot", "time_ns", *columns} <= set(quality.columns):
+    means, slots = section.figures.course, max(int(section.manifest["slots"]), 1)
+    if means.empty:
         return None
-    slots = max(int(section.manifest["slots"]), 1)
-    bins = min(slots, NIGHT_BINS)
-    means = quality[columns].groupby(quality["slot"] * bins // slots).mean().dropna().reindex(range(bins))
+    bins = len(means)
     top = max(math.ceil(np.nan_to_num(means.to_numpy()).max() * 20), 1) / 20
-    empty = means[columns[1]].isna().tolist()
+    empty = means["brightness_after"].isna().tolist()
     holes = [list(run) for hole, run in groupby(range(bins), lambda b: empty[b]) if hole]
-    step = NANOSECONDS / Fraction(str(section.manifest["camera"]["rate"]))
-    start = int(quality["time_ns"].iloc[0]) - int(quality["slot"].iloc[0]) * step
+    night = slots * NANOSECONDS / Fraction(str(section.manifest["camera"]["rate"]))
     return {
         **{side: _path(means[f"brightness_{side}"].tolist(), top) for side in SIDES},
         "missing": [(f"{run[0] * WIDTH / bins:g}", f"{len(run) * WIDTH / bins:g}") for run in holes],
         "top": f"{top:.0%}",
-        "times": [local(round(start + slots * step * n / 2), zone)[1] for n in range(3)],
+        "times": [local(round(section.figures.start_ns + night * n / 2), zone)[1] for n in range(3)],
     }
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tasks.page_format import number, percent
 from tasks.page_text import PageText, page_text
+from tasks.report_figures import SIDES
 from tasks.report_table import (
     by_attention,
     camera_table,
@@ -18,7 +19,7 @@ from tasks.report_table import (
     unjudged,
     unpublished_by_attention,
 )
-from tasks.report_values import SIDES, ReportPage
+from tasks.report_values import ReportPage
 
 NAMED = 3
 """Cameras that the summary calls by name; the others are counted."""

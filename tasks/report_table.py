@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from tasks.page_format import encodable
-from tasks.report_values import METRICS, SIDES, TRUTH_METRICS, CameraSection, ReportPage
+from tasks.report_figures import SIDES
+from tasks.report_values import METRICS, TRUTH_METRICS, CameraSection, ReportPage
 from tasks.types import NANOSECONDS, CameraNight
 
 UNDER_WAY = "under way"
@@ -120,9 +121,11 @@ def _with_facts(table: pd.DataFrame, summary: pd.DataFrame | None) -> pd.DataFra
 
 def mean(section: CameraSection, key: str) -> float:
     """Mean of a figure over the camera's frames; NaN where it was not measured."""
-    for frame in (section.quality, section.reference):
-        if frame is not None and key in frame.columns:
-            return float(pd.to_numeric(frame[key], errors="coerce").mean())
+    if key in section.figures.means:
+        return section.figures.means[key]
+    reference = section.reference
+    if reference is not None and key in reference.columns:
+        return float(pd.to_numeric(reference[key], errors="coerce").mean())
     return math.nan
 
 

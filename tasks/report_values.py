@@ -14,9 +14,8 @@ from typing import Any
 import pandas as pd
 
 from tasks.findings import Finding
+from tasks.report_figures import NightFigures, reduced
 from tasks.types import CameraNight
-
-SIDES = "before", "after"
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ METRICS = (
 )
 TRUTH_METRICS = (Metric("psnr", "dB", 1, 1), Metric("ssim", "", 1, 3))
 """Against a true picture: the demo's, or the camera's own daylight frames that were darkened and restored."""
+LONG = "segments", "shards", "sha256"
+"""Of a manifest, what has an entry for every file or shard of the night, and of which a page shows the number."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,13 @@ class CameraSection:
     """One camera's published night."""
 
     manifest: Mapping[str, Any]
-    quality: pd.DataFrame
-    """One row a frame: slot, time_ns, and each of METRICS as `<key>_before` and `<key>_after`."""
+    """Without those entries (`LONG`) that grow with the night."""
+    files: int
+    """That its frames are of."""
+    shards: int
+    """That hold them."""
+    figures: NightFigures
+    """Of its quality rows: each of METRICS as `<key>_before` and `<key>_after`."""
     pictures: tuple[Picture, ...]
     reference: pd.DataFrame | None = None
     """Where a truth is known: slot, and each of TRUTH_METRICS as `<key>_before` and `<key>_after`."""
@@ -72,6 +78,18 @@ class CameraSection:
     def camera(self) -> str:
         """Its id."""
         return str(self.manifest["camera"]["id"])
+
+
+def camera_section(
+    manifest: Mapping[str, Any],
+    rows: pd.DataFrame,
+    pictures: tuple[Picture, ...],
+    reference: pd.DataFrame | None = None,
+) -> CameraSection:
+    """A published night by its manifest and quality rows; reference as in `CameraSection`."""
+    brief = {name: value for name, value in manifest.items() if name not in LONG}
+    files, shards = len(manifest["segments"]), len(manifest["shards"])
+    return CameraSection(brief, files, shards, reduced(rows, manifest), pictures, reference)
 
 
 @dataclass(frozen=True)

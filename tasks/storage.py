@@ -16,19 +16,22 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from tempfile import NamedTemporaryFile
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import fsspec
-import zarr
 from fsspec.asyn import sync
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
-from zarr.abc.store import Store
 
 from tasks import meters
 from tasks.ranged import RangedFile, Retry
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
 
 T = TypeVar("T")
 
@@ -186,18 +189,41 @@ def _stored(call: Callable[[], T], url: str) -> T:
 
 
 def _write_local(path: Path, data: bytes) -> None:
+    with _whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A hidden file, which takes its name when the context is left without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Unique, since processes on several machines may write the same object at once and share process ids.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(url: str) -> Iterator[IO[bytes]]:
+    """A file to write an object into that memory should not hold whole: what `write` does, when the context is left
+    without an error. For a remote store it stands among this machine's temporary files until then."""
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        with _whole(Path(path)) as file:
+            yield file
+        return
+    with NamedTemporaryFile(prefix="lednet-") as file:
+        yield file
+        file.flush()
+        limit_s = CALL_S + file.seek(0, os.SEEK_END) / LEAST_BYTES_S
+        _stored(lambda: call(fs, "put_file", file.name, path, limit_s=limit_s), url)
 
 
 def create(url: str, data: bytes) -> bool:
@@ -310,9 +336,11 @@ async def _get_range(fs: Any, path: str, start: int, end: int, etag: str) -> byt
 
 def zarr_store(url: str) -> Store:
     """A URL as a Zarr store, made for this process."""
+    from zarr.storage import FsspecStore, LocalStore  # only here, for it is a third of what a decoder's start takes
+
     if is_local(url):
-        return zarr.storage.LocalStore(filesystem(url)[1])
+        return LocalStore(filesystem(url)[1])
     fs, path = filesystem(url, asynchronous=True)
     if not fs.async_impl:
         fs = AsyncFileSystemWrapper(fs, asynchronous=True)
-    return zarr.storage.FsspecStore(fs, path=path)
+    return FsspecStore(fs, path=path)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tasks.findings import Finding
 from tasks.picture import jpeg
-from tasks.report_values import METRICS, CameraSection, Picture, ReportPage
+from tasks.report_values import METRICS, CameraSection, Picture, ReportPage, camera_section
 from tasks.types import CameraNight
 
 NIGHT = "2026-01-15"
@@ -41,8 +41,8 @@ def quality(slots: range | list[int] = range(60), dark: float = 0.1, bright: flo
     return pd.DataFrame({"slot": slots, "time_ns": [START + s * SECOND // 5 for s in slots]}).assign(**figures)
 
 
-def section(pictures: tuple[Picture, ...] = (), **changes: Any) -> CameraSection:
-    return CameraSection(manifest(**changes), quality(), pictures)
+def section(pictures: tuple[Picture, ...] = (), rows: pd.DataFrame | None = None, **changes: Any) -> CameraSection:
+    return camera_section(manifest(**changes), quality() if rows is None else rows, pictures)
 
 
 def page(*sections: CameraSection, unpublished: tuple[CameraNight, ...] = ()) -> ReportPage:

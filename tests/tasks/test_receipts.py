@@ -11,6 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,7 +88,7 @@ def broken_receipts() -> list[bytes]:
     fields = {"shard": 1, "sha256": "", "size": 0, "valid": [[0, 1]], "sources": [], "problems": [], "rows_sha256": ""}
     changed = [
         {"valid": 3}, {"valid": [[1]]}, {"valid": [["a", 1]]}, {"sources": None}, {"shard": None},
-        {"problems": [{"reason": "no url"}]}, {"problems": ["text"]}, {"size": "large"},
+        {"problems": [{"reason": "no url"}]}, {"problems": ["text"]}, {"size": "large"}, {"size": float("inf")},
     ]  # fmt: skip
     whole = [json.dumps(fields | c).encode() for c in changed]
     short = [json.dumps({k: v for k, v in fields.items() if k != gone}).encode() for gone in fields]
@@ -116,6 +117,31 @@ def test_a_damaged_manifest_is_told_with_the_next_step(tmp_path: Path, data: byt
     root = storage.normalise(str(tmp_path))
     storage.write(store.manifest_url(root, "pit", NIGHT), data)
     with pytest.raises(StoreError, match=r"pit/2026-01-15/manifest.json: not a manifest.*remove it and run the night"):
+        store.read_manifest(root, "pit", NIGHT)
+
+
+def manifest_with(**changes: Any) -> dict[str, Any]:
+    fields = dict.fromkeys(("camera", "night", "shards", "frames", "coverage", "problems", "frames_url"), 1)
+    return {"format": store.MANIFEST_FORMAT, "run": "abc", **fields, **changes}
+
+
+def test_a_manifest_that_was_only_indented_anew_is_the_same(tmp_path: Path) -> None:
+    root = storage.normalise(str(tmp_path))
+    url, data = store.manifest_url(root, "pit", NIGHT), store.sealed(manifest_with(coverage=0.1))
+    for stored in (data, json.dumps(json.loads(data), indent=4).encode()):
+        storage.write(url, stored)
+        told = store.read_manifest(root, "pit", NIGHT)
+        assert told is not None
+        assert told["coverage"] == 0.1
+
+
+@pytest.mark.parametrize(("was", "now"), [(b'"frames": 1,', b'"frames": 2,'), (b'"checksum": "', b'"checksum": "0')])
+def test_a_manifest_that_was_changed_is_told(was: bytes, now: bytes, tmp_path: Path) -> None:
+    root = storage.normalise(str(tmp_path))
+    data = store.sealed(manifest_with())
+    assert was in data
+    storage.write(store.manifest_url(root, "pit", NIGHT), data.replace(was, now))
+    with pytest.raises(StoreError, match="its checksum does not fit, it was changed; remove it"):
         store.read_manifest(root, "pit", NIGHT)
 
 

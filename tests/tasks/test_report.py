@@ -22,7 +22,7 @@ from tasks.evaluate import against_truth
 from tasks.findings import Finding
 from tasks.picture import jpeg
 from tasks.publish import summary
-from tasks.report import PICTURE_BYTES, PICTURE_WIDTH, Truth, within, write_report
+from tasks.report import PICTURE_BYTES, PICTURE_WIDTH, Truth, collect, within, write_page, write_report
 from tasks.types import NANOSECONDS, CameraNight, Receipt
 from tasks.video import read_jpeg
 from tests.tasks.night import CAMERA, NIGHT, START_NS, Frames, Site, frames_of, make_site
@@ -324,6 +324,15 @@ def test_quality_rows_of_two_versions_stand_in_one_table(tmp_path: Path) -> None
     assert table.groupby("camera").size().to_dict() == {"camera-000": 5, "camera-001": 600}
     assert table["contrast_before"].isna().sum() == 5
     assert table["slot"].dtype == "int64"
+
+
+def test_rows_that_are_gone_when_the_page_is_written_do_not_cost_the_others_theirs(tmp_path: Path) -> None:
+    url, outcomes = many_cameras(tmp_path, 2, width=64)
+    page = collect(NIGHT, url, outcomes, {})
+    storage.write(store.quality_url(f"{url}/enhanced/camera-000/{NIGHT}/run"), b"damaged")
+    write_page(page)
+    table = pd.read_parquet(tmp_path / "reports" / NIGHT / "quality.parquet")
+    assert table.groupby("camera").size().to_dict() == {"camera-001": 600}
 
 
 def test_the_moment_in_an_hour_that_comes_twice_is_told_apart(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tasks.page_text import LANGUAGES
 from tasks.report import PICTURE_BYTES
 from tasks.report_page import render
 from tasks.report_table import camera_table
-from tasks.report_values import CameraSection, Picture, ReportPage
+from tasks.report_values import Picture, ReportPage, camera_section
 from tasks.types import CameraNight
 from tests.tasks.report_example import (
     LOADING,
@@ -52,8 +52,8 @@ def full() -> ReportPage:
         {"slot": [0], "psnr_before": [12.0], "psnr_after": [24.5], "ssim_before": [0.3], "ssim_after": [0.8]}
     )
     lost = CameraNight(HOSTILE, HOSTILE, HOSTILE)
-    first = CameraSection(hostile, quality([*range(20), *range(40, 60)]), (moment, moment), truth)
-    second = CameraSection(manifest("Silo"), pd.DataFrame(), ())
+    first = camera_section(hostile, quality([*range(20), *range(40, 60)]), (moment, moment), truth)
+    second = section(rows=pd.DataFrame(), name="Silo")
     return replace(page(first, second, unpublished=(lost,)), store_url=HOSTILE)
 
 
@@ -119,7 +119,7 @@ def test_the_hour_that_comes_twice_is_told_apart() -> None:
 
 
 def test_unknown_figures_are_dashes() -> None:
-    night = CameraSection(manifest(), quality(dark=math.nan, bright=math.nan), ())
+    night = section(rows=quality(dark=math.nan, bright=math.nan))
     html = render(page(night))
     assert "nan" not in Reader(html).text.lower()
     assert '<span class="was">–</span>' in html
@@ -197,8 +197,8 @@ def test_summary_tells_footage_missing_and_gain() -> None:
 
 
 def test_summary_means_weigh_cameras_by_frames() -> None:
-    long = CameraSection(manifest(frames=90, slots=90), quality(dark=0.1, bright=0.2), ())
-    short = CameraSection(manifest(frames=10, slots=10), quality(dark=0.1, bright=0.6), ())
+    long = section(rows=quality(dark=0.1, bright=0.2), frames=90, slots=90)
+    short = section(rows=quality(dark=0.1, bright=0.6), frames=10, slots=10)
     assert "2.4 times as bright as before, at 24.0% of full white instead of 10.0%" in render(page(long, short))
 
 
@@ -220,13 +220,13 @@ def test_page_without_any_camera_says_so() -> None:
 
 
 def test_camera_without_pictures_and_figures_says_so() -> None:
-    text = Reader(render(page(CameraSection(manifest(frames=0, coverage=0.0), pd.DataFrame(), ())))).text
+    text = Reader(render(page(section(rows=pd.DataFrame(), frames=0, coverage=0.0)))).text
     assert "No pictures were kept" in text
     assert "No figures were measured" in text
 
 
 def test_trend_breaks_where_no_picture_is() -> None:
-    night = CameraSection(manifest(frames=40), quality([*range(20), *range(40, 60)]), ())
+    night = section(rows=quality([*range(20), *range(40, 60)]), frames=40)
     reader = Reader(render(page(night)))
     before = next(a["d"] or "" for a in reader.all("path") if a.get("class") == "p-before")
     assert before.count("M") == 2
@@ -258,7 +258,7 @@ def test_fifty_judged_cameras_stay_below_five_megabytes() -> None:
     moments = tuple(Picture(m, "22:00:04", bytes(half), bytes(half)) for m in ("median", "best", "worst"))
     gaps = [[START + n * 60 * SECOND, START + (n * 60 + 30) * SECOND] for n in range(12)]
     long = quality(range(20_000))
-    cameras = [CameraSection(manifest(camera=f"c{n}", slots=20_000, gaps=gaps), long, moments) for n in range(50)]
+    cameras = [section(moments, long, camera=f"c{n}", slots=20_000, gaps=gaps) for n in range(50)]
     history = facts([f"c{n}" for n in range(50)], nights=60)
     found = tuple(
         Finding(f"c{n}", "missing_hours", "attention", {"value": 1.0, "share": 0.1, "threshold": 0.05, "gap": "1 h"})
@@ -370,7 +370,7 @@ def test_a_coarse_pass_is_not_taken_for_the_whole_night() -> None:
 
 
 def test_how_the_slider_is_moved_is_said_at_the_first_one() -> None:
-    none = CameraSection(manifest("Nothing", "a", frames=0, coverage=0.0), pd.DataFrame(), ())
+    none = section(rows=pd.DataFrame(), name="Nothing", camera="a", frames=0, coverage=0.0)
     html = render(page(none, judged().sections[0]))
     assert html.count("Drag the handle") == 1
 

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,25 @@ def test_a_large_object_goes_up_in_parts_and_is_read_whole_and_by_ranges(bucket:
         file.seek(-7, os.SEEK_END)
         assert file.read() == data[-7:]
     assert list(listing.unfinished(bucket)) == []
+
+
+def test_an_object_written_in_pieces_is_there_when_it_is_whole(root: str) -> None:
+    url = f"{root}/pieces/a"
+    with storage.writing(url) as file:
+        file.write(b"one, ")
+        file.write(b"two")
+        assert not storage.exists(url)
+    assert storage.read(url) == b"one, two"
+
+
+def test_an_object_whose_writing_failed_is_as_it_was(root: str) -> None:
+    url = f"{root}/pieces/b"
+    storage.write(url, b"old")
+    with suppress(RuntimeError), storage.writing(url) as file:
+        file.write(b"ne")
+        raise RuntimeError
+    assert storage.read(url) == b"old"
+    assert listing.names(f"{root}/pieces") == ["b"]
 
 
 def test_a_crash_before_the_rename_leaves_the_old_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
