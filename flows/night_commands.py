@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -76,7 +76,7 @@ def plan(
     if as_json:
         typer.echo(json.dumps(asdict(planned)))
     else:
-        show(planned, workers, screen())
+        show(planned, workers, described.select(camera)[0].timezone, screen())
     late = planned.deadline is not None and not planned.deadline.met
     raise typer.Exit(PARTIAL if planned.without_footage or late else DONE)
 
@@ -133,21 +133,29 @@ def run_night(
     deadline: str = "",
     truths: dict[str, str] | None = None,
 ) -> tuple[list[CameraNight], str]:
-    """Run the flows of one night on a Prefect server and workers; returns the outcomes and the report's URL."""
-    from flows import engine
+    """Run the flows of one night on one server and one set of workers; returns the outcomes and the report's URL."""
+    from flows import clusters, engine
     from flows.progress import night_progress
 
     with engine.prefect_server():
         # Prefect reads its settings when it is imported: the server's address must be known by then.
+        from prefect_dask.task_runners import DaskTaskRunner
+
         from flows.enhance_night import NightIncompleteError, enhance_night
         from flows.evaluate import evaluate
 
-        with night_progress(store, night, cameras, console):
-            try:
-                outcomes = enhance_night(night, site, archive, store, cameras, deadline)
-            except NightIncompleteError as error:
-                outcomes = error.outcomes
-        return outcomes, evaluate(night, site, store, outcomes, truths) if report else ""
+        with clusters.workers() as workers:
+            runner: Any = DaskTaskRunner(cluster_class=lambda: nullcontext(workers))  # type: ignore[arg-type,return-value]
+            with night_progress(store, night, cameras, console):
+                try:
+                    outcomes = enhance_night.with_options(task_runner=runner)(
+                        night, site, archive, store, cameras, deadline
+                    )
+                except NightIncompleteError as error:
+                    outcomes = error.outcomes
+            if not report:
+                return outcomes, ""
+            return outcomes, evaluate.with_options(task_runner=runner)(night, site, store, outcomes, truths)
 
 
 def exit_code(outcomes: Sequence[CameraNight]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.table import Table
@@ -22,9 +23,12 @@ from tasks.plan import NothingToDoError, plan_night
 from tasks.rates import last_rate
 from tasks.site import Site
 from tasks.store import done_shards
+from tasks.types import Problem
 
 SIZES = (10, 100, 1000)
 """Cameras of the sites that `--sizing` is for."""
+MOST_NAMED = 20
+"""Unreadable files that are named on the terminal."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,9 @@ class Planned:
     night: str
     cameras: list[Estimate]
     without_footage: dict[str, str]
-    """Camera id -> why nothing is to be done for it."""
+    """Camera id -> why nothing can be done for it."""
+    unreadable: list[Problem]
+    """Files that would be left out, or of which a part would."""
     deadline: Outlook | None
     sizing: list[Size]
 
@@ -65,32 +71,40 @@ def plan_site(
     now, chosen = datetime.now(UTC), site.select(cameras)
     moment = next_time(deadline, chosen[0].timezone, now) if deadline else None
     night = night_date(night, site.cameras)
-    estimates, nothing = [], {}
+    estimates, nothing, unreadable = [], {}, list[Problem]()
     for camera in chosen:
         try:
             where = storage.normalise(archive), storage.normalise(store)
             plan = plan_night(camera, night, *where, site.settings, prober(site.settings))
+            unreadable += plan.problems
             last = last_rate(where[1], plan)
             estimates.append(estimate(plan, site.settings, len(done_shards(plan.run_url)), known_rate, last))
         except NothingToDoError as reason:
             nothing[camera.id] = str(reason)
+            unreadable += reason.problems
     rates = {camera.id: camera.rate for camera in chosen}
     told = outlook(estimates, rates, moment, now, workers) if moment else None
-    return Planned(night, estimates, nothing, told, sizes(estimates, SIZES, sizing_hours) if sizing_hours else [])
+    larger = sizes(estimates, SIZES, sizing_hours) if sizing_hours else []
+    return Planned(night, estimates, nothing, unreadable, told, larger)
 
 
-def show(planned: Planned, workers: int, out: Console) -> None:
-    """Print a plan for people."""
+def show(planned: Planned, workers: int, timezone: str, out: Console) -> None:
+    """Print a plan for people; times are of the site's zone, wherever it is read."""
     out.print(_table(planned))
     hours = sum(e.hours for e in planned.cameras)
-    ready = datetime.now() + timedelta(hours=hours / workers)
-    out.print(f"together {hours:.2f} worker-hours; {workers} worker(s) from now on: done by {ready:%Y-%m-%d %H:%M}")
+    ready = datetime.now(ZoneInfo(timezone)) + timedelta(hours=hours / workers)
+    done = f"done by {ready:%Y-%m-%d %H:%M} ({timezone})"
+    out.print(f"together {hours:.2f} worker-hours; {workers} worker(s) from now on: {done}")
     for source in dict.fromkeys(e.rate_from for e in planned.cameras):
         out.print(f"frames/s of {', '.join(e.camera for e in planned.cameras if e.rate_from == source)}: {source}")
     if planned.cameras:
         out.print(_by_codec(planned.cameras))
     for camera, reason in planned.without_footage.items():
         out.print(one_line(f"{camera}: nothing to do, {reason}"))
+    for problem in planned.unreadable[:MOST_NAMED]:
+        out.print(one_line(f"unreadable: {problem.url}: {problem.reason}"))
+    if len(planned.unreadable) > MOST_NAMED:
+        out.print(f"... and {len(planned.unreadable) - MOST_NAMED} more; --json names all")
     for line in _advice(planned.deadline) if planned.deadline else ():
         out.print(line)
     if planned.sizing:

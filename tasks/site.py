@@ -129,9 +129,18 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
 
 
 def _refuse_mixed(cameras: Sequence[Camera], source: str) -> None:
-    """A pattern that catches another camera's files as well would mix the pictures of both in one night."""
+    """A pattern that catches another camera's files as well would mix the pictures of both in one night; the very same
+    one, of an entry that was copied, would show one camera's pictures as the other's."""
     from tasks.archive import example, pattern_regex  # only here, for its video library takes a while to import
 
+    hours: dict[tuple[str, str, str], str] = {}
+    for camera in cameras:
+        same = hours.setdefault((camera.pattern, camera.start, camera.end), camera.id)
+        if same != camera.id:
+            raise SiteError(
+                f"{source}: camera {camera.id}: its pattern {camera.pattern!r} and hours are those of {same}: it would "
+                "be shown the other's pictures; write its own pattern, or other hours for the same files"
+            )
     paths = {camera.pattern: (camera.id, example(camera.pattern)) for camera in cameras}
     for camera in cameras if len(paths) > 1 else ():
         caught = pattern_regex(camera.pattern).fullmatch

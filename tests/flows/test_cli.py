@@ -168,6 +168,13 @@ def test_a_plan_of_a_night_without_footage_is_partial(lednet_here: Run, site: Pa
     assert reason.startswith("no file of it in the archive: none of this night's hours fits pit/%Y%m%d_%H%M%S.mp4")
 
 
+def test_a_plan_names_what_can_not_be_read_and_its_times_zone(lednet_here: Run, site: Path) -> None:
+    (site.parent / "archive/pit/20260115_220030.mp4").write_bytes(b"no video")
+    shown = " ".join(lednet_here("plan", "2026-01-15", *where(site)).stdout.split())
+    assert re.search(r"unreadable: file://\S+/pit/20260115_220030.mp4: \S+", shown)
+    assert "(Asia/Shanghai)" in shown
+
+
 def test_the_status_of_an_empty_store_is_empty(lednet_here: Run, tmp_path: Path) -> None:
     result = lednet_here("status", "--store", str(tmp_path / "none"), "--json")
     assert json.loads(result.stdout) == []

@@ -21,8 +21,9 @@ NIGHT = "2026-03-01"
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     # Prefect's page, which needs a server.
     monkeypatch.setattr(evaluate, "publish_report", lambda page, url: None)
-    described = {"name": "N", "scene": "outdoor", "timezone": "UTC", "pattern": "%Y.mp4", "rate": 5}
-    return parse_site({"camera": [described | {"id": name} for name in ("pit", "hall", "gate")]}, "a site")
+    described = {"name": "N", "scene": "outdoor", "timezone": "UTC", "rate": 5}
+    cameras = [described | {"id": name, "pattern": f"{name}/%Y.mp4"} for name in ("pit", "hall", "gate")]
+    return parse_site({"camera": cameras}, "a site")
 
 
 def verdicts(folder: Path) -> dict[str, str]:

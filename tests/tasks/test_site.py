@@ -371,19 +371,23 @@ def test_a_file_that_is_no_toml_is_told(content: bytes, tmp_path: Path) -> None:
 # Selecting
 
 
+def cameras(*ids: str) -> Site:
+    return site_of(*({"id": i, "pattern": f"{i}/%H%M%S.mp4"} for i in ids))
+
+
 def test_named_cameras_are_selected_in_the_order_asked_each_once() -> None:
-    site = site_of({"id": "a"}, {"id": "b"}, {"id": "c"})
+    site = cameras("a", "b", "c")
     assert [c.id for c in site.select(["c", "a", "c"])] == ["c", "a"]
 
 
 @pytest.mark.parametrize("ids", [None, []])
 def test_without_names_all_cameras_are_selected(ids: list[str] | None) -> None:
-    assert [c.id for c in site_of({"id": "a"}, {"id": "b"}).select(ids)] == ["a", "b"]
+    assert [c.id for c in cameras("a", "b").select(ids)] == ["a", "b"]
 
 
 def test_a_camera_that_is_not_described_is_told_with_those_that_are() -> None:
     with pytest.raises(SiteError, match=r"no camera x in cameras\.toml; known: a, b"):
-        site_of({"id": "a"}, {"id": "b"}).select(["a", "x"])
+        cameras("a", "b").select(["a", "x"])
 
 
 # Anything at all

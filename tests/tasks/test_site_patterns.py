@@ -56,6 +56,15 @@ def test_a_pattern_that_catches_another_cameras_files_is_refused(pattern: str, o
             site_of(*[{"id": "wide", "pattern": pattern}, {"id": "south", "pattern": other}][::order])
 
 
+def test_a_camera_with_anothers_pattern_and_hours_is_refused() -> None:
+    with pytest.raises(SiteError, match=r"camera south: its pattern 'north/.*' and hours are those of north"):
+        site_of({}, {"id": "south"})
+
+
+def test_one_cameras_files_may_be_of_two_shifts() -> None:
+    assert len(site_of({}, {"id": "north-day", "start": "06:00", "end": "18:00"}).cameras) == 2
+
+
 def test_patterns_that_part_their_files_are_taken() -> None:
     patterns = ["north/%Y%m%d/*.mp4", "north/%Y-%m-%d/*.mp4", "south/%Y%m%d/*.mp4", "*/%H.mp4", "GX{chapter}{clip}.MP4"]
     site = site_of(*({"id": f"c{k}", "pattern": pattern} for k, pattern in enumerate(patterns)))
