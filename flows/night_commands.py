@@ -134,13 +134,14 @@ def run_night(
     truths: dict[str, str] | None = None,
 ) -> tuple[list[CameraNight], str]:
     """Run the flows of one night on one server and one set of workers; returns the outcomes and the report's URL."""
-    from flows import clusters, engine
+    from flows import engine
     from flows.progress import night_progress
 
     with engine.prefect_server():
-        # Prefect reads its settings when it is imported: the server's address must be known by then.
+        # Prefect and Dask read their settings when they are imported: the server's address must be known by then.
         from prefect_dask.task_runners import DaskTaskRunner
 
+        from flows import clusters
         from flows.enhance_night import NightIncompleteError, enhance_night
         from flows.evaluate import evaluate
 

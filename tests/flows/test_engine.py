@@ -25,6 +25,23 @@ print(config.get("distributed.worker.profile.enabled"))
 """
 
 
+BEFORE_THE_SERVER = """
+import sys
+from flows import engine
+from flows.demo import run_night
+try:
+    run_night("2026-01-15", "a site", "an archive", "a store", None, report=True)
+except engine.EngineError:
+    print([name for name in ("dask", "prefect") if name in sys.modules])
+"""
+
+
+def test_nothing_that_reads_the_settings_is_imported_before_they_are_set() -> None:
+    words, nobody = [sys.executable, "-c", BEFORE_THE_SERVER], {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    done = subprocess.run(words, env=ENVIRONMENT | nobody, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_prefect_server_that_a_night_starts_listens_on_loopback_alone(server: str) -> None:
     listening = [
         connection.laddr
