@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.settings import LearnSettings
+
 ROOT = Path(__file__).resolve().parents[1]
 INFRA = ROOT / "infra"
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
@@ -199,3 +201,16 @@ def test_the_image_takes_every_direct_dependency_in_the_locks_version() -> None:
 def test_the_base_has_the_oldest_python_that_the_package_supports() -> None:
     [base] = of_kind("FROM")
     assert base.startswith(f"python:{PROJECT['requires-python'].removeprefix('>=')}.")
+
+
+def test_who_retrains_may_hold_the_clips_that_it_learns_from() -> None:
+    limit = DEFAULTS["prefect-worker"]["deploy"]["resources"]["limits"]["memory"]
+    assert int(limit.removesuffix("g")) * 2**10 > LearnSettings().all_clips_mb + 2048
+
+
+def test_the_services_and_a_containers_own_health_are_asked_past_any_proxy() -> None:
+    told = dict(word.split("=", 1) for line in of_kind("ENV") for word in line.split())
+    asked = {m for s in DEFAULTS.values() for m in re.findall(r"(?:https?|tcp)://([\w.-]+):", yaml.safe_dump(s))}
+    assert {"127.0.0.1", "prefect-server", "dask-scheduler"} <= asked
+    assert asked <= set(told["NO_PROXY"].split(","))
+    assert told["no_proxy"] == told["NO_PROXY"]

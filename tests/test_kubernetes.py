@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from infra import local_stack
+from tasks.settings import LearnSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "infra" / "kubernetes").glob("*.yaml"))
@@ -134,6 +135,11 @@ def test_a_worker_may_use_the_memory_that_dask_lets_it_have() -> None:
         [limit] = [word.partition("=")[2] for word in container(name)["args"] if word.startswith("--memory-limit")]
         gibibytes = container(name)["resources"]["limits"]["memory"]
         assert int(limit.removesuffix("g")) * 1e9 < int(gibibytes.removesuffix("Gi")) * 2**30
+
+
+def test_who_retrains_may_hold_the_clips_that_it_learns_from() -> None:
+    limit = container("prefect-worker")["resources"]["limits"]["memory"]
+    assert int(limit.removesuffix("Gi")) * 2**10 > LearnSettings().all_clips_mb + 2048
 
 
 def test_who_is_called_is_a_service_that_selects_its_pods() -> None:

@@ -1,4 +1,4 @@
-"""How fast the figures of 720p frames are: `python tests/bench/bench_metrics.py`.
+"""How fast the figures of 720p frames are: `python -m tests.bench.bench_metrics`.
 
 PSNR + SSIM here and in scikit-image, both in one run, interleaved, on the threads this process is given: times, ratio
 and both results. Then what each figure without a reference costs. Not covered: LPIPS and the detector.

@@ -8,6 +8,7 @@ ended.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from fractions import Fraction
@@ -42,7 +43,9 @@ def nothing(work: WorkItem, settings: NightSettings, until_s: float, run: Prefec
 
 
 def main() -> int:
-    count = int((sys.argv[1:] or ["50"])[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("items", nargs="?", type=int, default=50)
+    count = parser.parse_args().items
     items, settings = [item(k) for k in range(count)], NightSettings()
     with (
         prefect_server(),

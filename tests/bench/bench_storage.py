@@ -11,6 +11,7 @@ share is what counts. Read by ranges is as the decoder reads a segment. Not cove
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -140,15 +141,19 @@ def measure_shards(size: int, rounds: int, folder: Path) -> None:
 
 
 def main() -> int:
-    megabytes, rounds = (int(word) for word in [*sys.argv[1:], *("16", "5")[len(sys.argv) - 1 :]])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("megabytes", nargs="?", type=int, default=16)
+    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    options = parser.parse_args()
+    size, rounds = options.megabytes * 2**20, options.rounds
     process, endpoint = start_server()
     os.environ |= {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1"}
     os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
     try:
         boto3.client("s3").create_bucket(Bucket=BUCKET)
-        measure(megabytes * 2**20, rounds)
+        measure(size, rounds)
         with TemporaryDirectory() as folder:
-            measure_shards(megabytes * 2**20, rounds, Path(folder))
+            measure_shards(size, rounds, Path(folder))
     finally:
         stop_group(process)
     return 0

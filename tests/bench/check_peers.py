@@ -14,8 +14,9 @@
 What REF lacks is said and left out. Their network gets its published weights where its repository holds them, otherwise
 random ones; ours gets the same by a table of renamings; both then see the same pictures. A picture is made (noise, a
 dark texture) or is the middle of FILE: how sides that don't fit are padded is not compared. Exit status 1: a count or
-an output differs. Not covered: losses and training; DPDNet (its code is for Keras) and `retinex_unet`, which has no
-public code. LL-Net is Theano and Python 2: its parameters are counted from its layers' widths, it is not run.
+an output differs, or nothing was compared. Not covered: losses and training; DPDNet (its code is for Keras) and
+`retinex_unet`, which has no public code. LL-Net is Theano and Python 2: its parameters are counted from its layers'
+widths, it is not run.
 """
 
 from __future__ import annotations
@@ -182,7 +183,7 @@ def main() -> None:
     print("differences of the outputs: largest, mean of what theirs changes on average\n")
     print("| network | theirs | ours | weights | made pictures | real pictures | what differs |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    failed = []
+    failed, compared = [], 0
     for name in options.only:
         check = CHECKS[name]
         try:
@@ -193,13 +194,17 @@ def main() -> None:
             print(f"{name}: left out, {error}", file=sys.stderr)
             continue
         print(f"| {name} | {' | '.join(row.cells)} |", flush=True)
+        compared += 1
         failed += [] if row.fine else [name]
     try:
         theirs, counted = count_llnet(options.ref), parameters(LLNet())
         print(f"| LL-Net | {theirs:,} | {counted:,} | not run | - | - | counted from its layers' widths (Theano) |")
         failed += [] if theirs == counted else ["LL-Net"]
+        compared += 1
     except ImportError as error:
         print(f"LL-Net: left out, {error}", file=sys.stderr)
+    if not compared:  # nothing that was looked at must not pass for nothing that differs
+        raise SystemExit(f"{options.ref}: nothing in it to compare with; the head of this file says how it is filled")
     if failed:
         raise SystemExit(f"not the same: {', '.join(failed)}")
 

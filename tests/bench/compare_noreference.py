@@ -48,7 +48,8 @@ def video_features(block: NDArray[Any], stats: ModuleType) -> NDArray[Any]:
 
 def main() -> None:
     """Compare every photograph and print the largest differences."""
-    skvideo = Path(sys.argv[1]) / "skvideo/utils"
+    if len(sys.argv) != 2 or not (skvideo := Path(sys.argv[1]) / "skvideo/utils").is_dir():
+        raise SystemExit("usage: compare_noreference REF, the folder that the head of this file says how to fill")
     np.int, np.float = int, float  # type: ignore[attr-defined]  # which scikit-video still uses
     mscn, stats = load(skvideo / "mscn.py"), load(skvideo / "stats.py")
     for name in PHOTOGRAPHS:

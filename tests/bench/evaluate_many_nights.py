@@ -9,8 +9,8 @@ comes of it. Building is not timed; nor is fetching the pictures of a real store
 
 from __future__ import annotations
 
+import argparse
 import resource
-import sys
 import tempfile
 import time
 from fractions import Fraction
@@ -49,7 +49,11 @@ def build(store_url: str, cameras: list[str], nights: int) -> None:
 
 def main() -> None:
     """Build, judge, print."""
-    count, nights = (int(a) for a in (sys.argv[1:3] + ["50", "60"][len(sys.argv) - 1 :]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("cameras", nargs="?", type=int, default=50)
+    parser.add_argument("nights", nargs="?", type=int, default=60)
+    options = parser.parse_args()
+    count, nights = options.cameras, options.nights
     names = [f"camera-{i:02d}" for i in range(count)]
     cameras = [Camera(n, n.title(), "outdoor", "Asia/Shanghai", "*", Fraction(5)) for n in names]
     with tempfile.TemporaryDirectory() as folder:
