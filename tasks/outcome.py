@@ -32,6 +32,6 @@ def stored_outcome(store_url: str, camera: str, night: str) -> CameraNight:
     if held:
         return CameraNight(camera, "under way", done=done / wanted if wanted else 0.0)
     if wanted:
-        missing = f"{wanted - done} of {wanted} shards are not stored and nobody is at work"
-        return CameraNight(camera, "partial", f"{missing}; run the night again to finish it")
+        missing = f"{wanted - done} of {wanted} shards are not stored" if done < wanted else "it is not published"
+        return CameraNight(camera, "partial", f"{missing} and nobody is at work; run the night again to finish it")
     return CameraNight(camera, "not published", "the store holds no manifest of it; run the night")

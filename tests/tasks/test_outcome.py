@@ -39,6 +39,12 @@ def test_one_that_was_given_up_is_not(site: Site) -> None:
     assert "1 of 4 shards are not stored and nobody is at work; run the night again" in outcome.reason
 
 
+def test_one_that_only_lacks_its_manifest_says_so(site: Site) -> None:
+    enhance_item(site.plan().items[1], site.settings)
+    reason = stored_outcome(site.store, "pit", NIGHT).reason
+    assert reason == "it is not published and nobody is at work; run the night again to finish it"
+
+
 def test_a_planned_night_is_under_way_and_nothing_of_it_done(tmp_path: Path) -> None:
     root = storage.normalise(str(tmp_path))
     with lease.held(lease.folder(root, "pit", NIGHT)):
