@@ -5,6 +5,7 @@ Covers what the trainer needs and no more. Archived night footage is decoded els
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,13 @@ from lednet.degrade.subframes import Frame
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".gif", ".mpg")
 
-HIGH_SPEED_FPS = 120.0
-"""From this rate on, consecutive frames are close enough that their average is blur and not ghosts."""
+HIGH_SPEED_FPS = 119.5
+"""From this rate on, consecutive frames are close enough that their average is blur and not ghosts: 120 frames/s, which
+cameras that say so film at 120000/1001."""
+
+NEW_CHAPTER = re.compile(r"(?P<kind>G[HXLS])(?P<chapter>\d\d)(?P<clip>\d{4})")
+OLD_CHAPTER = re.compile(r"(?:GOPR|GP(?P<chapter>\d\d))(?P<clip>\d{4})")
+"""How GoPros name their files: a clip's number stands last, and its chapters, of some gigabytes each, before it."""
 
 MOST_SHRINK, MOST_SHRINK_OF_BURSTS = 5, 2
 """How far frames are shrunk at most before a crop is taken."""
@@ -110,11 +116,21 @@ def read_bursts(path: Path, count: int, between: int, device: torch.device) -> C
     return Clip(path.stem, _upload(frames, device), True, 2 * between + 1)
 
 
-def _frame_count(path: Path) -> int:
+def _stated(path: Path, what: int) -> float:
+    """One of OpenCV's properties of a clip, as its container states it; 0 where it can't be opened."""
     capture = cv2.VideoCapture(str(path))
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    value = float(capture.get(what))
     capture.release()
-    return count
+    return value
+
+
+def _frame_count(path: Path) -> int:
+    return int(_stated(path, cv2.CAP_PROP_FRAME_COUNT))
+
+
+def frame_bytes(path: Path) -> int:
+    """What one decoded frame of a clip takes; 0 where the container does not say."""
+    return round(3 * _stated(path, cv2.CAP_PROP_FRAME_WIDTH) * _stated(path, cv2.CAP_PROP_FRAME_HEIGHT))
 
 
 def _decode(path: Path, spread: int | None) -> Iterator[tuple[int, Frame]]:
@@ -148,25 +164,43 @@ def is_high_speed(path: Path) -> bool:
     """
     if any(tag in path.stem.lower() for tag in ("120fps", "240fps", "480fps")):
         return True
-    capture = cv2.VideoCapture(str(path))
-    fps = float(capture.get(cv2.CAP_PROP_FPS))
-    capture.release()
-    return HIGH_SPEED_FPS <= fps <= 1000
+    return HIGH_SPEED_FPS <= _stated(path, cv2.CAP_PROP_FPS) <= 1000
 
 
 def split_clips(paths: Sequence[Path], held_out_share: float) -> tuple[list[Path], list[Path]]:
     """Split by clip, never by frame: (training, held out).
 
-    A clip's side depends on its name alone, so adding footage moves no clip across. The one exception: while no name
-    of two or more clips falls on the held-out side, the lowest-ranked clip stands in for it, until one does.
+    A clip's side depends on its name alone, so adding footage moves no clip across; chapters of one GoPro clip go with
+    the first. The one exception: while no name of two or more clips falls on the held-out side, the lowest-ranked clip
+    stands in for it, until one does.
     """
 
     def rank(path: Path) -> float:
-        return zlib.crc32(path.stem.encode()) / 2**32
+        return zlib.crc32(_first_chapter(path.stem).encode()) / 2**32
 
     ordered = sorted(paths, key=rank)
-    held = [p for p in ordered if rank(p) < held_out_share] or (ordered[:1] if len(ordered) > 1 else [])
+    held = [p for p in ordered if rank(p) < held_out_share]
+    if not held and ordered and rank(ordered[0]) < rank(ordered[-1]):
+        held = [p for p in ordered if rank(p) == rank(ordered[0])]
     return [p for p in ordered if p not in held], held
+
+
+def clip_and_chapter(stem: str) -> tuple[str, int]:
+    """What a GoPro file's name says: (clip, chapter); any other name is a clip of one chapter.
+
+    GX010119 and GX020119 are chapters 1 and 2 of clip GX0119; GOPR0119 and GP010119 chapters 0 and 1 of GOPR0119.
+    """
+    if new := NEW_CHAPTER.fullmatch(stem.upper()):
+        return new["kind"] + new["clip"], int(new["chapter"])
+    if old := OLD_CHAPTER.fullmatch(stem.upper()):
+        return f"GOPR{old['clip']}", int(old["chapter"] or 0)
+    return stem, 0
+
+
+def _first_chapter(stem: str) -> str:
+    """The name of the first chapter of a file's clip."""
+    clip, chapter = clip_and_chapter(stem)
+    return f"{clip[:2]}01{clip[2:]}" if chapter and not clip.startswith("GOPR") else clip
 
 
 def find_clips(folder: Path) -> list[Path]:
@@ -174,7 +208,8 @@ def find_clips(folder: Path) -> list[Path]:
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES) if folder.is_dir() else []
     paths = [p for p in found if not p.name.startswith("._")]  # what macOS keeps beside files on a foreign disk
     if not paths:
-        raise ClipError(f"{folder}: no video files in it ({', '.join(VIDEO_SUFFIXES)}); pass a folder of clips")
+        kinds = ", ".join(VIDEO_SUFFIXES)
+        raise ClipError(f"{folder}: no video files directly in it ({kinds}); pass the folder that holds the clips")
     return paths
 
 

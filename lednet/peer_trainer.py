@@ -10,7 +10,6 @@ learns. From then on both see the same pairs.
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from lednet.baselines.peer import Batch, Peer
 from lednet.baselines.peers import PEERS
 from lednet.cost import cost_of
+from lednet.curves import read_metrics
 from lednet.footage_split import SPLITS
 from lednet.losses import LEDNetLoss, VGG19Features
 from lednet.metrics import psnr, ssim
@@ -131,6 +131,6 @@ class PeerTrainer(Trainer):
 
     def _curve(self) -> list[list[float]]:
         path = self.out / "metrics.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        found = {line["step"]: line for line in lines if "loss" in line and line["step"] <= self.step}
-        return [[step, round(found[step]["loss"], 5), round(found[step]["psnr"], 3)] for step in sorted(found)]
+        lines = read_metrics(path) if path.exists() else []
+        found = [line for line in lines if "loss" in line and line["step"] <= self.step]
+        return [[line["step"], round(line["loss"], 5), round(line["psnr"], 3)] for line in found]

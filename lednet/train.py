@@ -28,9 +28,9 @@ import torch
 
 from lednet import checkpoint
 from lednet.baselines.peers import PEERS
-from lednet.clips import Clip, ClipError, find_clips, is_high_speed, read_bursts, read_clip, split_clips
+from lednet.clips import Clip, find_clips, frame_bytes, is_high_speed, read_bursts, read_clip, split_clips
 from lednet.footage_split import FIXED, SPLITS, split_leaky
-from lednet.losses import VGG19Features, WeightsMissingError
+from lednet.losses import VGG19Features
 from lednet.memory import keep_freed_memory
 from lednet.model import SIZES
 from lednet.peer_trainer import LEDNET, ComparisonSettings, make_trainer
@@ -41,6 +41,9 @@ from lednet.train_settings import TrainSettings
 from lednet.trainer import Trainer
 
 log = logging.getLogger("lednet.train")
+
+CLIPS_MB = 8192
+"""Most memory of decoded frames, of the training and of the held-out clips each."""
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -92,7 +95,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def settings_of(options: argparse.Namespace) -> TrainSettings:
-    """The settings that the command line asks for. Raises ValueError on an unknown recipe."""
+    """The settings that the command line asks for. Raises ValueError on an unknown recipe, or numbers out of range."""
+    if options.minutes is not None and not options.minutes > 0:
+        raise ValueError(f"--minutes must be above 0, not {options.minutes:g}")
     settings = TrainSettings()
     light_steps = options.light_steps
     if light_steps is None:
@@ -109,7 +114,7 @@ def settings_of(options: argparse.Namespace) -> TrainSettings:
         batch_scale=options.batch_scale,
         crop_scale=options.crop_scale,
         compile=options.compile,
-        save_every=options.save_every or settings.save_every,
+        save_every=settings.save_every if options.save_every is None else options.save_every,
         loss=replace(settings.loss, perceptual=settings.loss.perceptual if options.perceptual == "vgg19" else 0.0),
     )
     return ComparisonSettings.of(settings, options.model, options.split)
@@ -138,14 +143,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         def made(settings: TrainSettings, out: Path) -> Trainer:
             return make_trainer(settings, clips, held, device, features, out, origin, ranks)
 
-        if options.minutes:
+        if options.minutes is not None:
             settings = planned(settings, options, made, ranks)
         trainer = made(settings, options.out)
         trainer.resume()
         command = "lednet train " + shlex.join(arguments if arguments is not None else sys.argv[1:])
         trainer.run(command, started + 60 * options.session)
         return 0 if trainer.step >= settings.all_steps else 2
-    except (ClipError, WeightsMissingError, ValueError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:  # OSError: a full disk
         log.error("%s", error)
         return 1
     finally:
@@ -200,17 +205,36 @@ def read(paths: Sequence[Path], settings: TrainSettings, device: torch.device) -
     """Decode clips as the settings say: stills and bursts of each, high-speed ones whole.
 
     As many side by side as there are threads: one after the other they take minutes, also where the rest has a GPU.
+    Where all would take more memory than `CLIPS_MB`, as a few clips in 4K do, fewer frames of each.
     """
+    settings = _fitting(paths, settings)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return [clip for clips in pool.map(partial(_read_one, settings=settings, device=device), paths)
                 for clip in clips]  # fmt: skip
+
+
+def _fitting(paths: Sequence[Path], settings: TrainSettings) -> TrainSettings:
+    """The settings by which clips are decoded: with fewer frames where so many would not fit into `CLIPS_MB`."""
+    slow = settings.frames_per_clip + settings.bursts_per_clip * (2 * settings.between + 1)
+    wanted = sum(frame_bytes(path) * (settings.high_speed_frames if is_high_speed(path) else slow) for path in paths)
+    share = CLIPS_MB * 2**20 / max(1, wanted)
+    if share >= 1:
+        return settings
+    log.warning("%d clips would take %.0f GB of memory: %.0f %% of the frames are taken; smaller clips keep more",
+                len(paths), wanted / 1e9, 100 * share)  # fmt: skip
+    return replace(
+        settings,
+        high_speed_frames=max(1, int(share * settings.high_speed_frames)),
+        frames_per_clip=max(1, int(share * settings.frames_per_clip)),
+        bursts_per_clip=int(share * settings.bursts_per_clip),
+    )
 
 
 def _read_one(path: Path, settings: TrainSettings, device: torch.device) -> list[Clip]:
     if is_high_speed(path):
         return [read_clip(path, settings.high_speed_frames, True, device)]
     stills = read_clip(path, settings.frames_per_clip, False, device)
-    bursts = read_bursts(path, settings.bursts_per_clip, settings.between, device)
+    bursts = read_bursts(path, settings.bursts_per_clip, settings.between, device) if settings.bursts_per_clip else None
     return [stills] if bursts is None else [stills, bursts]
 
 

@@ -108,6 +108,13 @@ class TrainSettings:
             raise ValueError(f"no recipe named; name some of {', '.join(RECIPES)}")
         for name in self.recipes:
             find_recipe(name)
+        for name, count in (("steps", self.steps), ("light steps", self.light.steps)):
+            if count < 0:
+                raise ValueError(f"{name} must not be below 0, but are {count}")
+        above = ("all_steps", "batch_scale", "crop_scale", "learning_rate", "save_every")
+        for name, number in ((name, getattr(self, name)) for name in above):
+            if not 0 < number < math.inf:
+                raise ValueError(f"{name} must be above 0, not {number}")
 
     @property
     def all_steps(self) -> int:

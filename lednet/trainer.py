@@ -247,11 +247,11 @@ class Trainer:
         return self.sampler.sample(*self.batch_shape(step), mosaic=light and self.mosaics)
 
     def batch_shape(self, step: int) -> tuple[int, int, int]:
-        """Images, height and width of a step's batch; sides are multiples of `SIDE_SCALE`, as the loss needs them."""
+        """Images, height and width of a step's batch; sides are multiples of `SIDE_SCALE`, longer than blur reaches."""
         s = self.settings
         stage = s.light if step < s.light.steps else stage_at(step - s.light.steps, s)
         height, width = (
-            max(1, round(side * s.crop_scale / SIDE_SCALE)) * SIDE_SCALE for side in (stage.height, stage.width)
+            max(2, round(side * s.crop_scale / SIDE_SCALE)) * SIDE_SCALE for side in (stage.height, stage.width)
         )
         return stage.batch * s.batch_scale, height, width
 
@@ -330,7 +330,7 @@ class Trainer:
         picture = curves_picture(self.out / "metrics.jsonl")
         if picture is not None:
             checkpoint.write_atomically(self.out / "curves.png", picture)
-        log.info("step %d: %s", self.step, json.dumps(figures))
+        log.info("step %d: %s", self.step, json.dumps(figures, ensure_ascii=False))
 
     def record(self, line: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lednet.clips import HIGH_SPEED_FPS, VIDEO_SUFFIXES, Clip, ClipError, split_clips
+from lednet.clips import HIGH_SPEED_FPS, VIDEO_SUFFIXES, Clip, ClipError, clip_and_chapter, split_clips
 from tasks import listing, storage
 from tasks.decode import VideoError, pixels, probe, read_frames
 from tasks.listing import Entry
@@ -32,13 +32,14 @@ from tasks.settings import LearnSettings
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 HIGH_SPEED_NAME = re.compile(r"(120|240|480)fps", re.IGNORECASE)
 """High-speed footage is often re-timed to 30 fps for playing, so a name that states the rate wins."""
-NEW_CHAPTER = re.compile(r"(?P<kind>G[HXL])(?P<chapter>\d\d)(?P<clip>\d{4})")
-OLD_CHAPTER = re.compile(r"(?:GOPR|GP(?P<chapter>\d\d))(?P<clip>\d{4})")
 DATA_SET_CLIP = re.compile(r"GOPR\d{4}_\d\d_\d\d")
 """A folder of the GoPro data set (Nah et al., CVPR 2017): consecutive frames at 240 a second."""
 DATA_SET_SPLITS = ("train", "test")
 BLURRED = ("blur", "blur_gamma")
 SHARP = "sharp"
+NO_FOOTAGE = (".", "$", "@")
+"""How the names of folders begin that hold what was deleted, or small pictures of what stands beside them: a card's
+.Trash-1000, a disk's $RECYCLE.BIN, a NAS's @eaDir."""
 UNSAFE = re.compile(r"[^\w.]+")
 """What no name of a clip holds. Letters of all scripts stay, or folders with Chinese names would all be one camera."""
 
@@ -107,6 +108,8 @@ def group_clips(root: str, entries: Iterable[Entry]) -> list[FootageClip]:
     for entry in entries:
         path = PurePosixPath(storage.relative(entry.url, root))
         folder, suffix = path.parent.parts, path.suffix.lower()
+        if any(part.startswith(NO_FOOTAGE) for part in folder):
+            continue
         if suffix in VIDEO_SUFFIXES:
             clip, chapter = clip_and_chapter(path.stem)
             groups.setdefault((folder, clip), []).append((chapter, path.name, entry))
@@ -114,18 +117,6 @@ def group_clips(root: str, entries: Iterable[Entry]) -> list[FootageClip]:
             groups.setdefault((folder, ""), []).append((0, path.name, entry))
     found = [_clip(root, folder, clip, sorted(files)) for (folder, clip), files in groups.items()]
     return sorted(found, key=lambda c: c.name)
-
-
-def clip_and_chapter(stem: str) -> tuple[str, int]:
-    """What a GoPro file's name says: (clip, chapter); any other name is a clip of one chapter.
-
-    GX010119 and GX020119 are chapters 1 and 2 of clip GX0119; GOPR0119 and GP010119 chapters 0 and 1 of GOPR0119.
-    """
-    if new := NEW_CHAPTER.fullmatch(stem.upper()):
-        return new["kind"] + new["clip"], int(new["chapter"])
-    if old := OLD_CHAPTER.fullmatch(stem.upper()):
-        return f"GOPR{old['clip']}", int(old["chapter"] or 0)
-    return stem, 0
 
 
 def _clip(root: str, folder: tuple[str, ...], clip: str, files: list[tuple[int, str, Entry]]) -> FootageClip:
@@ -175,17 +166,15 @@ def read_clip(clip: FootageClip, settings: LearnSettings) -> Clip:
 
 def _read_clip(clip: FootageClip, settings: LearnSettings) -> Clip:
     fast = is_high_speed(clip)
-    frames: list[NDArray[np.uint8]] = []
     most = settings.high_speed_frames if fast else settings.frames_per_clip
     read = _pictures if clip.pictures else _frames
-    shown = read(clip, most, fast, settings.most_pixels)
-    for frame in shown:
-        if not frames or frame.shape == frames[0].shape:
-            frames.append(frame)
-        if (len(frames) + 1) * frame.nbytes > settings.clip_mb * 2**20:
-            break
-    if not frames:
+    first = next(read(clip, most, fast, settings.most_pixels), None)
+    if first is None:
         raise VideoError(clip.sources[0].url, "no frame of it can be decoded")
+    # Known before the others are chosen, so that fewer are spread over the whole clip too.
+    most = max(1, min(most, settings.clip_mb * 2**20 // first.nbytes))
+    shown = read(clip, most, fast, settings.most_pixels)
+    frames = [frame for frame in shown if frame.shape == first.shape] or [first]
     return Clip(clip.name, torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous(), fast)
 
 

@@ -3,7 +3,7 @@
     <store>/pairs/<dataset>.zarr             group of degraded, label, camera, clip, split, recipe, valid
     <store>/pairs/<dataset>/plan.json        what it is made of; written before the group is used
     <store>/pairs/<dataset>/done/<clip>.json written after a clip's shards: sha256s, or why it could not be read
-    <store>/pairs/<dataset>.jpg              a pair of each clip, to look at
+    <store>/pairs/<dataset>.jpg              a pair of each clip, or of MOST_ON_SHEET of them, to look at
 
 Clip k fills rows k * pairs_per_clip and on, by random numbers seeded by its name alone: made again, on whatever worker,
 it gives the same bytes. camera, clip, split and recipe are numbers with CF flag_values and flag_meanings. Not covered:
@@ -221,6 +221,16 @@ def _write_rows(plan: PairsPlan, name: str, index: int, images: NDArray[np.uint8
     return next(iter(written.written.values()))[0]
 
 
+def _on_sheet(plan: PairsPlan, clips: Sequence[int]) -> list[tuple[str, int]]:
+    """The words and rows of the contact sheet: from clips all over the data set, and of its recipes in turn."""
+    count = min(MOST_ON_SHEET, len(clips))
+    chosen = [(clips[i * len(clips) // count], i % plan.settings.pairs_per_clip) for i in range(count)]
+    return [
+        (f"{plan.clips[k].name}, {_recipe(plan.settings, pair)}", k * plan.settings.pairs_per_clip + pair)
+        for k, pair in chosen
+    ]
+
+
 def finish(plan: PairsPlan) -> tuple[int, str]:
     """Store which rows hold a pair, and the contact sheet; returns how many do and the sheet's URL, if there is one."""
     done, per_clip = done_clips(plan), plan.settings.pairs_per_clip
@@ -230,7 +240,7 @@ def finish(plan: PairsPlan) -> tuple[int, str]:
         valid[k * per_clip : (k + 1) * per_clip] = True
     group = zarr.open_group(storage.zarr_store(plan.url), mode="r", zarr_format=3)
     zarr.open_array(HashingStore(plan.url), path="valid", mode="r+", zarr_format=3)[:] = valid
-    shown = [(f"{plan.clips[k].name}, {_recipe(plan.settings, 0)}", k * per_clip) for k in whole[:MOST_ON_SHEET]]
+    shown = _on_sheet(plan, whole)
     if not shown:
         return 0, ""
     pictures = [(words, *(np.asarray(group[name][row]) for name in IMAGES)) for words, row in shown]  # type: ignore[index]

@@ -146,6 +146,10 @@ class SynthesisSettings:
         return {k: v for k, v in asdict(self).items() if k != "lpips_weights"}
 
 
+LEAST_SIDE = 16
+"""Of pictures to learn from, in pixels."""
+
+
 @dataclass(frozen=True)
 class LearnSettings:
     """How pairs are made and a model is trained anew from a site's own sharp footage: table [learn]."""
@@ -199,6 +203,9 @@ class LearnSettings:
         nothing = [k for k, v in asdict(self).items() if not isinstance(v, str) and v <= 0]
         if nothing:
             raise ValueError(f"{nothing[0]} must be above 0")
+        for name in ("pair_height", "pair_width", "judged_crop"):
+            if getattr(self, name) < LEAST_SIDE:
+                raise ValueError(f"{name} must be {LEAST_SIDE} or more, wider than blur reaches")
         if not (0 < self.held_out_share < 1 and 0 < self.confidence < 1):
             raise ValueError("held_out_share and confidence must lie between 0 and 1")
 

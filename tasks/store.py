@@ -323,7 +323,7 @@ def _is_sealed(data: bytes, manifest: dict[str, Any]) -> bool:
 
     The bytes as they are stored tell it at once; a night of ten-second files takes a second to be encoded anew.
     """
-    told = manifest["checksum"]
+    told: object = manifest["checksum"]
     rest = data.replace(f' "checksum": {json.dumps(told)},\n'.encode(), b"", 1)
     return told == hashlib.sha256(rest).hexdigest() or told == _checksum(manifest)
 

@@ -34,6 +34,20 @@ from lednet.degrade.sensor import add_row_noise, add_sensor_noise, lower_resolut
 
 NONE: Range = (0.0, 0.0)
 
+BOUNDS: dict[str, Range] = {
+    # What a kernel of 25 pixels holds: it would cut what reaches further, and shift the picture against its label.
+    "shake_px": (0, 24),
+    "parallax": (0, 2),
+    "vibration_px": (0, 12),
+    "defocus_px": (0, 12),
+    **dict.fromkeys(("dust", "fog", "lit_dust", "lamp_depth"), (0, 1)),
+    "highlight_boost": (1, 1000),
+    "low_resolution": (1, 100),
+    "jpeg_quality": (1, 100),
+    "video_qp": (0, 51),
+}
+"""Between which a range of these fields must lie."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -151,7 +165,8 @@ def read_recipe(path: Path) -> Recipe:
     """A recipe of one's own: a TOML file with the fields of `Recipe`, ranges as two numbers.
 
     Raises:
-        RecipeError: if it is no TOML, a field is missing, unknown or of the wrong kind, or a range runs backwards.
+        RecipeError: if it is no TOML, a field is missing, unknown or of the wrong kind, or a range runs backwards or
+            beyond its `BOUNDS`.
     """
     try:
         table = tomllib.loads(path.read_text())
@@ -191,6 +206,9 @@ def _checked(path: Path, key: str, kind: object, value: Any) -> Any:
         raise RecipeError(f"{path}: {key} must be one number from 0 to 1, not {value!r}")
     if len(numbers) != 2 or numbers[0] > numbers[1]:
         raise RecipeError(f"{path}: {key} must be a range [low, high], not {value!r}")
+    least, most = BOUNDS.get(key, (0, float("inf")))
+    if not least <= numbers[0] <= numbers[1] <= most:
+        raise RecipeError(f"{path}: {key} must lie between {least} and {most}, not {value!r}")
     return float(numbers[0]), float(numbers[1])
 
 
@@ -240,7 +258,7 @@ def make_night(linear: Tensor, recipe: Recipe, generator: torch.Generator) -> Te
         depth = uniform(recipe.lamp_depth, (n,), generator)
         x = darken_locally(x, depth * _chosen(recipe.lamp_probability, n, generator).flatten(), generator)
     x = _compress(_noise(x, recipe, generator), recipe, generator)
-    return (x * 255).round() / 255
+    return (x.clamp(0, 1) * 255).round() / 255
 
 
 def _chosen(probability: float, n: int, generator: torch.Generator) -> Tensor:

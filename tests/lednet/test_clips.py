@@ -108,7 +108,14 @@ def test_a_clip_that_no_frame_can_be_decoded_of_is_an_error_that_names_it(conten
 
 @pytest.mark.parametrize(
     ("name", "fps", "fast"),
-    [("walk", 25, False), ("walk", 119, False), ("walk", 120, True), ("walk", 240, True), ("GX01_240FPS", 30, True)],
+    [
+        ("walk", 25, False),
+        ("walk", 119, False),
+        ("walk", 120_000 / 1001, True),
+        ("walk", 120, True),
+        ("walk", 240, True),
+        ("GX01_240FPS", 30, True),
+    ],
 )
 def test_high_speed_is_told_by_the_rate_or_by_the_name(name: str, fps: float, fast: bool, tmp_path: Path) -> None:
     assert is_high_speed(write_video(tmp_path / f"{name}.avi", [0, 9], fps)) is fast
@@ -121,7 +128,7 @@ def test_clips_are_found_by_suffix_in_the_order_of_names(tmp_path: Path) -> None
 
 
 def test_a_folder_without_clips_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match="no video files"):
+    with pytest.raises(ClipError, match="no video files directly in it"):
         find_clips(tmp_path)
     with pytest.raises(ClipError, match="nowhere"):
         find_clips(tmp_path / "nowhere")
@@ -162,6 +169,19 @@ def test_neither_order_nor_folder_nor_suffix_decides_a_clips_side(stems: set[str
     moved = [Path("elsewhere") / p.with_suffix(".avi").name for p in paths]
     seed.shuffle(moved)
     assert {p.stem for p in split_clips(paths, 0.3)[1]} == {p.stem for p in split_clips(moved, 0.3)[1]}
+
+
+@pytest.mark.parametrize("names", [("GX{1:02}{0:04}", "GX01{0:04}"), ("GP{1:02}{0:04}", "GOPR{0:04}")])
+def test_chapters_of_a_clip_go_with_the_first(names: tuple[str, str]) -> None:
+    later, first = names
+    paths = as_paths({first.format(k) for k in range(40)} | {later.format(k, n) for k in range(40) for n in (2, 3)})
+    training, held = ({p.stem[-4:] for p in side} for side in split_clips(paths, 0.2))
+    assert len(held) > 1
+    assert not training & held
+
+
+def test_the_chapters_of_one_clip_alone_are_trained_on_together() -> None:
+    assert split_clips(as_paths({"GX010001", "GX020001"}), 1e-9) == (as_paths({"GX010001", "GX020001"}), [])
 
 
 def test_about_the_asked_share_of_many_clips_is_held_out() -> None:

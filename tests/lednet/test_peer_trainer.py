@@ -112,6 +112,7 @@ def test_batches_and_crops_grow_and_shrink_as_asked(tmp_path: Path, clips: list[
 
 def test_the_card_of_a_peer_says_what_it_is_what_it_costs_and_how_it_went(tmp_path: Path, clips: list[Clip]) -> None:
     trainer = trainer_of(tmp_path / "run", clips, "zero_dce_trained")
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "los\n')  # a line that a full disk cut
     trainer.run("test")
     _, card = checkpoint.load_network(tmp_path / "run" / "zero_dce_trained.safetensors")
     assert card.training["model"] == "zero_dce_trained"

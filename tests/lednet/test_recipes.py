@@ -6,10 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lednet.degrade import RecipeError, Response, degrade, find_recipe, read_recipe
+from lednet.degrade import (
+    RecipeError,
+    Response,
+    defocus_kernels,
+    degrade,
+    find_recipe,
+    read_recipe,
+    shake_kernels,
+    vibration_kernels,
+)
+from lednet.degrade.recipe import BOUNDS
 
 OWN = """
 gain = [0.5, 0.9]
@@ -52,6 +62,10 @@ def test_a_recipe_of_ones_own_is_read_and_named_after_its_file(tmp_path: Path) -
         ("gain = [1, 1]\ngamma = [2, 2]\nfog_probability = 2", "one number from 0 to 1"),
         ("gain = [1, 1]\ngamma = [2, 2]\nresponse = 'film'", "response"),
         ("gain = [1, 1]\ngamma = [2, 2]\njpeg_probability = 0.7\nvideo_probability = 0.7", "come to more than 1"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nshake_px = [0, 60]", "shake_px must lie between 0 and 24, not"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nlamp_depth = [0.5, 1.5]", "lamp_depth must lie between 0 and 1"),
+        ("gain = [1, 1]\ngamma = [2, 2]\njpeg_quality = [0, 90]", "jpeg_quality must lie between 1 and 100"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nlow_resolution = [0, 2]", "low_resolution must lie between 1"),
         ("gain = [", "not a readable TOML"),
     ],
 )
@@ -59,6 +73,49 @@ def test_a_bad_recipe_is_refused_with_the_file_and_the_cause(text: str, said: st
     with pytest.raises(RecipeError, match=said) as caught:
         read_recipe(written(tmp_path, text))
     assert "pit.toml" in str(caught.value)
+
+
+@st.composite
+def own_recipes(draw: st.DrawFn) -> dict[str, object]:
+    """Any fields that a file may state, anywhere between their bounds."""
+
+    def span(least: float, most: float) -> list[float]:
+        return sorted(draw(st.tuples(*[st.floats(least, most)] * 2)))
+
+    share = draw(st.floats(0, 1))
+    values: dict[str, object] = {"gain": span(0, 4), "gamma": span(0, 5), "response": draw(st.floats(0.3, 4))}
+    values |= {name: span(0, 1) for name in ("shot_noise", "read_noise", "row_noise")}
+    values |= {name: span(least, min(most, 16 * least + 60)) for name, (least, most) in BOUNDS.items()}
+    values |= {f"{name}_probability": draw(st.floats(0, 1)) for name in ("infrared", "dust", "fog", "lamp")}
+    values |= {"jpeg_probability": share, "video_probability": 1 - share}
+    return {name: values[name] for name in values if name in ("gain", "gamma") or draw(st.booleans())}
+
+
+@settings(max_examples=25)
+@example(values={"gain": [3, 3], "gamma": [1, 1]}, seed=0)
+@given(values=own_recipes(), seed=st.integers(0, 99))
+def test_whatever_a_file_may_state_gives_8_bit_pictures(
+    values: dict[str, object], seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("recipes") / "own.toml"
+    path.write_text("".join(f"{name} = {value}\n" for name, value in values.items()))
+    sharp = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(seed))
+    sharp[0, :, 4:9, 6:9] = 1
+    levels = degrade(sharp, read_recipe(path), torch.Generator().manual_seed(seed)) * 255
+    assert torch.equal(levels, levels.round().clamp(0, 255))
+
+
+@pytest.mark.parametrize("name", ["shake_px", "vibration_px", "defocus_px"])
+@given(seed=st.integers(0, 10**6))
+def test_the_longest_blur_that_a_file_may_state_leaves_everything_in_its_place(name: str, seed: int) -> None:
+    generator, longest = torch.Generator().manual_seed(seed), torch.full((4,), BOUNDS[name][1])
+    if name == "defocus_px":
+        kernels = defocus_kernels(longest)
+    else:
+        kernels = {"shake_px": shake_kernels, "vibration_px": vibration_kernels}[name](longest, generator)
+    place = torch.arange(25.0) - 12
+    assert (kernels.sum(1) @ place).abs().max() < 1e-2
+    assert (kernels.sum(2) @ place).abs().max() < 1e-2
 
 
 @given(text=st.text(max_size=60))

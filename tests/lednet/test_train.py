@@ -192,14 +192,13 @@ def test_a_compiled_network_learns_what_the_plain_one_does(tmp_path: Path, clips
     assert all(float((a - b).norm()) <= 1e-3 * float(a.norm()) + 1e-6 for a, b in zip(left, right, strict=True))
 
 
-@pytest.mark.parametrize("scale", [0.1, 0.25, 0.5, 0.75, 1.0, 1.25])
-def test_crops_of_any_scale_have_sides_that_the_loss_can_take(tmp_path: Path, clips: list[Clip], scale: float) -> None:
+@pytest.mark.parametrize("scale", [0.01, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25])
+def test_crops_of_any_scale_can_be_blurred_and_judged(tmp_path: Path, clips: list[Clip], scale: float) -> None:
     trainer = trainer_of(tmp_path, clips, replace(quick(), stages=TrainSettings().stages, crop_scale=scale))
     for step in (0, 5):
         _, height, width = trainer.batch_shape(step)
         assert height % 8 == width % 8 == 0
-        assert height > 0
-        assert width > 0
+        trainer.sampler.sample(1, height, width)
 
 
 def test_a_black_held_out_clip_leaves_figures_and_curves(tmp_path: Path, clips: list[Clip]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -13,10 +14,10 @@ from footage import number_of, numbered, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lednet.clips import ClipError
+from lednet.clips import ClipError, clip_and_chapter
 from tasks import footage, storage
 from tasks.decode import VideoError
-from tasks.footage import FootageClip, clip_and_chapter, group_clips, list_footage, read_clip, split_footage
+from tasks.footage import FootageClip, group_clips, list_footage, read_clip, split_footage
 from tasks.listing import Entry
 from tests.tasks.learning import LEARN
 from tests.tasks.night import without_pauses
@@ -170,6 +171,36 @@ def test_memory_bounds_how_much_is_decoded(tmp_path: Path) -> None:
     [clip] = list_footage([str(tmp_path)])
     assert len(shown(clip, clip_mb=1)) == 1
     assert len(shown(clip, clip_mb=9)) == 3
+
+
+@pytest.mark.parametrize("pictures", [False, True])
+def test_what_memory_holds_is_spread_over_the_whole_clip(pictures: bool, tmp_path: Path) -> None:
+    frames = [numbered(k, 240, 320) for k in range(16)]  # a quarter of a megabyte each
+    folder = tmp_path / "pit"
+    folder.mkdir()
+    if pictures:
+        for k, frame in enumerate(frames):
+            cv2.imwrite(str(folder / f"G001{k:04}.png"), frame[:, :, ::-1])
+    else:
+        write_clip(folder / "GX010119.MP4", [k / 10 for k in range(16)], fps=10, pictures=frames)
+    [clip] = list_footage([str(tmp_path)])
+    numbers = shown(clip, clip_mb=1, frames_per_clip=16)
+    assert len(numbers) == 4
+    assert numbers[0] <= 3
+    assert numbers[-1] >= 12
+
+
+@pytest.mark.parametrize("folder", [".Trash-1000/files", "$RECYCLE.BIN", "pit/@eaDir/GX010119.MP4"])
+def test_what_was_deleted_and_previews_are_no_footage(folder: str) -> None:
+    names = (f"{folder}/GX010007.MP4", f"{folder}/SHOT.jpg", "pit/GX010119.MP4")
+    assert grouped(*names) == [("pit-GX0119", "pit", ["GX010119.MP4"])]
+
+
+def test_footage_of_120_frames_a_second_is_high_speed_as_cameras_film_it(tmp_path: Path) -> None:
+    rate = Fraction(120_000, 1001)
+    write_clip(tmp_path / "GX010119.MP4", [k / rate for k in range(6)], fps=rate, base=1 / rate)
+    [clip] = list_footage([str(tmp_path)])
+    assert read_clip(clip, LEARN).high_speed
 
 
 def test_pictures_are_read_in_order_and_broken_ones_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import zarr
 from tasks import finetune, listing, pairs, storage
 from tasks.footage import list_footage
 from tasks.pairs import PairsPlan
+from tasks.sheet import contact_sheet
 from tasks.store import StoreError
 from tasks.types import Problem
+from tests.tasks.footage import Picture
 from tests.tasks.learning import LEARN, filmed
 from tests.tasks.night import without_pauses
 
@@ -71,6 +74,32 @@ def test_a_finished_data_set_opens_with_labels_beside_degraded_frames(plan: Pair
     assert len(held) == 1
     assert group.attrs["sources"]["silo-GX0119"][0]["etag"]
     assert cv2.imdecode(np.frombuffer(storage.read(sheet), np.uint8), cv2.IMREAD_COLOR).shape[1] == 1280
+
+
+def test_the_contact_sheet_shows_every_recipe_and_clips_from_all_over_the_data_set(
+    plan: PairsPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def look(pictures: Sequence[tuple[str, Picture, Picture]]) -> bytes:
+        seen.extend(words for words, *_ in pictures)
+        return b""
+
+    monkeypatch.setattr(pairs, "contact_sheet", look)
+    for k in range(3):
+        pairs.synthesise_clip(plan, k)
+    pairs.finish(plan)
+    assert seen == ["pit-GX0119, night", "pit-GX0120, paper", "silo-GX0119, night"]
+    seen.clear()
+    monkeypatch.setattr(pairs, "MOST_ON_SHEET", 2)
+    pairs.finish(plan)
+    assert seen == ["pit-GX0119, night", "pit-GX0120, paper"]
+
+
+def test_words_of_any_script_can_be_told_apart_on_the_sheet() -> None:
+    picture = np.zeros((36, 64, 3), np.uint8)
+    sheets = {contact_sheet([(words, picture, picture)]) for words in ("北坡", "南坡", "??", "????", "")}
+    assert len(sheets) == 5
 
 
 def test_cameras_with_chinese_names_are_told_apart_in_the_data_set(root: str, tmp_path: Path) -> None:

@@ -284,6 +284,7 @@ def test_the_table_of_learning_is_read_and_the_others_keep_their_defaults() -> N
         ({"footage": ["a"]}, "footage must be text"),
         ({"film": "a"}, "unknown field 'film'; known: footage"),
         ({"recipes": "night,noon"}, "no recipe noon; there are paper, night, mine"),
+        ({"judged_crop": 12}, "judged_crop must be 16 or more"),
         ({"held_out_share": 1.0}, "held_out_share and confidence must lie between 0 and 1"),
         ([], "learn must be a table"),
     ],
