@@ -10,6 +10,7 @@ Heavy libraries are imported inside the commands, so that `lednet --help` answer
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
@@ -99,11 +100,11 @@ def clip(
     from lednet import Restorer
     from tasks.video import restore_clip
 
+    if not source.is_file():
+        raise ValueError(f"{source}: no such file; name a video file")
     if target.exists() and target.samefile(source):
         raise ValueError(f"{target}: is the source itself; name another target")
     restorer = Restorer(model, device=device, compile=compiled)
-    if not source.is_file():
-        raise ValueError(f"{source}: no such file; name a video file")
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(one_line(source.name)), total=None)
 
@@ -163,10 +164,13 @@ def bench(context: typer.Context) -> None:
     if code == 0 and "--item" in context.args:
         from tasks.bench_item import main as item_main
 
-        options = ["--json"] if "--json" in arguments else []
-        if "--picture" in arguments:
-            picture = Path(arguments[arguments.index("--picture") + 1])
-            options += ["--picture", str(picture.with_stem(f"{picture.stem}-item"))]
+        shared = argparse.ArgumentParser(add_help=False)
+        shared.add_argument("--json", action="store_true")
+        shared.add_argument("--picture", type=Path)
+        known = shared.parse_known_args(arguments)[0]
+        options = ["--json"] if known.json else []
+        if known.picture:
+            options += ["--picture", str(known.picture.with_stem(f"{known.picture.stem}-item"))]
         code = item_main(options)
     raise typer.Exit(code)
 

@@ -18,6 +18,8 @@ from lednet.table_figures import HEAD, Row, blocks, cells, size_of
 def main(arguments: Sequence[str], out: Console) -> int:
     """Make the table and show it; returns the exit code. Raises ValueError or OSError for bad input."""
     settings, folder, json_wanted = parse(arguments, "lednet evaluate --table")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)  # told now if it can't be, and not after hours
     table = evaluate(settings)
     if folder is not None:
         write(table, folder)

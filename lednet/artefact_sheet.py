@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -168,9 +167,7 @@ def write(collection: Collection, out: Path, about: dict[str, str]) -> None:
               for a, ways in collection.figures.items()}  # fmt: skip
     files = {"artefacts.png": data.tobytes(), "artefacts.json": json.dumps(about | {"figures": finite}).encode()}
     for name, content in files.items():
-        temporary = out / f".{name}.{os.getpid()}"
-        temporary.write_bytes(content)
-        os.replace(temporary, out / name)
+        checkpoint.write_atomically(out / name, content)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

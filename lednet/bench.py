@@ -260,6 +260,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--picture", type=Path, help="PNG to draw the rows into")
     options = parser.parse_args(arguments)
+    if options.repeats < 1:
+        parser.error("--repeats must be at least 1")
+    if options.picture and not options.picture.absolute().parent.is_dir():
+        parser.error(f"--picture {options.picture}: its folder is not there; make it first")
     device = choose_device(options.device)
     on_gpu = device.type == "cuda"
     compiled = options.compiled or on_gpu

@@ -127,11 +127,16 @@ def _read_tensor(entry: dict[str, Any], body: memoryview) -> Tensor:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader or a crash sees the old content or the new, never half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's own words name no file
+    finally:
+        temporary.unlink(missing_ok=True)  # there where writing failed: a full disk need not keep it
 
 
 def card_path(weights: Path) -> Path:

@@ -90,22 +90,25 @@ def load_lpips(weights: Path | None, folder: Path | None) -> tuple[OfTwo | None,
         return None, "LPIPS not computed: " + str(error).removeprefix("LPIPS not computed: ")
 
 
-def fixed_gamma(settings: Settings, recipe: str) -> tuple[float, str]:
-    """(the best fixed gamma for a recipe, where it is from)."""
+def fixed_gamma(settings: Settings, recipe: str) -> tuple[float | None, str]:
+    """(the best fixed gamma for a recipe, where it is from); None if the checkpoint was not trained on that recipe."""
     if settings.data is not None:
         gamma = fit_gamma(training_pairs(settings.data, RECIPES[recipe], settings.most_height, settings.seed + 1))
         return gamma, f"recipe {recipe}: fixed gamma {gamma}, fitted on training clips under this recipe"
     card = checkpoint.read_card(checkpoint.locate(settings.model))
-    gamma = gamma_of_card(card, recipe)
+    try:
+        gamma = gamma_of_card(card, recipe)
+    except ValueError as error:
+        return None, f"recipe {recipe}: fixed gamma not known: {error}, or name training clips by --data"
     return gamma, f"recipe {recipe}: fixed gamma {gamma}, fitted on training pairs, from the card of {card.name}"
 
 
 def all_trained_on(settings: Settings, examples: Sequence[Example]) -> list[str]:
-    """`trained_on` of the LEDNet row and of every trained peer of the table; what can't be read has its row's note."""
+    """`trained_on` of the LEDNet rows and of every trained peer of the table; what can't be read has its row's note."""
     notes = trained_on(settings.model, examples) if "small" in settings.methods else []
-    for name in (name for name in settings.methods if name in (*PEERS, ALIKE)):
+    for name in (name for name in settings.methods if name in (*PEERS, ALIKE, "base")):
         try:
-            notes += trained_on(str(find_trained(settings.trained, name)), examples)
+            notes += trained_on(name if name == "base" else str(find_trained(settings.trained, name)), examples)
         except (WeightsMissingError, ValueError):
             continue
     return notes
@@ -212,12 +215,12 @@ def evaluate(settings: Settings) -> Table:
                 ready = None if name in ORACLES else make_ready(name, needs, settings.model)
                 restore = ORACLES[name].restore if ready is None else partial(_blind, ready)
                 measured = measure(name, recipe, restore, examples, lpips, device)
-            except (WeightsMissingError, ValueError) as error:
-                failed[name] = str(error)
-                log.warning("%s not computed: %s", name, error)
+                if ready is not None and name not in costs:
+                    costs[name] = cost_at(ready, examples[0])
+            except (WeightsMissingError, ValueError, RuntimeError) as error:  # no memory for one costs no other
+                failed[name] = str(error).partition("\n")[0]
+                log.warning("%s not computed: %s", name, failed[name])
                 continue
-            if ready is not None and name not in costs:
-                costs[name] = cost_at(ready, examples[0])
             records_here = [record for record, _ in measured]
             done[name] = Done(ready.parameters if ready else 0, costs.get(name), records_here)
             for example, (_, image) in zip(examples, measured, strict=True):
@@ -233,8 +236,11 @@ def _blind(ready: Ready, degraded: Tensor, reference: Tensor) -> Tensor:
 
 
 def title_of(name: str, model: str) -> str:
-    """What a row is called."""
-    return f"LEDNet {Path(model).stem}" if name == "small" else (METHODS | ORACLES)[name].title
+    """What a row is called; a checkpoint that is not shipped by its folder as well, since its name tells little."""
+    if name != "small":
+        return (METHODS | ORACLES)[name].title
+    path = checkpoint.locate(model)
+    return f"LEDNet {path.stem}" if path.parent == checkpoint.SHIPPED else f"LEDNet {path.parent.name}/{path.stem}"
 
 
 def summaries(
@@ -321,6 +327,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings, out, json_wanted = parse(arguments, "python -m lednet.evaluate_table")
     try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)  # told now if it can't be, and not after hours
         table = evaluate(settings)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

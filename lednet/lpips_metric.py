@@ -76,6 +76,8 @@ class LPIPS:
                 f"LPIPS compares images of one shape [n, 3, h, w], sides from {LEAST_SIDE} px, not {list(x.shape)} "
                 f"with {list(y.shape)}"
             )
+        if torch.uint8 in (x.dtype, y.dtype):
+            raise ValueError(f"LPIPS compares images in [0, 1], not {x.dtype} with {y.dtype}; divide by 255")
         net = self._net.to(x.device)
         distances: Tensor = net(x.float(), y.float(), normalize=True)
         return distances.flatten()

@@ -38,6 +38,8 @@ def _pair(image: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
             f"metrics compare images of one shape [n, 3, h, w], not {list(image.shape)} with {list(reference.shape)}; "
             "resize or crop first"
         )
+    if torch.uint8 in (image.dtype, reference.dtype):
+        raise ValueError(f"metrics compare images in [0, 1], not {image.dtype} with {reference.dtype}; divide by 255")
     return image.float(), reference.float()
 
 

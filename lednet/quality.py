@@ -59,7 +59,9 @@ class Quality(NamedTuple):
 
 
 def measure(frame: NDArray[np.uint8]) -> Quality:
-    """Figures of one uint8 [h, w, 3] sRGB frame."""
+    """Figures of one uint8 [h, w, 3] sRGB frame. Raises ValueError for others."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+        raise ValueError(f"a frame is uint8 [h, w, 3] sRGB, not {frame.dtype} {list(frame.shape)}; convert it first")
     luma = np.asarray(cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY), np.uint8)
     mean, deviation = (float(v[0, 0]) / 255 for v in cv2.meanStdDev(luma))
     few = frame[::SUBSAMPLE, ::SUBSAMPLE]

@@ -39,9 +39,16 @@ def choose_device(device: str) -> torch.device:
     """ "auto" is the first GPU, or else the CPU. Raises ValueError if the named device can't be used."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:  # whose message lists every kind of device that torch has ever heard of
+        chosen = None
+    if chosen is None or chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!r}: none that can be used; pass 'auto', 'cpu', 'cuda', 'cuda:1' ...")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device}: no CUDA device can be used here; pass device='cpu' or 'auto'")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {device}: there are {torch.cuda.device_count()}, from cuda:0 on; pass one of them")
     return chosen
 
 
@@ -60,8 +67,12 @@ def tile_spans(length: int, tile: int) -> list[tuple[int, int]]:
 class Restorer:
     """Restores dark and blurred frames with the checkpoint of a LEDNet, or of one of its peers.
 
+    Threads may share one, and it can be pickled (but for `compile`). A process that is forked once it has restored on
+    several threads hangs, as torch does there: begin processes by `spawn`.
+
     Args:
-        model: name of a shipped checkpoint ("small", "base"), path of a .safetensors file, or a network.
+        model: name of a shipped checkpoint ("small", "base"), path of a .safetensors file, or a network, which is not
+            copied: it is set to evaluation, moved to the device and cast to the precision.
         device: "auto", "cpu", "cuda", "cuda:1" ...
         precision: "auto" (bf16 on a GPU, fp32 on the CPU), "fp32" or "bf16".
         memory_mb: bound of the working memory of one pass. A batch that needs more is split, and a single frame that
@@ -72,7 +83,7 @@ class Restorer:
 
     Raises:
         CheckpointError: if the checkpoint is missing, damaged or not what its card says.
-        ValueError: if the device or the precision is not to be had.
+        ValueError: if the device or the precision is not to be had, or the memory is below 1 MiB.
     """
 
     def __init__(
@@ -86,6 +97,8 @@ class Restorer:
     ) -> None:
         if precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision must be auto, fp32 or bf16, not {precision!r}")
+        if memory_mb < 1:
+            raise ValueError(f"memory_mb must be at least 1, not {memory_mb}")
         self.device = choose_device(device)
         bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
         self.dtype = torch.bfloat16 if bf16 else torch.float32
@@ -108,13 +121,14 @@ class Restorer:
     def restore(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Restore frames [n, h, w, 3], uint8 sRGB in RGB order -> the same shape and type.
 
-        Frames do not influence each other. Sides below 16 px are padded for the network and cut again.
+        Frames do not influence each other. Sides below 16 px are padded for the network and cut again. What is given
+        back is contiguous, whatever the strides of what was given.
 
         Raises:
             ValueError: if the array is not uint8 [n, h, w, 3].
         """
         parts = self.passes(frames)
-        return collect(((part, self._begin(frames[part])) for part in parts), np.empty_like(frames))
+        return collect(((part, self._begin(frames[part])) for part in parts), np.empty(frames.shape, np.uint8))
 
     def begin(self, frames: NDArray[np.uint8]) -> Pending:
         """As `restore`, but a GPU is only set to work: the frames are there once what this gives is called.
@@ -125,8 +139,7 @@ class Restorer:
 
     def passes(self, frames: NDArray[np.uint8]) -> list[slice]:
         """Which of the frames [n, h, w, 3] each pass takes. Raises ValueError for anything but uint8 RGB frames."""
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-            raise ValueError(f"frames must be uint8 [n, h, w, 3], got {frames.dtype} {list(frames.shape)}")
+        _refuse_others(frames)
         step = self.frames_at_once(*frames.shape[1:3])
         return [slice(i, i + step) for i in range(0, len(frames), step)]
 
@@ -217,6 +230,14 @@ class Restorer:
         for top, down in tile_spans(height, tall):
             for left, right in tile_spans(width, wide):
                 yield slice(top, down), slice(left, right)
+
+
+def _refuse_others(frames: object) -> None:
+    """Raises ValueError for anything but uint8 RGB frames."""
+    if not isinstance(frames, np.ndarray):
+        raise ValueError(f"frames must be a NumPy array, uint8 [n, h, w, 3], not a {type(frames).__name__}")
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape[1:]:
+        raise ValueError(f"frames must be uint8 [n, h, w, 3], sides from 1 px, got {frames.dtype} {list(frames.shape)}")
 
 
 def _core(part: slice, length: int) -> slice:

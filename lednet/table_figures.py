@@ -229,12 +229,13 @@ def to_overview(rows: Sequence[Row]) -> str:
     """A Markdown table a recipe: a line a method, PSNR, SSIM and LPIPS of every source and scene side by side."""
     lines: list[str] = []
     for recipe in dict.fromkeys(row.recipe for row in rows):
-        found = {((r.source, r.scene), r.title): r for r in rows if r.recipe == recipe}
+        found = {((r.source, r.scene), r.method): r for r in rows if r.recipe == recipe}
         places = list(dict.fromkeys(place for place, _ in found))
         heads = [name for source, scene in places for name in (f"{source}, {scene}: PSNR dB (95 %)", "SSIM", "LPIPS")]
         lines += [f"Recipe `{recipe}`:", "", "| | " + " | ".join(heads) + " |", "| --- " * (len(heads) + 1) + "|"]
-        for title in dict.fromkeys(title for _, title in found):
-            here = [found[place, title] for place in places]
+        for method in dict.fromkeys(method for _, method in found):
+            here = [found[place, method] for place in places]
+            title = here[0].title
             if here[0].psnr is None:
                 lines.append(f"| {title} | not computed " + "| " * len(heads) + "|")
                 continue

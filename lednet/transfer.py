@@ -26,7 +26,7 @@ class HostTransfer:
 
     def upload(self, frames: Frames) -> Tensor:
         """Frames [n, h, w, 3] as a tensor."""
-        return torch.from_numpy(np.ascontiguousarray(frames))
+        return _tensor(frames)
 
     def download(self, levels: Tensor) -> Pending:
         """Inverse of `upload`."""
@@ -49,7 +49,7 @@ class PinnedTransfer:
 
     def upload(self, frames: Frames) -> Tensor:
         """Frames [n, h, w, 3] on the device, for what the current stream does next; `frames` may be altered at once."""
-        staged = torch.from_numpy(np.ascontiguousarray(frames)).pin_memory()
+        staged = _tensor(frames).pin_memory()
         computing = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self.up):
             levels = staged.to(self.device, non_blocking=True)
@@ -74,6 +74,11 @@ class PinnedTransfer:
         return wait
 
 
+def _tensor(frames: Frames) -> Tensor:
+    """An array as a tensor; copied where torch would not have it: not contiguous, or read only as some readers give."""
+    return torch.from_numpy(np.require(frames, requirements=("C", "W")))
+
+
 Transfer = HostTransfer | PinnedTransfer
 
 
@@ -96,4 +101,4 @@ def collect(parts: Iterable[Part], into: Frames) -> Frames:
 
 def together(parts: Sequence[Part], like: Frames) -> Pending:
     """All parts of an array of the size of `like`, each of them begun, as one; a single part is not copied."""
-    return parts[0][1] if len(parts) == 1 else lambda: collect(parts, np.empty_like(like))
+    return parts[0][1] if len(parts) == 1 else lambda: collect(parts, np.empty(like.shape, np.uint8))

@@ -37,13 +37,17 @@ def read_image(path: Path) -> Tensor:
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """(name, blurred, sharp) of every pair in a folder. Raises ValueError if there is none, or half of one."""
+    """(name, blurred, sharp) of every pair in a folder. Raises ValueError for none, or one that does not fit."""
     blurred = sorted(folder.glob("*_blur.png"))
     if not blurred:
         raise ValueError(f"{folder}: holds no *_blur.png with their *_sharp.png")
     for path in blurred:
         name = path.name.removesuffix("_blur.png")
-        yield name, read_image(path), read_image(folder / f"{name}_sharp.png")
+        blur, sharp = read_image(path), read_image(folder / f"{name}_sharp.png")
+        if blur.shape != sharp.shape:
+            sizes = " and ".join(f"{x.shape[3]}x{x.shape[2]}" for x in (blur, sharp))
+            raise ValueError(f"{path}: is not as large as its {name}_sharp.png ({sizes}); replace one of them")
+        yield name, blur, sharp
 
 
 def compare(folder: Path, model: str, recipe: str, device: str) -> dict[str, dict[str, float]]:

@@ -39,9 +39,9 @@ class VideoRestorer:
 
     def watch(self, frames: NDArray[np.uint8], times_s: Sequence[float]) -> None:
         """Remember frames without restoring them, at a small part of the cost. Arguments as of `restore`."""
-        self._passes(frames, times_s)  # refuses what `restore` does
         with torch.inference_mode():
-            self._remembered(frames, times_s)
+            for part in self._passes(frames, times_s):
+                self._remembered(frames[part], times_s[part])
 
     def restore(self, frames: NDArray[np.uint8], times_s: Sequence[float]) -> NDArray[np.uint8]:
         """Restore the next frames [n, h, w, 3], uint8 sRGB, shown at `times_s` in seconds -> the same shape and type.
@@ -50,7 +50,8 @@ class VideoRestorer:
             ValueError: if the array is not uint8 [n, h, w, 3], or there is not one time a frame.
         """
         parts = self._passes(frames, times_s)
-        return collect(((part, self._begin(frames[part], times_s[part])) for part in parts), np.empty_like(frames))
+        begun = ((part, self._begin(frames[part], times_s[part])) for part in parts)
+        return collect(begun, np.empty(frames.shape, np.uint8))
 
     def begin(self, frames: NDArray[np.uint8], times_s: Sequence[float]) -> Pending:
         """As `restore`, but a GPU is only set to work, as by `Restorer.begin`."""

@@ -103,12 +103,15 @@ def restore_clip(
 
     Raises:
         VideoError: if the source is no video, or no frame of it can be decoded.
-        FileNotFoundError: if the source, or the target's folder, is not there.
-        ValueError: if the target's name tells no container that holds H.264.
+        OSError: if the source, or the target's folder, is not there, or the target can't be written.
+        ValueError: if the target is a folder or a device, or its name tells no container that holds H.264.
     """
     if not target.absolute().parent.is_dir():
         raise FileNotFoundError(f"{target}: its folder {target.absolute().parent} is not there; make it first")
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix or '.mp4'}")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{target}: is there and is no file; name the video file to write")
+    # Absolute: FFmpeg would take what stands before a colon in a name, as 22:00.mp4 has one, for a protocol.
+    temporary = target.absolute().with_name(f".{target.stem}.{os.getpid()}{target.suffix or '.mp4'}")
     try:
         with open_video(f"file://{source.absolute()}") as (container, stream), _open_target(temporary, target) as out:
             count = _transcode(container, stream, out, restorer, progress, frame_wise)
@@ -123,10 +126,13 @@ def restore_clip(
 def _open_target(temporary: Path, target: Path) -> OutputContainer:
     advice = f"{target}: no container for H.264; name it .mp4, .mov or .mkv"
     try:
+        temporary.touch()  # FFmpeg does so only when there is something to write, and then names no file
         out = av.open(str(temporary), "w")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
     except ValueError as error:
         raise ValueError(advice) from error
-    if not _holds(out, "h264"):
+    if out.format.no_file or not _holds(out, "h264"):  # a playlist's muxer writes files of its own beside it
         out.close()
         raise ValueError(advice)
     return out

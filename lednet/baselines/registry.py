@@ -40,8 +40,8 @@ OWN_SOURCE = "after Guo et al., Mine Engineering 12(4), 2024; this package's own
 class Needs:
     """What methods may need to become ready."""
 
-    gamma: float
-    """The best fixed gamma, fitted on training pairs of the same recipe."""
+    gamma: float | None
+    """The best fixed gamma, fitted on training pairs of the same recipe; None if it is not known."""
     weights: Path | None = None
     """Folder of the published weights."""
     device: str = "auto"
@@ -87,11 +87,19 @@ def _classical(method: Callable[[Picture], Picture]) -> Callable[[Needs], Ready]
 
 def _brightened(method: Callable[[Picture], Picture]) -> Callable[[Needs], Ready]:
     restore = one_by_one(method)
-    return lambda needs: Ready(lambda x: restore(restore_gamma(x, needs.gamma)))
+
+    def make(needs: Needs) -> Ready:
+        brightened = _gamma(needs).restore
+        return Ready(lambda x: restore(brightened(x)))
+
+    return make
 
 
 def _gamma(needs: Needs) -> Ready:
-    return Ready(lambda x: restore_gamma(x, needs.gamma), parameters=1)
+    gamma = needs.gamma
+    if gamma is None:
+        raise WeightsMissingError("the best fixed gamma under this recipe is not known; name training clips by --data")
+    return Ready(lambda x: restore_gamma(x, gamma), parameters=1)
 
 
 def _published(

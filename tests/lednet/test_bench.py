@@ -97,6 +97,18 @@ def test_a_row_for_every_size_and_resolution(
     assert "frames/s" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("options", "told"), [
+    (["--repeats", "0"], "at least 1"), (["--picture", "nowhere/bench.png"], "nowhere/bench.png: its folder"),
+])  # fmt: skip
+def test_what_cannot_be_measured_or_written_is_told_before_anything_is_measured(
+    options: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "measure", lambda *_: pytest.fail("measured first"))
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(options)
+    assert told in capsys.readouterr().err
+
+
 def test_the_picture_has_a_bar_for_every_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "RESOLUTIONS", {"640x360": (48, 64), "720p": (64, 64)})
     path = tmp_path / "bench.png"

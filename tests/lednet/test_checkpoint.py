@@ -234,12 +234,13 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     checkpoint.write_atomically(path, b"old")
 
     def crash(*_: object) -> None:
-        raise OSError("disk full")
+        raise OSError(28, "disk full")
 
     monkeypatch.setattr(checkpoint.os, "fsync", crash)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=r"disk full: .*file"):
         checkpoint.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("path", sorted(checkpoint.SHIPPED.glob("*.safetensors")), ids=lambda p: p.stem)

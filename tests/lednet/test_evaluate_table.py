@@ -5,23 +5,27 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from torch import Tensor
 
-from lednet import checkpoint
+from lednet import LEDNet, checkpoint
 from lednet.baselines.peers import PEERS
-from lednet.baselines.registry import METHODS, ORACLES
+from lednet.baselines.registry import METHODS, ORACLES, Method, Ready
 from lednet.clips import find_clips, split_clips
 from lednet.degrade import RECIPES
-from lednet.evaluate_table import Settings, evaluate, fixed_gamma, main, trained_on, write
+from lednet.evaluate_table import Settings, all_trained_on, evaluate, fixed_gamma, main, trained_on, write
 from lednet.metrics import mae, mse, psnr, ssim
 from lednet.table_figures import Record, mean_of, resamples, summarise, to_overview
 from lednet.table_pairs import UNNAMED, examples_of_clips, examples_of_pairs, read_scenes, scene_of
 from lednet.table_sheet import SIDE, Sheet, choose_crops
+from lednet.validate import read_pairs
 
 NAMES = ("gopro_street", "hall_indoor", "people_dog", "highway_c", "people_coffee", "gopro_karma_cliff", "yard")
 """Clips of which `split_clips` holds some out."""
@@ -230,6 +234,62 @@ def test_a_trained_peer_is_a_row_with_a_warning_if_it_knows_the_clips(settings: 
     assert found.rows[0].parameters == 79_416
     assert found.rows[0].psnr is not None
     assert any("WARNING" in note and "prove nothing" in note for note in found.notes)
+
+
+def test_a_method_that_fails_is_a_row_that_says_so_and_costs_no_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_memory(x: Tensor) -> Tensor:
+        raise RuntimeError("can't allocate memory: you tried to allocate 8589934592 bytes\nframe #0")
+
+    monkeypatch.setitem(METHODS, "clahe", Method("CLAHE", "", lambda needs: Ready(without_memory)))
+    few = replace(settings, methods=("identity", "clahe"), recipes=("paper",), data=None)
+    identity, clahe = evaluate(few).rows
+    assert identity.psnr is not None
+    assert clahe.note == "can't allocate memory: you tried to allocate 8589934592 bytes"
+
+
+def test_a_checkpoint_of_ones_own_stands_beside_the_shipped_one_of_its_name(
+    settings: Settings, tmp_path: Path, with_heads: Callable[[LEDNet], LEDNet]
+) -> None:
+    path = tmp_path / "mine" / "base.safetensors"
+    checkpoint.save(path, with_heads(LEDNet("small")), half=True, training={}, validation={})
+    methods = ("gamma", "gamma_jnb", "small", "base")
+    found = evaluate(replace(settings, methods=methods, recipes=("paper",), data=None, model=str(path)))
+    assert [r.title for r in found.rows[2:]] == ["LEDNet mine/base", "LEDNet base"]
+    lines = to_overview(found.rows).splitlines()
+    for row in found.rows[2:]:
+        assert row.psnr is not None
+        (line,) = (line for line in lines if line.startswith(f"| {row.title} "))
+        assert f"{row.psnr.value:.2f}" in line
+    # Its card knows no gamma under this recipe, which costs the rows of it alone.
+    assert all(r.psnr is None and "gamma under this recipe is not known" in r.note for r in found.rows[:2])
+    assert any("fixed gamma not known: base: its card holds no fixed gamma" in n for n in found.notes)
+
+
+def test_the_shipped_base_is_called_so_as_well_if_it_knows_the_clips(settings: Settings) -> None:
+    (example, *_) = examples_of_pairs(settings.pairs, RECIPES["paper"], {}, 1, 96, 0)  # type: ignore[arg-type]
+    known = checkpoint.read_card(checkpoint.locate("base")).training["clips"][0]
+    table_of_base = replace(settings, methods=("base",))
+    assert all_trained_on(table_of_base, [example]) == []
+    (note,) = all_trained_on(table_of_base, [replace(example, group=known)])
+    assert note.startswith(f"WARNING: base was trained on {known}")
+
+
+def test_a_pair_of_two_sizes_is_named(pairs: Path, tmp_path: Path) -> None:
+    shutil.copytree(pairs, tmp_path / "pairs")
+    cv2.imwrite(str(tmp_path / "pairs" / "GOPR_b_sharp.png"), np.zeros((90, 130, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"b_blur\.png: is not as large as its GOPR_b_sharp\.png \(130x100 and 130x90"):
+        list(read_pairs(tmp_path / "pairs"))
+
+
+def test_where_the_table_cannot_be_written_is_told_before_it_is_made(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    monkeypatch.setattr("lednet.evaluate_table.evaluate", lambda settings: pytest.fail("made first"))
+    assert main(["--pairs", str(pairs), "--out", str(tmp_path / "out")]) == 1
+    assert str(tmp_path / "out") in capsys.readouterr().err
 
 
 def test_crops_lie_inside_the_frame_and_the_bright_one_is_brighter(clips: Path) -> None:

@@ -170,6 +170,12 @@ def test_images_it_cannot_compare_are_an_error(shapes: tuple[tuple[int, ...], ..
         metric(torch.rand(shapes[0]), torch.rand(shapes[1]))
 
 
+def test_images_in_whole_levels_are_refused(metric: LPIPS) -> None:
+    levels = torch.zeros(1, 3, 40, 40, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"torch\.uint8; divide by 255"):
+        metric(levels, levels)
+
+
 def test_making_it_leaves_chance_and_the_output_alone(npz: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = torch.get_rng_state()
     LPIPS(npz, sha256(npz))

@@ -98,6 +98,13 @@ def test_images_of_two_shapes_are_an_error_that_names_both(metric) -> None:  # t
         metric(torch.rand(1, 3, 16, 20), torch.rand(2, 3, 16, 20))
 
 
+@pytest.mark.parametrize("metric", [psnr, ssim, mae, mse])
+def test_images_in_whole_levels_are_refused(metric) -> None:  # type: ignore[no-untyped-def]
+    levels = (some_pair(1, 16, 16, 0.1)[0] * 255).byte()
+    with pytest.raises(ValueError, match=r"torch\.uint8 with torch\.uint8; divide by 255"):
+        metric(levels, levels)
+
+
 def test_ssim_of_images_below_its_window_is_an_error_that_says_so() -> None:
     with pytest.raises(ValueError, match="at least 11 px, not 40x10"):
         ssim(torch.rand(1, 3, 10, 40), torch.rand(1, 3, 10, 40))

@@ -122,6 +122,15 @@ def test_the_smallest_frames_have_finite_figures(side: int) -> None:
         assert (figures.noise, figures.sharpness) == (0, 0) if side < LEAST_SIDE else figures.noise > 0
 
 
+@pytest.mark.parametrize("frame", [
+    np.ones((32, 32, 3), np.float32), np.ones((32, 32), np.uint8), np.ones((32, 32, 4), np.uint8),
+    np.ones((0, 32, 3), np.uint8),
+])  # fmt: skip
+def test_anything_but_a_uint8_rgb_frame_is_refused(frame: Frame) -> None:
+    with pytest.raises(ValueError, match="a frame is uint8"):
+        measure(frame)
+
+
 def test_figures_are_plain_floats() -> None:
     assert all(type(value) is float for value in measure(texture()))
 

@@ -1,6 +1,8 @@
 """The Restorer: frames in and out, batches, tiles, precision, refusals."""
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,9 +72,28 @@ def test_the_given_frames_are_not_changed(model: LEDNet) -> None:
 
 @pytest.mark.parametrize("frames", [
     np.zeros((1, 32, 32, 3), np.float32), np.zeros((32, 32, 3), np.uint8), np.zeros((1, 32, 32, 4), np.uint8),
+    np.zeros((1, 0, 32, 3), np.uint8), torch.zeros(1, 32, 32, 3, dtype=torch.uint8), [np.zeros((32, 32, 3), np.uint8)],
 ])  # fmt: skip
-def test_anything_but_uint8_rgb_frames_is_refused(model: LEDNet, frames: np.ndarray) -> None:
+def test_anything_but_uint8_rgb_frames_is_refused(model: LEDNet, frames: Any) -> None:
     with pytest.raises(ValueError, match="uint8"):
+        Restorer(model, device="cpu").restore(frames)
+
+
+def test_what_comes_back_is_contiguous_and_the_same_however_the_frames_lie_in_memory(model: LEDNet) -> None:
+    restorer, frames = Restorer(model, device="cpu"), night(2, 24, 40)
+    expected = restorer.restore(frames)
+    planes = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+    for given in (planes.transpose(0, 2, 3, 1), np.asfortranarray(frames), np.broadcast_to(frames[:1], frames.shape)):
+        restored = restorer.restore(given)
+        assert restored.flags.c_contiguous
+        assert np.array_equal(restored[0], expected[0])
+
+
+def test_frames_that_may_only_be_read_are_restored_without_a_word(model: LEDNet) -> None:
+    frames = night(1, 24, 40)
+    frames.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         Restorer(model, device="cpu").restore(frames)
 
 
@@ -140,9 +161,16 @@ def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_unknown_precision_and_missing_devices_are_refused(model: LEDNet) -> None:
     with pytest.raises(ValueError, match="fp12"):
         Restorer(model, precision="fp12")
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="no CUDA device"):
-            choose_device("cuda")
+    for device in ("gpu", "CPU", "", "mps", "meta"):
+        with pytest.raises(ValueError, match=f"device '{device}': none that can be used; pass 'auto', 'cpu'"):
+            choose_device(device)
+    with pytest.raises(ValueError, match=r"no CUDA device|there are "):
+        choose_device("cuda:99")
+
+
+def test_no_memory_is_refused(model: LEDNet) -> None:
+    with pytest.raises(ValueError, match="at least 1, not -1"):
+        Restorer(model, memory_mb=-1)
 
 
 @pytest.mark.gpu

@@ -6,6 +6,7 @@ Most tests use a restorer that gives back what it gets, so that frames can be to
 from __future__ import annotations
 
 import io
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -213,8 +214,9 @@ def test_names_with_odd_characters_are_taken_as_they_stand(tmp_path: Path) -> No
 def test_a_relative_target_lies_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_clip(Path("in.mp4"), pictures(3))
-    restore(Path("in.mp4"), Path("out.mp4"))
-    assert only(tmp_path, "in.mp4", "out.mp4")
+    for target in ("out.mp4", "22:00:03.mp4"):  # what stands before a colon is no protocol
+        restore(Path("in.mp4"), Path(target))
+    assert only(tmp_path, "in.mp4", "out.mp4", "22:00:03.mp4")
 
 
 def test_a_clip_can_take_its_own_place(tmp_path: Path) -> None:
@@ -297,7 +299,27 @@ def test_a_target_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         restore(source, tmp_path / "no" / "such" / "out.mp4")
 
 
-@pytest.mark.parametrize("name", ["out.txt", "out.webm", "out.jpg", "out.xyz"])
+def test_a_target_that_is_a_folder_or_a_device_is_refused_before_anything_is_restored(tmp_path: Path) -> None:
+    source, restorer = write_clip(tmp_path / "in.mp4", pictures(3)), Same()
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("out", "pipe"):
+        with pytest.raises(ValueError, match=f"{name}: is there and is no file; name the video file to write"):
+            restore(source, tmp_path / name, restorer)
+    assert not restorer.seen
+    assert only(tmp_path, "in.mp4", "out", "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody may write to")
+def test_a_target_that_cannot_be_written_is_named_before_anything_is_restored(tmp_path: Path) -> None:
+    restorer = Same()
+    with pytest.raises(OSError, match=r"'/proc/out\.mp4'"):
+        restore(write_clip(tmp_path / "in.mp4", pictures(3)), Path("/proc/out.mp4"), restorer)
+    assert not restorer.seen
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out.webm", "out.jpg", "out.xyz", "out.m3u8", "out.mpd"])
 def test_a_target_that_holds_no_h264_is_refused_with_the_next_step(tmp_path: Path, name: str) -> None:
     source = write_clip(tmp_path / "in.mp4", pictures(3))
     with pytest.raises(ValueError, match=rf"{name}: no container for H.264; name it .mp4"):
