@@ -99,10 +99,12 @@ for name in {blocked!r}:
 from lednet import LEDNet, Restorer
 import lednet.bench, lednet.detect, lednet.evaluate_table, lednet.train
 """
-WITHOUT_TORCH = """
+SLOW = frozenset({"torch", "prefect", "distributed"})
+"""Libraries that take half a second and more to import."""
+WITHOUT = """
 import sys
-import flows.cli, tasks.site, tasks.status
-sys.exit("torch" in sys.modules)
+import {modules}
+sys.exit(" ".join({slow!r} & sys.modules.keys()) or 0)
 """
 
 
@@ -121,8 +123,15 @@ def test_lednet_can_be_imported_where_only_torch_numpy_and_opencv_are(tmp_path: 
     assert done.returncode == 0, done.stderr
 
 
-def test_a_command_that_only_reads_does_not_wait_for_torch(tmp_path: Path) -> None:
-    done = run_python(WITHOUT_TORCH, tmp_path)
+@pytest.mark.parametrize(
+    ("modules", "slow"),
+    [("flows.cli, tasks.site, tasks.status", SLOW), ("tasks.decode_worker", SLOW | {"zarr", "pandas", "s3fs"})],
+    ids=["a command that only reads", "a decoder"],
+)
+def test_what_starts_often_does_not_wait_for_what_it_does_not_use(
+    modules: str, slow: frozenset[str], tmp_path: Path
+) -> None:
+    done = run_python(WITHOUT.format(modules=modules, slow=set(slow)), tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -42,7 +42,7 @@ from tests.chaos.night import (
 )
 from tests.tasks.night import NIGHT, s3_bucket
 
-SHORT, LONG = range(3), seeds(range(5, 105))
+SHORT, LONG = range(2), seeds(range(5, 105))
 LIMIT_S = 400
 """A run takes some seconds; a busy machine minutes."""
 

@@ -72,7 +72,7 @@ def test_help_names_every_command(lednet: Run) -> None:
         (("enhance", "2026-01-15", "--site", "nowhere.toml"), "nowhere.toml: not there"),
         (("plan", "2026-01-15", "--site", "nowhere.toml"), "nowhere.toml: not there"),
         (("clip", "nothing.mp4", "out.mp4"), "nothing.mp4"),
-        (("clip", "nothing.mp4", "out.mp4", "--model", "huge"), "huge"),
+        (("clip", __file__, "out.mp4", "--model", "huge"), "huge"),
     ],
 )
 def test_bad_input_ends_with_1_and_says_what_is_wrong_without_a_traceback(

@@ -258,14 +258,15 @@ def test_a_file_that_is_not_there_is_named_with_the_next_step(tmp_path: Path) ->
 
 
 def test_deploying_to_a_server_that_does_not_answer_names_it(lednet_here: Run) -> None:
-    with temporary_settings({PREFECT_API_URL: NOBODY}):  # Prefect has read the environment already
+    with temporary_settings({PREFECT_API_URL: NOBODY}):
         result = lednet_here("deploy", str(ROOT / "prefect.yaml"))
     assert result.returncode == 1
     assert f"PREFECT_API_URL={NOBODY}: no Prefect server answers there" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_deploying_without_a_server_says_what_to_set(lednet: Run) -> None:
-    result = lednet("deploy", str(ROOT / "prefect.yaml"))
+def test_deploying_without_a_server_says_what_to_set(lednet_here: Run) -> None:
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):  # Prefect has read the environment already
+        result = lednet_here("deploy", str(ROOT / "prefect.yaml"))
     assert result.returncode == 1
     assert "PREFECT_API_URL is not set" in result.stderr

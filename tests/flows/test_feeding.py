@@ -80,7 +80,8 @@ def batch(name: str, count: int) -> Batch:
     return Batch(name, lambda: iter(f"{name}{k}" for k in range(count)), float("inf"))  # type: ignore[arg-type]
 
 
-def test_no_more_items_wait_at_the_scheduler_than_it_has_room_for() -> None:
+def test_no_more_items_wait_at_the_scheduler_than_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeding, "LOOK_S", 100.0)  # the next one goes out because one is done, not at the next look
     workers = Workers(most=2)
     with feed_of(workers) as feed:
         feed.add(batch("a", 3))
@@ -153,6 +154,7 @@ def test_a_camera_without_items_is_done_at_once() -> None:
     with feed_of(Workers()) as feed:
         feed.add(batch("a", 0))
         assert feed.next_done().name == "a"
+    assert "feed" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_giving_up_takes_back_what_is_not_done(caplog: pytest.LogCaptureFixture) -> None:
@@ -190,6 +192,23 @@ def test_that_no_worker_can_take_work_is_told_now_and_then(
     assert caplog.messages == ["no work is being done: there is no worker"]
 
 
+def test_items_ask_for_a_gpu_where_there_is_one_are_tried_again_and_never_taken_for_an_earlier_one() -> None:
+    told: list[dict[str, Any]] = []
+    workers = {"a": {"nthreads": 4, "resources": {"GPU": 1}}, "b": {"nthreads": 4}}
+    client = SimpleNamespace(
+        scheduler_info=lambda n_workers: {"workers": workers}, submit=lambda *_, **options: told.append(options)
+    )
+    items = feeding.DaskItems(client, NightSettings())
+    item = SimpleNamespace(camera="pit", night="2026-01-15", shards=[SimpleNamespace(index=3)], run_url="file:///run")
+    for _ in range(2):
+        items.most()
+        items.submit(item, 0.0)  # type: ignore[arg-type]
+        workers.pop("a", None)
+    assert [options["resources"] for options in told] == [{"GPU": 1}, None]
+    assert all(options["retries"] > 0 for options in told)
+    assert told[0]["key"] != told[1]["key"]
+
+
 def test_workers_that_are_paused_or_gone_are_a_hindrance() -> None:
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,  # type: ignore[no-untyped-call]
@@ -203,6 +222,8 @@ def test_workers_that_are_paused_or_gone_are_a_hindrance() -> None:
         assert until(lambda: items.hindrance().partition("every")[0]) == (
             "there is no worker; start one, or look at its log"
         )
+        assert items.alive()
+    assert not items.alive()
 
 
 def until(told: Callable[[], str]) -> str:

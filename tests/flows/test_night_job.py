@@ -1,5 +1,5 @@
-"""A night with a deadline, work items and store real, workers and clock stood in for: wherever the deadline falls, what
-is published is even over cameras and night, and the next run finishes the rest without doing it again."""
+"""A night with a deadline, work items and store real, workers, network and clock stood in for: wherever the deadline
+falls, what is published is even over cameras and night, and the next run finishes the rest without doing it again."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from torch import Tensor
 
 from flows import night_job
 from flows.feeding import ItemFeed
@@ -23,7 +25,7 @@ from flows.progress import NightProgress
 from lednet import Restorer
 from tasks import enhance, lease, storage, store
 from tasks.publish import publish
-from tasks.settings import NightSettings
+from tasks.settings import FRAME_WISE, NightSettings
 from tasks.shelf import PlanShelf
 from tasks.types import Camera, CameraNight, NightPlan, WorkItem
 from tests.tasks import night
@@ -78,19 +80,46 @@ class AtOnce:
         return True
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Footage that all three cameras share, and workers that do what they are handed at once."""
+def stand_in(patch: pytest.MonkeyPatch) -> None:
+    """A clock that is moved by frames alone, and a network that leaves them as they are."""
     clock, loaded = Clock(), enhance.load_restorer
 
     def ticking(*known: object) -> Restorer:
-        return night.watched(loaded(*known), clock.pass_frames)  # type: ignore[arg-type]
+        restorer = copy(loaded(*known))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(enhance, "time", clock)
-    monkeypatch.setattr(night_job, "time", clock)
-    monkeypatch.setattr(enhance, "load_restorer", ticking)
-    made = night.make_site(tmp_path)
-    return made._replace(settings=replace(made.settings, deadline_coarsest=4))
+        def restore_image(x: Tensor, _known: Sequence[Tensor] = ()) -> Tensor:
+            clock.pass_frames(len(x))
+            return x
+
+        restorer.restore_image = restore_image  # type: ignore[method-assign]
+        return restorer
+
+    patch.setattr(enhance, "time", clock)
+    patch.setattr(night_job, "time", clock)
+    patch.setattr(enhance, "load_restorer", ticking)
+
+
+def make_site(folder: Path) -> Site:
+    """Footage that all three cameras share."""
+    made = night.make_site(folder)
+    return made._replace(settings=replace(made.settings, deadline_coarsest=4, video=FRAME_WISE))
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Nothing done yet."""
+    stand_in(monkeypatch)
+    return make_site(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Published in full. Only to be looked at, by tests that ask for `site`, too, for its clock."""
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in(patch)
+        made = make_site(tmp_path_factory.mktemp("full"))
+        run(made, None)
+    return made
 
 
 def run(
@@ -145,11 +174,11 @@ def test_wherever_the_deadline_falls_what_is_published_is_even_and_the_rest_is_d
         assert {name: after[name] for name in objects[camera]} == objects[camera]
 
 
-def test_a_night_that_was_published_in_full_is_never_made_coarser(site: Site) -> None:
-    run(site, None)
-    before = night.files(site.folder)
-    assert {o.status for o in run(site, 10).values()} == {"already published"}
-    assert night.files(site.folder) == before
+@pytest.mark.usefixtures("site")
+def test_a_night_that_was_published_in_full_is_never_made_coarser(full: Site) -> None:
+    before = night.files(full.folder)
+    assert {o.status for o in run(full, 10).values()} == {"already published"}
+    assert night.files(full.folder) == before
 
 
 def test_a_full_night_stays_until_late_footage_is_done_in_full(site: Site) -> None:
@@ -267,13 +296,11 @@ def test_leases_that_a_power_loss_left_are_waited_for_together_after_the_free_ca
     assert lease.EXPIRES_S < sum(slept) < 1.2 * lease.EXPIRES_S
 
 
-def test_a_run_that_cant_have_as_many_frames_as_the_published_one_is_refused_before_any_work(
-    site: Site,
-) -> None:
-    run(site, None)
-    before = night.files(site.folder)
+@pytest.mark.usefixtures("site")
+def test_a_run_that_cant_have_as_many_frames_as_the_published_one_is_refused_before_any_work(full: Site) -> None:
+    before = night.files(full.folder)
     fewer = [replace(camera, rate=camera.rate / 2) for camera in CAMERAS]
-    outcomes = run(site, None, cameras=fewer)
+    outcomes = run(full, None, cameras=fewer)
     assert {o.status for o in outcomes.values()} == {"failed"}
     assert all("25 frames of 3 files" in o.reason and "did not take its place" in o.reason for o in outcomes.values())
-    assert night.files(site.folder) == before
+    assert night.files(full.folder) == before

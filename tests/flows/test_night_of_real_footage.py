@@ -48,7 +48,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, server: str, lednet: Run) ->
     site = build(DATA, root)
     arguments = ("enhance", NIGHT, "--site", str(site), "--archive", str(root / "archive"),
                  "--store", str(root / "store"), "--json")  # fmt: skip
-    return Night(root, arguments, lednet(*arguments, PREFECT_API_URL=server))
+    return Night(root, arguments, lednet(*arguments, PREFECT_API_URL=server, LEDNET_WORKERS="1"))
 
 
 def test_every_camera_is_published_and_the_exit_code_says_that_files_were_quarantined(night: Night) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -36,6 +36,7 @@ def test_healthy_cameras_are_good_and_nothing_is_said_of_them() -> None:
     assert sum(map(len, summary["findings"])) == 0
 
 
+@settings(max_examples=4)  # each validates and judges a month
 @given(st.integers(1, 10_000))
 def test_weather_alone_is_no_finding(seed: int) -> None:
     facts = made_facts(*(made_row("pit", k, seed) for k in range(30)))
@@ -173,6 +174,7 @@ def test_fewer_than_three_nights_before_give_no_change_and_no_interval() -> None
     assert np.isfinite(row["psnr"])
 
 
+@settings(max_examples=6)
 @given(st.lists(st.floats(10, 40), min_size=3, max_size=20))
 def test_the_interval_is_students_over_nights(values: list[float]) -> None:
     facts = made_facts(*(made_row("pit", k, psnr=v) for k, v in enumerate(values)), nights=len(values))

@@ -121,7 +121,7 @@ def test_reading_from_the_middle_gives_the_frames_that_reading_from_the_start_gi
         assert all(np.array_equal(p, q) for (_, p), (_, q) in zip(part, wanted, strict=True))
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     kind=st.sampled_from([k for k in KINDS if k != "hevc.mp4"]),
     bounds=st.tuples(st.integers(0, 8000), st.integers(0, 2000)),

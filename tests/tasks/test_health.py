@@ -59,6 +59,12 @@ def test_every_finding_can_be_said_with_its_threshold(kind: str, language: str) 
     assert say(finding, language)
 
 
+@pytest.mark.parametrize("fault", [FAULTS["dusty"][0], FAULTS["defocused"][0], {"flat": 0.8}])
+def test_the_threshold_that_is_told_lies_between_the_usual_and_the_night(fault: dict[str, Any]) -> None:
+    told = findings(**fault)[0].values
+    assert float(told["usual"]) < float(told["threshold"]) <= float(told["value"])
+
+
 def test_a_figure_that_is_not_known_is_no_fault() -> None:
     numbers = [n for n, v in made_row().items() if isinstance(v, float) and n != "coverage"]
     assert kinds(**dict.fromkeys(numbers, float("nan"))) == []
@@ -103,6 +109,10 @@ def test_a_camera_that_often_looks_covered_is_so_only_beyond_its_usual() -> None
     assert kinds(dim, covered_share=0.6) == ["covered"]
 
 
+def test_a_camera_that_looks_covered_most_of_the_time_is_in_the_dark() -> None:
+    assert kinds(EARLIER.assign(covered_share=0.5), covered_share=0.99) == []
+
+
 @pytest.mark.parametrize("kind", ["covered", "defocused"])
 @pytest.mark.parametrize(("good", "faulty"), [(3, 4), (10, 17)])
 def test_a_fault_that_nobody_mends_does_not_become_the_usual(kind: str, good: int, faulty: int) -> None:
@@ -126,8 +136,9 @@ def test_of_a_scene_without_detail_dust_is_not_told() -> None:
     assert kinds(EARLIER.assign(flat=0.95), flat=0.95, **dust) == []
 
 
-def test_blur_is_not_taken_for_dust() -> None:
+def test_blur_and_glare_are_not_taken_for_dust() -> None:
     assert kinds(edge_width=9.0, veil=0.6, relative_contrast=0.4) == ["defocused"]
+    assert kinds(blown=0.5, veil=0.6, relative_contrast=0.4) == ["blown"]
 
 
 def test_from_a_covered_lens_nothing_else_of_the_picture_is_read() -> None:
@@ -154,9 +165,10 @@ def test_steady_steps_between_files_are_a_drift_either_way() -> None:
     assert kinds(drift_s_per_h=12.0) == kinds(drift_s_per_h=-12.0) == ["clock_drift"]
 
 
-def test_half_a_night_without_footage_is_bad() -> None:
-    (finding,) = findings(missing=0.5, gaps_s=18_000.0, longest_gap="20:00–01:00")
-    assert finding.severity == "bad"
+@pytest.mark.parametrize(("share", "severity"), [(0.49, "attention"), (0.5, "bad")])
+def test_half_a_night_without_footage_is_bad_and_less_asks_for_attention(share: float, severity: str) -> None:
+    (finding,) = findings(missing=share, gaps_s=18_000.0, longest_gap="20:00–01:00")
+    assert finding.severity == severity
 
 
 @pytest.mark.parametrize(("gaps_s", "words"), [(9.0, "9 seconds"), (900.0, "15 minutes"), (9000.0, "2.5 hours")])

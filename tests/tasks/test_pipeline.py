@@ -10,7 +10,7 @@ import pytest
 
 from tasks.pipeline import Background, prefetch
 
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -221,12 +221,16 @@ def test_an_error_of_the_caller_cancels_what_waits_and_is_the_one_raised() -> No
         gate.wait(PATIENCE_S)
         done.append("running")
 
+    def go_on_once_cancelled(background: Background) -> None:
+        wait_until(background._waiting[1].cancelled)
+        gate.set()
+
     def fail() -> None:
         with Background(10) as background:
             background.submit(first)
             background.submit(lambda: done.append("waiting"))
             started.wait(PATIENCE_S)
-            threading.Timer(0.3, gate.set).start()
+            threading.Thread(target=go_on_once_cancelled, args=(background,)).start()
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):

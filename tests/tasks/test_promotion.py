@@ -106,13 +106,13 @@ def test_the_interval_holds_the_mean_and_a_promotion_never_rests_on_a_loss(gains
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """Clips drawn around a true gain of 0.2 dB: with ten clips the bootstrap covers it 85 to 100 times in a hundred."""
-    generator, covered, quick = np.random.default_rng(5), 0, replace(JUDGE, resamples=500)
-    for _ in range(100):
+    """Clips drawn around a true gain of 0.2 dB: with ten clips the bootstrap covers it in 85 to 100 % of all cases."""
+    generator, covered, quick = np.random.default_rng(5), 0, replace(JUDGE, resamples=200)
+    for _ in range(60):
         rows = figures({"pit": list(generator.normal(0.2, 0.3, 10))}, 0.3, 4)
         found = difference("all", rows, quick)
         covered += found.low <= 0.2 <= found.high
-    assert 85 <= covered <= 100
+    assert 51 <= covered <= 60
 
 
 def test_few_clips_of_equal_models_promote_as_seldom_as_the_interval_says() -> None:

@@ -51,6 +51,7 @@ def test_the_mixed_night_is_mostly_full(in_one_go: list[tuple[int, bytes]]) -> N
     assert 100 < len(slots) < 140
 
 
+@settings(max_examples=6)
 @given(cuts=st.lists(st.integers(1, 139), max_size=4, unique=True))
 def test_a_night_cut_anywhere_is_filled_as_in_one_go(
     cuts: list[int], night: tuple[Grid, tuple[Segment, ...]], in_one_go: list[tuple[int, bytes]]
@@ -84,7 +85,7 @@ def small_clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [write_clip(folder / f"{k}.mp4", paced(n, fps), fps=fps, first=100 * k) for k, (n, fps) in enumerate(rates)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=16)
 @given(placed=st.lists(st.tuples(st.integers(0, 3), offsets), min_size=1, max_size=4), cut=st.integers(1, 24))
 def test_any_overlap_of_files_cut_anywhere_is_filled_as_in_one_go(
     placed: list[tuple[int, Fraction]], cut: int, small_clips: list[Path]
