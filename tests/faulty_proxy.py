@@ -130,6 +130,7 @@ class FaultyProxy:
 def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or every body would wait 40 ms behind its headers
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -57,6 +57,10 @@ def test_every_camera_is_published_and_the_exit_code_says_that_files_were_quaran
     assert {c: o["status"] for c, o in outcomes.items()} == dict.fromkeys(EXPECTED, "published")
 
 
+def test_restoring_and_evaluating_share_one_set_of_workers(night: Night) -> None:
+    assert night.result.stderr.count("starting 1 Dask worker process") == 1
+
+
 @pytest.mark.parametrize("camera", EXPECTED)
 def test_coverage_is_right_to_the_slot(night: Night, camera: str) -> None:
     valid = np.flatnonzero(night.frames(camera)["valid"].values)
@@ -107,9 +111,9 @@ def test_the_report_names_cameras_and_quarantined_files_escaped(night: Night) ->
     assert all(name in page for expected in EXPECTED.values() for name in expected.problems)
 
 
-def test_running_it_again_does_nothing_and_says_so(night: Night, server: str, lednet: Run) -> None:
+def test_running_it_again_does_nothing_and_says_so(night: Night, server: str, lednet_here: Run) -> None:
     before = {p: p.stat().st_mtime_ns for p in (night.root / "store/enhanced").rglob("*") if p.is_file()}
-    again = lednet(*night.arguments, "--no-report", PREFECT_API_URL=server, LEDNET_WORKERS="1")
+    again = lednet_here(*night.arguments, "--no-report", PREFECT_API_URL=server, LEDNET_WORKERS="1")
     outcomes = json.loads(again.stdout)["cameras"]
     assert {o["status"] for o in outcomes} == {"already published"}
     assert {p: p.stat().st_mtime_ns for p in (night.root / "store/enhanced").rglob("*") if p.is_file()} == before
