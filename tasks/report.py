@@ -160,12 +160,13 @@ def _write_quality(measured: Sequence[CameraSection], url: str) -> None:
     with storage.writing(url) as file, pyarrow.parquet.ParquetWriter(file, schema, **options) as writer:
         for section in measured:
             try:
-                rows = store.read_quality(run_url_of(section.manifest))
-            except (store.StoreError, OSError):
-                log.warning("%s: its rows are gone since; %s is without them", section.camera, url, exc_info=True)
+                rows = store.read_quality(run_url_of(section.manifest)).assign(camera=section.camera)
+                table = pyarrow.Table.from_pandas(rows.reindex(columns=schema.names), schema, preserve_index=False)
+            except (store.StoreError, OSError, ValueError, TypeError):
+                log.warning("%s: its rows are damaged since; %s is without them", section.camera, url, exc_info=True)
                 continue
-            rows = rows.assign(camera=section.camera).reindex(columns=schema.names)
-            writer.write_table(pyarrow.Table.from_pandas(rows, schema, preserve_index=False), row_group_size=len(rows))
+            if len(table):  # none where they were removed since
+                writer.write_table(table, row_group_size=len(table))
 
 
 def _section(manifest: dict[str, Any], truth: Truth | None, picture_bytes: int) -> CameraSection:

@@ -61,9 +61,9 @@ class CameraSection:
     manifest: Mapping[str, Any]
     """Without those entries (`LONG`) that grow with the night."""
     files: int
-    """That its frames are of."""
+    """How many recorded ones its frames are of."""
     shards: int
-    """That hold them."""
+    """How many its frames are stored in."""
     figures: NightFigures
     """Of its quality rows: each of METRICS as `<key>_before` and `<key>_after`."""
     pictures: tuple[Picture, ...]

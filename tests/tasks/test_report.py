@@ -327,10 +327,14 @@ def test_quality_rows_of_two_versions_stand_in_one_table(tmp_path: Path) -> None
     assert table["slot"].dtype == "int64"
 
 
-def test_rows_that_are_gone_when_the_page_is_written_do_not_cost_the_others_theirs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("removed", [True, False])
+def test_rows_that_are_lost_before_the_page_is_written_do_not_cost_the_others_theirs(
+    removed: bool, tmp_path: Path
+) -> None:
     url, outcomes = many_cameras(tmp_path, 2, width=64)
     page = collect(NIGHT, url, outcomes, {})
-    storage.write(store.quality_url(f"{url}/enhanced/camera-000/{NIGHT}/run"), b"damaged")
+    rows = store.quality_url(f"{url}/enhanced/camera-000/{NIGHT}/run")
+    storage.remove(rows) if removed else storage.write(rows, b"damaged")
     write_page(page)
     table = pd.read_parquet(tmp_path / "reports" / NIGHT / "quality.parquet")
     assert table.groupby("camera").size().to_dict() == {"camera-001": 600}
