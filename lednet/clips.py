@@ -67,6 +67,8 @@ class Clip:
     as the others lie between frames and are a little soft. 0: all follow each other."""
     sharpness: tuple[float, ...] = ()
     """Of each frame; a burst is centred on the sharpest near its place. Not asked for where it is empty."""
+    photo: bool = False
+    """A photograph (`lednet.photos`), not a video."""
 
 
 class ClipError(ValueError):

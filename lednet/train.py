@@ -34,6 +34,7 @@ from lednet.losses import VGG19Features
 from lednet.memory import keep_freed_memory
 from lednet.model import SIZES
 from lednet.peer_trainer import LEDNET, ComparisonSettings, make_trainer
+from lednet.photos import read_photos
 from lednet.ranks import Ranks, join, leave
 from lednet.rehearsal import STEPS, affordable_steps, rehearse
 from lednet.restorer import choose_device
@@ -43,7 +44,7 @@ from lednet.trainer import Trainer
 log = logging.getLogger("lednet.train")
 
 CLIPS_MB = 8192
-"""Most memory of decoded frames, of the training and of the held-out clips each."""
+"""Most memory of decoded frames, of the training clips, the held-out ones and the photographs each."""
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -53,6 +54,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="lednet train", description="Train LEDNet, or a peer, on pairs made from clips."
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp clips")
+    parser.add_argument("--photos", type=Path, help="folder of sharp photographs to train on as well, with its folders")
     parser.add_argument("--out", type=Path, required=True, help="run folder; a run that it holds is resumed")
     parser.add_argument("--model", default=LEDNET, choices=(LEDNET, *PEERS), help="LEDNet, or a peer of it")
     parser.add_argument("--size", default=defaults.size, choices=sorted(SIZES), help="LEDNet's")
@@ -138,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings = replace(settings, init=origin[1].sha256)
         features = VGG19Features(options.vgg) if options.perceptual == "vgg19" else None
         clips, held = read_split(options.data, options.split, settings, device)
+        if options.photos is not None:
+            clips += read_photos(options.photos, device, CLIPS_MB * 2**20)
         options.out.mkdir(parents=True, exist_ok=True)
 
         def made(settings: TrainSettings, out: Path) -> Trainer:

@@ -127,6 +127,12 @@ class TrainSettings:
             return 1
         return self.high_speed_weight if clip.high_speed else self.still_weight
 
+    def draws(self, clips: Sequence[Clip]) -> list[Clip]:
+        """Each clip as often as it is to be drawn; photographs once each, and the videos together about as often."""
+        photos = [clip for clip in clips if clip.photo]
+        videos = [clip for clip in clips if not clip.photo for _ in range(self.weight_of(clip))]
+        return photos + videos * max(1, round(len(photos) / max(1, len(videos))))
+
     def pair_sampler(self, clips: Sequence[Clip], generator: torch.Generator, only: str = "") -> PairSampler:
         """Pairs under this run's recipes, or under one of them."""
         return PairSampler(clips, [find_recipe(name) for name in ([only] if only else self.recipes)], generator)

@@ -76,10 +76,10 @@ class Trainer:
         self._build(features, origin[0] if origin else None)
         self._chance().manual_seed(ranks.seed(settings.seed))
         self.generator = torch.Generator(device).manual_seed(ranks.seed(settings.seed))
-        drawn = [clip for clip in clips for _ in range(settings.weight_of(clip))]
-        self.sampler = settings.pair_sampler(drawn, self.generator)
+        self.sampler = settings.pair_sampler(settings.draws(clips), self.generator)
         self.batches = BatchesAhead(self._draw, self.generator)
-        self.clips, self.held_out = clips, held_out
+        self.clips, self.held_out = [clip for clip in clips if not clip.photo], held_out
+        self.photos = len(clips) - len(self.clips)
         self.gammas: dict[str, float] = {}
         self.step = 0
         self.seconds = 0.0
@@ -317,6 +317,7 @@ class Trainer:
             "processes": self.ranks.count,
             "threads": torch.get_num_threads(),
             "clips": names(self.clips),
+            "photos": self.photos,
             "torch": torch.__version__,
         } | self.description()
         checkpoint.save(

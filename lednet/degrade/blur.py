@@ -16,6 +16,18 @@ SATURATED = 0.95
 """Linear values from here to 1 are taken for clipped highlights."""
 
 
+KERNEL_SIDES = (25, 49)
+"""Of kernels, in pixels: the first that holds a path of its own length less one, and so does not cut or shift it."""
+
+
+def kernel_side(longest_px: float) -> int:
+    """The side of kernels for paths of up to so many pixels. Raises ValueError beyond the largest."""
+    for side in KERNEL_SIDES:
+        if longest_px <= side - 1:
+            return side
+    raise ValueError(f"no kernel holds a path of {longest_px:g} pixels; {KERNEL_SIDES[-1] - 1} are the most")
+
+
 def restore_highlights(linear: Tensor, boost: Tensor) -> Tensor:
     """Undo the sensor's clipping: pixels whose every channel is saturated become up to `boost` times white.
 
@@ -113,10 +125,12 @@ def defocus_kernels(radius_px: Tensor, size: int = 25) -> Tensor:
 def blur(linear: Tensor, kernels: Tensor) -> Tensor:
     """Blur each linear-light image [n, c, h, w] by its own kernel [n, k, k]; borders are reflected.
 
-    By correlation: a kernel says where a pixel's light comes from, the mirror of where a point's goes.
+    By correlation: a kernel says where a pixel's light comes from, the mirror of where a point's goes. Where an image
+    is too small to be reflected, its edge is repeated.
     """
     n, channels, height, width = linear.shape
     k = kernels.shape[-1]
-    padded = F.pad(linear, (k // 2,) * 4, mode="reflect").reshape(1, n * channels, height + k - 1, width + k - 1)
+    mode = "reflect" if k // 2 < min(height, width) else "replicate"
+    padded = F.pad(linear, (k // 2,) * 4, mode=mode).reshape(1, n * channels, height + k - 1, width + k - 1)
     weight = kernels.repeat_interleave(channels, 0)[:, None]
     return F.conv2d(padded, weight, groups=n * channels).reshape(n, channels, height, width)

@@ -17,10 +17,12 @@ from torch import Tensor
 
 from lednet.degrade.air import add_dust, add_fog, light_dust
 from lednet.degrade.blur import (
+    KERNEL_SIDES,
     blur,
     blur_in_depth,
     defocus_kernels,
     draw_nearness,
+    kernel_side,
     restore_highlights,
     shake_kernels,
     shake_paths,
@@ -35,8 +37,8 @@ from lednet.degrade.sensor import add_row_noise, add_sensor_noise, lower_resolut
 NONE: Range = (0.0, 0.0)
 
 BOUNDS: dict[str, Range] = {
-    # What a kernel of 25 pixels holds: it would cut what reaches further, and shift the picture against its label.
-    "shake_px": (0, 24),
+    # What kernels hold: they would cut what reaches further, and shift the picture against its label.
+    "shake_px": (0, KERNEL_SIDES[-1] - 1),
     "parallax": (0, 2),
     "vibration_px": (0, 12),
     "defocus_px": (0, 12),
@@ -150,9 +152,24 @@ RECIPES: dict[str, Recipe] = {
         "drive",
         gain=(0.6, 0.6),
         gamma=(2.2, 2.2),
-        shake_px=(3.0, 24.0),
+        shake_px=(3.0, 44.0),
         parallax=(0.0, 1.5),
         highlight_boost=(1.0, 6.0),
+    ),
+    # What a camera sees that is left with hardly any light: its sensor's gain at its end. For training.
+    "faint": Recipe(
+        "faint",
+        gain=(0.4, 1.0),
+        gamma=(1.6, 3.2),
+        shake_px=(0.0, 24.0),
+        highlight_boost=(1.0, 8.0),
+        dust=(0.05, 0.4),
+        dust_probability=0.4,
+        shot_noise=(0.004, 0.03),
+        read_noise=(0.003, 0.02),
+        row_noise=(0.0, 0.004),
+        jpeg_quality=(40.0, 95.0),
+        jpeg_probability=0.7,
     ),
 }
 
@@ -224,12 +241,12 @@ def find_recipe(name: str) -> Recipe:
 def make_blur(linear: Tensor, recipe: Recipe, still: Tensor, generator: torch.Generator) -> Tensor:
     """Motion of `still` images ([n], bool: those that bring no burst), vibration and defocus, in linear light."""
     n = linear.shape[0]
-    length = uniform(recipe.shake_px, (n,), generator) * still.to(linear.device)
+    length, side = uniform(recipe.shake_px, (n,), generator) * still.to(linear.device), kernel_side(recipe.shake_px[1])
     if recipe.parallax[1] > 0:
         parallax, path = uniform(recipe.parallax, (n,), generator), shake_paths(length, generator)
-        linear = blur_in_depth(linear, draw_nearness(linear, generator), path, parallax)
+        linear = blur_in_depth(linear, draw_nearness(linear, generator), path, parallax, side)
     else:
-        linear = blur(linear, shake_kernels(length, generator))
+        linear = blur(linear, shake_kernels(length, generator, side))
     if recipe.vibration_px[1] > 0:
         linear = blur(linear, vibration_kernels(uniform(recipe.vibration_px, (n,), generator), generator))
     if recipe.defocus_px[1] > 0:

@@ -32,6 +32,7 @@ from lednet.degrade import (
     uniform,
 )
 from lednet.degrade import compression as module
+from lednet.degrade.blur import kernel_side
 
 Draw = Callable[[int, int], Tensor]
 seeds = st.integers(0, 2**32 - 1)
@@ -174,6 +175,27 @@ def test_blur_keeps_the_light_of_a_dot_and_its_place(seed: int, length: float) -
     blurred = blur(dot, shake_kernels(each(length), seeded(seed)))
     torch.testing.assert_close(blurred.sum((2, 3)), torch.full((1, 3), 5.0), rtol=1e-4, atol=0)
     assert centre_of_mass(blurred[0, 0]) == (pytest.approx(20, abs=0.1), pytest.approx(19, abs=0.1))
+
+
+@pytest.mark.parametrize(("longest", "side"), [(0, 25), (24, 25), (24.5, 49), (48, 49)])
+def test_kernels_are_as_large_as_their_longest_path(longest: float, side: int) -> None:
+    assert kernel_side(longest) == side
+
+
+def test_a_path_that_no_kernel_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match="no kernel holds a path of 50 pixels"):
+        kernel_side(50)
+
+
+def test_a_larger_kernel_of_the_same_path_blurs_alike() -> None:
+    image, length = torch.rand(1, 3, 64, 64), torch.tensor([20.0])
+    blurred = [blur(image, shake_kernels(length, seeded(3), side)) for side in (25, 49)]
+    torch.testing.assert_close(*blurred)
+
+
+def test_an_image_smaller_than_a_kernel_keeps_its_light() -> None:
+    even = torch.full((1, 3, 16, 16), 0.3)
+    torch.testing.assert_close(blur(even, shake_kernels(torch.tensor([40.0]), seeded(3), 49)), even)
 
 
 def test_each_image_of_a_batch_is_blurred_by_its_own_kernel() -> None:

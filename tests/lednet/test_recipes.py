@@ -19,6 +19,7 @@ from lednet.degrade import (
     shake_kernels,
     vibration_kernels,
 )
+from lednet.degrade.blur import kernel_side
 from lednet.degrade.recipe import BOUNDS
 
 OWN = """
@@ -62,7 +63,7 @@ def test_a_recipe_of_ones_own_is_read_and_named_after_its_file(tmp_path: Path) -
         ("gain = [1, 1]\ngamma = [2, 2]\nfog_probability = 2", "one number from 0 to 1"),
         ("gain = [1, 1]\ngamma = [2, 2]\nresponse = 'film'", "response"),
         ("gain = [1, 1]\ngamma = [2, 2]\njpeg_probability = 0.7\nvideo_probability = 0.7", "come to more than 1"),
-        ("gain = [1, 1]\ngamma = [2, 2]\nshake_px = [0, 60]", "shake_px must lie between 0 and 24, not"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nshake_px = [0, 60]", "shake_px must lie between 0 and 48, not"),
         ("gain = [1, 1]\ngamma = [2, 2]\nlamp_depth = [0.5, 1.5]", "lamp_depth must lie between 0 and 1"),
         ("gain = [1, 1]\ngamma = [2, 2]\njpeg_quality = [0, 90]", "jpeg_quality must lie between 1 and 100"),
         ("gain = [1, 1]\ngamma = [2, 2]\nlow_resolution = [0, 2]", "low_resolution must lie between 1"),
@@ -109,11 +110,11 @@ def test_whatever_a_file_may_state_gives_8_bit_pictures(
 @given(seed=st.integers(0, 10**6))
 def test_the_longest_blur_that_a_file_may_state_leaves_everything_in_its_place(name: str, seed: int) -> None:
     generator, longest = torch.Generator().manual_seed(seed), torch.full((4,), BOUNDS[name][1])
-    if name == "defocus_px":
-        kernels = defocus_kernels(longest)
+    if name == "shake_px":
+        kernels = shake_kernels(longest, generator, kernel_side(BOUNDS[name][1]))
     else:
-        kernels = {"shake_px": shake_kernels, "vibration_px": vibration_kernels}[name](longest, generator)
-    place = torch.arange(25.0) - 12
+        kernels = vibration_kernels(longest, generator) if name == "vibration_px" else defocus_kernels(longest)
+    place = torch.arange(kernels.shape[-1]) - kernels.shape[-1] / 2 + 0.5
     assert (kernels.sum(1) @ place).abs().max() < 1e-2
     assert (kernels.sum(2) @ place).abs().max() < 1e-2
 
@@ -127,5 +128,5 @@ def test_no_text_breaks_the_reader(text: str, tmp_path_factory: pytest.TempPathF
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"paper, night, mine, drive, or a \.toml file"):
+    with pytest.raises(RecipeError, match=r"paper, night, mine, drive, faint, or a \.toml file"):
         find_recipe("moon")

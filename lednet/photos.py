@@ -1,0 +1,79 @@
+"""Photographs beside the clips of a training: a scene each, where a clip is one scene however long it is.
+
+Covers finding and reading them. Not covered: how often they are drawn (`lednet.train_settings.TrainSettings.draws`),
+and what is made of them (`lednet.clips.PairSampler`: stills, as of a clip below 120 frames/s).
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional
+
+from lednet.clips import Clip, ClipError
+from lednet.degrade import linear_to_srgb, srgb_to_linear
+
+log = logging.getLogger("lednet.train")
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+MOST_SIDE = 2048
+"""Longer photographs are shrunk by a whole number: the pixels of large ones are soft, and would fill the memory."""
+
+SMALLEST_SIDE = 64
+"""What is smaller is an icon."""
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """The pictures in a folder and all its folders. Raises ClipError if there is none."""
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and not p.name.startswith("."))
+    if not found:
+        raise ClipError(f"{folder}: holds no photographs ({', '.join(PHOTO_SUFFIXES)}); pass a folder that does")
+    return found
+
+
+def read_photos(folder: Path, device: torch.device, most_bytes: int) -> list[Clip]:
+    """Each photograph as a clip of one frame, shrunk in linear light to `MOST_SIDE`.
+
+    Those that can't be read or are below `SMALLEST_SIDE` are named in the log and left out. Where all would take more
+    than `most_bytes` of memory, the same ones are taken each time, from all over the folder.
+
+    Raises:
+        ClipError: if there is none that can be read.
+    """
+    paths = sorted(find_photos(folder), key=lambda path: zlib.crc32(str(path.relative_to(folder)).encode()))
+    photos: list[Clip] = []
+    taken = 0
+    for path in paths:
+        photo = _read(path, device)
+        if photo is None:
+            continue
+        taken += photo.frames.nbytes
+        if taken > most_bytes:
+            log.warning("%d of %d photographs are taken: more would not fit into memory", len(photos), len(paths))
+            break
+        photos.append(photo)
+    if not photos:
+        raise ClipError(f"{folder}: none of {len(paths)} photographs can be read; look at the files")
+    log.info("training on %d photographs too", len(photos))
+    return photos
+
+
+def _read(path: Path, device: torch.device) -> Clip | None:
+    """One photograph, or None with a line in the log."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None or min(image.shape[:2]) < SMALLEST_SIDE:
+        cause = "not a picture that OpenCV reads" if image is None else f"below {SMALLEST_SIDE} pixels a side"
+        log.warning("%s: %s; it is left out", path, cause)
+        return None
+    frame = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)))[None]
+    shrink = -(-max(image.shape[:2]) // MOST_SIDE)
+    if shrink > 1:
+        linear = functional.avg_pool2d(srgb_to_linear(frame.float() / 255), shrink)
+        frame = (linear_to_srgb(linear).clamp(0, 1) * 255).round().byte()
+    return Clip(path.stem, frame.to(device), False, photo=True)

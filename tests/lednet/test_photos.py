@@ -1,0 +1,105 @@
+"""Photographs in training: what is read, what is left out, and how often they are drawn beside clips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from lednet import photos, train
+from lednet.clips import Clip, ClipError
+from lednet.model import SIZES, LEDNetConfig
+from lednet.photos import read_photos
+from lednet.train_settings import TrainSettings
+
+CPU = torch.device("cpu")
+ROOM = 10**9
+
+
+def write_photo(path: Path, height: int = 80, width: int = 96, level: int = 120) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((height, width, 3), (level, 30, 200), np.uint8))
+    return path
+
+
+def test_photographs_of_all_folders_are_read_as_rgb(tmp_path: Path) -> None:
+    write_photo(tmp_path / "one.png", level=10)
+    write_photo(tmp_path / "deep/er/two.PNG", level=90)
+    read = read_photos(tmp_path, CPU, ROOM)
+    assert {photo.name: photo.frames[0, :, 0, 0].tolist() for photo in read} == {
+        "one": [200, 30, 10],
+        "two": [200, 30, 90],
+    }
+    assert all(photo.photo and not photo.high_speed and photo.frames.shape == (1, 3, 80, 96) for photo in read)
+
+
+@pytest.mark.parametrize(("content", "cause"), [(b"no picture", "OpenCV reads"), (None, "below 64 pixels")])
+def test_what_is_no_photograph_is_named_and_left_out(
+    content: bytes | None, cause: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_photo(tmp_path / "good.png")
+    if content is None:
+        write_photo(tmp_path / "bad.png", 63, 400)
+    else:
+        (tmp_path / "bad.png").write_bytes(content)
+    assert [photo.name for photo in read_photos(tmp_path, CPU, ROOM)] == ["good"]
+    assert "bad.png" in caplog.text
+    assert cause in caplog.text
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"")
+    with pytest.raises(ClipError, match="holds no photographs"):
+        read_photos(tmp_path, CPU, ROOM)
+
+
+def test_a_folder_of_unreadable_photographs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"")
+    with pytest.raises(ClipError, match="none of 1 photographs can be read"):
+        read_photos(tmp_path, CPU, ROOM)
+
+
+def test_large_photographs_are_shrunk_in_linear_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "MOST_SIDE", 100)
+    stripes = np.zeros((80, 160, 3), np.uint8)
+    stripes[:, ::2] = 255
+    cv2.imwrite(str(tmp_path / "stripes.png"), stripes)
+    (photo,) = read_photos(tmp_path, CPU, ROOM)
+    assert photo.frames.shape == (1, 3, 40, 80)
+    assert set(photo.frames.flatten().tolist()) == {188}  # half of white's light, in sRGB
+
+
+def test_no_more_photographs_are_held_than_memory_is_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for i in range(5):
+        write_photo(tmp_path / f"{i}.png")
+    read = read_photos(tmp_path, CPU, 3 * 80 * 96 * 3)
+    assert len(read) == 3
+    assert "3 of 5 photographs" in caplog.text
+    assert [photo.name for photo in read] == [photo.name for photo in read_photos(tmp_path, CPU, ROOM)][:3]
+
+
+def test_photographs_are_half_of_what_is_drawn() -> None:
+    frames = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
+    clips = [Clip("slow", frames, False), Clip("fast", frames, True)]
+    pictures = [Clip(f"p{i}", frames[:1], False, photo=True) for i in range(400)]
+    drawn = TrainSettings().draws(clips + pictures)
+    assert sum(clip.photo for clip in drawn) / len(drawn) == pytest.approx(0.5, abs=0.03)
+    assert sum(clip.name == "fast" for clip in drawn) == 6 * sum(clip.name == "slow" for clip in drawn)
+
+
+def test_a_run_counts_its_photographs_and_holds_out_clips_alone(
+    tmp_path: Path, two_clips: Path, tiny: LEDNetConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SIZES, "tiny", tiny)
+    for i in range(3):
+        write_photo(tmp_path / f"photos/{i}.png")
+    arguments = ["--data", str(two_clips), "--photos", str(tmp_path / "photos"), "--out", str(tmp_path / "run")]
+    arguments += ["--size", "tiny", "--steps", "2", "--light-steps", "0", "--crop-scale", "0.25"]
+    assert train.main([*arguments, "--perceptual", "off", "--device", "cpu"]) == 0
+    card = json.loads((tmp_path / "run/tiny.json").read_text())
+    assert card["training"]["photos"] == 3
+    assert {*card["training"]["clips"], *card["validation"]["clips"]} == {"pit", "silo"}
