@@ -4,8 +4,9 @@
     <store>/models/<version>/decision.json         what `retrain` decided of it and why, where it did
     <store>/models/production.json                 the promoted version and the history of promotions, one atomic object
 
-A version is named by its date and the sha256 of its weights, so that storing it again changes nothing. Not covered:
-two people who promote in the same second, of whom the later one wins.
+A version is named by its date and the sha256 of its weights, so that storing it again changes nothing. Two people who
+promote at once go one after the other, by a lease beside production.json. Not covered: one whose process is suspended
+within that moment for longer than a lease lives (`tasks.lease`).
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lednet import checkpoint
 from lednet.checkpoint import Card, CheckpointError
-from tasks import listing, storage
+from tasks import lease, listing, storage
 from tasks.cache import cache_folder
 from tasks.store import canonical_json
 
@@ -29,6 +32,10 @@ PRODUCTION = "production"
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{12}")
 SHA_DIGITS = 12
 FORMAT = 1
+PATIENCE_S = 60.0
+"""Longest wait for another's change of production, which takes a moment ..."""
+LOOK_S = 0.1
+"""... and how often it is looked at."""
 
 
 class ModelError(ValueError):
@@ -97,21 +104,20 @@ def add_version(store: str, weights: Path, when: str) -> Version:
     card, data = checkpoint.identify(weights)
     known = [name for name in version_names(store) if name.endswith(card.sha256[:SHA_DIGITS])]
     name = known[0] if known else f"{when[:10]}-{card.sha256[:SHA_DIGITS]}"
-    if not known or not _is_whole(store, name, card.sha256):
+    if not known or not _is_whole(store, name):
         url = version_url(store, name)
         storage.write(storage.join(url, "model.safetensors"), data)
         storage.write(storage.join(url, "card.json"), canonical_json(asdict(replace(card, name=name))))
     return read_version(store, name)
 
 
-def _is_whole(store: str, name: str, sha256: str) -> bool:
-    """Whether a version's card can be read and its weights are those."""
+def _is_whole(store: str, name: str) -> bool:
+    """Whether a version's card can be read and its weights are those that its card and its name tell."""
     try:
-        found = read_version(store, name)
-        data = storage.read(storage.join(found.url, "model.safetensors"))
-    except (ModelError, FileNotFoundError):
+        _weights(read_version(store, name))
+    except ModelError:
         return False
-    return found.card.sha256 == hashlib.sha256(data).hexdigest() == sha256
+    return True
 
 
 def record_decision(version: Version, decision: Mapping[str, Any]) -> Version:
@@ -193,31 +199,63 @@ def promote(store: str, version: str, who: str, when: str, why: str, instead_of:
     Raises:
         ModelError: if there is no such version, its weights are damaged, or production changed meanwhile.
     """
-    before = read_production(store)
-    if instead_of is not None and before.version != instead_of:
-        raise ModelError(
-            f"{version}: not promoted, since production became {before.version or 'none'} meanwhile, and it was "
-            f"compared with {instead_of or 'none'}; run it again"
-        )
-    if before.version == version:
-        return before
-    fetch(read_version(store, version).url)  # a night must be able to load what is promoted
-    return _write(store, before, Promotion(version, before.version, "promote", who, when, why))
+    _download(read_version(store, version))  # a night must be able to load what is promoted
+    with _alone(store):
+        before = read_production(store)
+        if instead_of is not None and before.version != instead_of:
+            raise ModelError(
+                f"{version}: not promoted, since production became {before.version or 'none'} meanwhile, and it was "
+                f"compared with {instead_of or 'none'}; run it again"
+            )
+        if before.version == version:
+            return before
+        return _write(store, before, Promotion(version, before.version, "promote", who, when, why))
 
 
 def rollback(store: str, who: str, when: str, why: str) -> Production:
     """Put the version back that the present one replaced; done again, the one before that.
 
     Raises:
-        ModelError: if nothing was in production before, or its weights are gone or damaged.
+        ModelError: if nothing was in production before, its weights are gone or damaged, or production changed
+            meanwhile: two who roll back the same version must not go back two.
     """
     now = read_production(store)
     came = [p for p in now.history if p.action == "promote" and p.version == now.version]
     if not came or not came[-1].previous:
         raise ModelError(f"{models_url(store)}: nothing was in production before {now.version or 'now'}; promote one")
     back = came[-1].previous
-    fetch(read_version(store, back).url)
-    return _write(store, now, Promotion(back, now.version, "rollback", who, when, why))
+    _download(read_version(store, back))
+    with _alone(store):
+        found = read_production(store)
+        if found != now:
+            raise ModelError(
+                f"{now.version}: not rolled back, since production became {found.version} meanwhile; look at "
+                "`lednet models list`, and run it again if that is to go back as well"
+            )
+        return _write(store, now, Promotion(back, now.version, "rollback", who, when, why))
+
+
+@contextmanager
+def _alone(store: str) -> Iterator[None]:
+    """Hold the lease of production while the context lasts, so that no other change is read before it or written over.
+
+    Raises:
+        ModelError: if another holds it for longer than `PATIENCE_S`.
+    """
+    until = time.monotonic() + PATIENCE_S
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(lease.held(models_url(store)))
+                break
+            except lease.HeldError as other:
+                if time.monotonic() > until:
+                    raise ModelError(
+                        f"{models_url(store)}: another has been changing production for {PATIENCE_S:.0f} s; "
+                        "lease.<n>.json there names its process: let it finish, or end it, and run this again"
+                    ) from other
+                time.sleep(LOOK_S)
+        yield
 
 
 def rolled_back(production: Production, version: str) -> Promotion | None:
@@ -265,24 +303,40 @@ def fetch(name: str) -> str:
         return name
     store, _, version = name.removesuffix("/").rpartition("/models/")
     found = read_version(store, version)
-    path = cache_folder("models", found.card.sha256) / f"{version}.safetensors"
-    card = checkpoint.card_path(path)
+    path = _cached(found)
     try:
         checkpoint.identify(path)
     except CheckpointError:
-        try:
-            data = storage.read(storage.join(found.url, "model.safetensors"))
-        except FileNotFoundError:
-            raise ModelError(
-                f"{found.url}: its model.safetensors is gone; add the checkpoint again, or promote another"
-            ) from None
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != found.card.sha256:
-            raise ModelError(
-                f"{found.url}/model.safetensors: sha256 is {digest[:12]}, its card says {found.card.sha256[:12]}; "
-                "add the checkpoint again, or promote another"
-            ) from None
-        storage.write(str(path), data)
-        storage.write(str(card), canonical_json(asdict(found.card)))
-        checkpoint.identify(path)
+        _download(found)
     return str(path)
+
+
+def _cached(version: Version) -> Path:
+    """Where this machine's copy of a version's weights stands."""
+    return cache_folder("models", version.card.sha256) / f"{version.name}.safetensors"
+
+
+def _download(version: Version) -> None:
+    """Copy a version from the store into the cache, whatever is there. Raises ModelError if it is gone or damaged."""
+    path = _cached(version)
+    data = _weights(version)
+    storage.write(str(path), data)
+    storage.write(str(checkpoint.card_path(path)), canonical_json(asdict(version.card)))
+    checkpoint.identify(path)
+
+
+def _weights(version: Version) -> bytes:
+    """A version's weights, as the store has them. Raises ModelError if they are gone or damaged."""
+    try:
+        data = storage.read(storage.join(version.url, "model.safetensors"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{version.url}: its model.safetensors is gone; add the checkpoint again, or promote another"
+        ) from None
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != version.card.sha256:
+        raise ModelError(
+            f"{version.url}/model.safetensors: sha256 is {digest[:12]}, its card says {version.card.sha256[:12]}; "
+            "add the checkpoint again, or promote another"
+        )
+    return data

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lednet import checkpoint
-from tasks import models, storage
+from tasks import lease, models, storage
 from tasks.models import ModelError
 from tests.tasks.learning import save_model
 
@@ -60,6 +64,22 @@ def test_a_version_without_its_card_is_not_there_and_can_be_added_again(store: s
     assert promote(store, name).version == name
 
 
+def test_a_version_whose_weights_could_not_be_written_is_not_there(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = storage.write
+
+    def dies(url: str, data: bytes) -> None:
+        if url.endswith("model.safetensors"):
+            raise OSError("the power went")
+        write(url, data)
+
+    monkeypatch.setattr(storage, "write", dies)
+    with pytest.raises(OSError, match="power"):
+        add(store, tmp_path, 1)
+    assert models.version_names(store) == []
+
+
 def test_promotions_are_recorded_with_who_when_why_and_what_went(store: str, tmp_path: Path) -> None:
     a, b = add(store, tmp_path, 1), add(store, tmp_path, 2)
     promote(store, a)
@@ -72,6 +92,33 @@ def test_promotions_are_recorded_with_who_when_why_and_what_went(store: str, tmp
 def test_promoting_what_is_in_production_changes_nothing(store: str, tmp_path: Path) -> None:
     a = add(store, tmp_path, 1)
     assert promote(store, a) == promote(store, a)
+
+
+def test_rollback_goes_back_to_what_was_there_before_the_last_promotion_of_the_same_version(
+    store: str, tmp_path: Path
+) -> None:
+    a, b, c = (add(store, tmp_path, seed) for seed in (1, 2, 3))
+    for version in (a, b, c, b):
+        promote(store, version)
+    assert models.rollback(store, "me", WHEN, "worse").version == c
+
+
+def test_a_version_counts_as_rolled_back_until_somebody_promotes_it_again(store: str, tmp_path: Path) -> None:
+    a, b, c = (add(store, tmp_path, seed) for seed in (1, 2, 3))
+
+    def told(version: str) -> str:
+        taken_out = models.rolled_back(models.read_production(store), version)
+        return taken_out.why if taken_out else ""
+
+    for version in (a, b):
+        promote(store, version)
+    assert (told(a), told(b), told(c)) == ("", "", "")  # a made room for a better one
+    models.rollback(store, "me", WHEN, "flicker")
+    assert (told(a), told(b)) == ("", "flicker")
+    promote(store, c)
+    assert told(b) == "flicker"
+    promote(store, b)
+    assert told(b) == ""
 
 
 def test_rollback_goes_back_step_by_step_and_not_to_and_fro(store: str, tmp_path: Path) -> None:
@@ -111,6 +158,107 @@ def test_production_that_changed_meanwhile_is_not_overwritten(store: str, tmp_pa
     with pytest.raises(ModelError, match="meanwhile"):
         models.promote(store, b, "me", WHEN, "better than a", instead_of=a)
     assert models.read_production(store).version == c
+
+
+def test_the_first_promotion_is_not_made_where_another_was_first(store: str, tmp_path: Path) -> None:
+    a, b = add(store, tmp_path, 1), add(store, tmp_path, 2)
+    promote(store, a)
+    with pytest.raises(ModelError, match=r"production became .* and it was compared with none"):
+        models.promote(store, b, "me", WHEN, "the first", instead_of="")
+    assert models.read_production(store).version == a
+
+
+def all_have_read(store: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let changes of production meet: each of `count` has read the record before any goes on, if they let each other.
+
+    Where they do not, the one that reads goes on after a moment, and nobody waits any more.
+    """
+    read, met = storage.read, threading.Barrier(count)
+
+    def read_and_wait(url: str) -> bytes:
+        try:
+            return read(url)
+        finally:
+            if url.endswith("production.json") and not met.broken:
+                with suppress(threading.BrokenBarrierError):
+                    met.wait(0.3)
+
+    monkeypatch.setattr(storage, "read", read_and_wait)
+
+
+def at_once(*changes: Callable[[], object]) -> list[BaseException | None]:
+    """Make changes of production in a thread each; returns what each of them raised."""
+    with ThreadPoolExecutor(len(changes)) as pool:
+        return [future.exception(60) for future in [pool.submit(change) for change in changes]]
+
+
+def test_promotions_that_meet_are_all_in_the_history(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = (add(store, tmp_path, seed) for seed in (1, 2, 3))
+    promote(store, a)
+    all_have_read(store, 2, monkeypatch)
+    assert at_once(lambda: promote(store, b), lambda: promote(store, c)) == [None, None]
+    first, *rest = models.read_production(store).history
+    assert {p.version for p in rest} == {b, c}
+    assert [p.previous for p in rest] == [first.version, rest[0].version]
+
+
+def test_a_retrainings_promotion_that_meets_one_by_hand_is_refused_or_comes_first(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = (add(store, tmp_path, seed) for seed in (1, 2, 3))
+    promote(store, a)
+    all_have_read(store, 2, monkeypatch)
+    retrained, by_hand = at_once(
+        lambda: models.promote(store, b, "me", WHEN, "better than a", instead_of=a), lambda: promote(store, c)
+    )
+    assert by_hand is None
+    versions = [p.version for p in models.read_production(store).history]
+    assert versions == ([a, b, c] if retrained is None else [a, c])
+
+
+def test_rollbacks_that_meet_go_back_one_version(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, c = (add(store, tmp_path, seed) for seed in (1, 2, 3))
+    for version in (a, b, c):
+        promote(store, version)
+    all_have_read(store, 2, monkeypatch)
+    raised = at_once(*[lambda: models.rollback(store, "me", WHEN, "flicker")] * 2)
+    assert {str(error).partition(",")[0] for error in raised} == {"None", f"{c}: not rolled back"}
+    assert models.read_production(store).version == b
+
+
+def test_a_change_that_another_holds_up_for_too_long_is_told(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = add(store, tmp_path, 1)
+    monkeypatch.setattr(models, "PATIENCE_S", 0.05)
+    with lease.held(models.models_url(store)), pytest.raises(ModelError, match=r"another has been changing production"):
+        promote(store, a)
+    assert promote(store, a).version == a
+
+
+def test_a_promotion_leaves_nothing_but_its_record(store: str, tmp_path: Path) -> None:
+    a = add(store, tmp_path, 1)
+    promote(store, a)
+    assert {p.name for p in (tmp_path / "store/models").iterdir()} == {a, "production.json"}
+
+
+@pytest.mark.parametrize("data", [b"half of it", None], ids=["damaged", "gone"])
+def test_a_copy_in_this_machines_cache_does_not_stand_for_weights_that_the_store_lost(
+    data: bytes | None, store: str, tmp_path: Path
+) -> None:
+    a, b = add(store, tmp_path, 1), add(store, tmp_path, 2)
+    promote(store, a)
+    promote(store, b)  # both are in the cache now
+    path = tmp_path / "store/models" / a / "model.safetensors"
+    path.unlink()
+    if data is not None:
+        path.write_bytes(data)
+    for change in (lambda: promote(store, a), lambda: models.rollback(store, "me", WHEN, "worse")):
+        with pytest.raises(ModelError, match="add the checkpoint again, or promote another"):
+            change()
+    assert models.read_production(store).version == b
 
 
 def test_a_version_whose_weights_are_damaged_is_never_promoted(store: str, tmp_path: Path) -> None:
@@ -154,6 +302,23 @@ def test_a_damaged_card_hides_no_other_version(store: str, tmp_path: Path) -> No
     assert "add the checkpoint again" in damaged[a]
 
 
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff", b'{"sha256": 3, "config": {}}', b"[" * 100_000])
+def test_a_damaged_card_is_told_as_such(store: str, tmp_path: Path, data: bytes) -> None:
+    a = add(store, tmp_path, 1)
+    storage.write(f"{store}/models/{a}/card.json", data)
+    with pytest.raises(ModelError, match=r"card\.json: not a card .*add the checkpoint again"):
+        models.read_version(store, a)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b"[" * 100_000])
+def test_a_damaged_decision_counts_as_none(store: str, tmp_path: Path, data: bytes) -> None:
+    a = add(store, tmp_path, 1)
+    models.record_decision(models.read_version(store, a), {"why": "better"})
+    assert models.read_version(store, a).decision == {"why": "better"}
+    storage.write(f"{store}/models/{a}/decision.json", data)
+    assert models.read_version(store, a).decision is None
+
+
 def test_production_resolves_to_weights_that_a_worker_fetches_once(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +339,15 @@ def test_a_damaged_copy_in_the_cache_is_fetched_again(store: str, tmp_path: Path
     assert checkpoint.load(models.fetch(url))
 
 
+@pytest.mark.parametrize(("folder", "end"), [("models/site", ""), ("store", "/")])
+def test_a_versions_url_is_understood_wherever_its_store_is_and_with_a_slash_at_its_end(
+    tmp_path: Path, folder: str, end: str
+) -> None:
+    store = storage.normalise(str(tmp_path / folder))
+    a = add(store, tmp_path, 1)
+    assert checkpoint.load(models.fetch(f"{store}/models/{a}{end}"))[1].name == a
+
+
 def test_other_checkpoints_are_left_as_they_are(store: str) -> None:
     assert models.resolve("small", store) == models.fetch("small") == "small"
 
@@ -183,16 +357,38 @@ def test_production_before_any_promotion_says_what_to_do(store: str) -> None:
         models.resolve("production", store)
 
 
-@pytest.mark.parametrize("name", ["../escape", "small", "2026-01-15-XYZ", ""])
+@pytest.mark.parametrize("name", ["../escape", "small", "2026-01-15-XYZ", "2026-01-15-0123456789ab/x", ""])
 def test_what_is_no_versions_name_is_refused(store: str, name: str) -> None:
     with pytest.raises(ModelError, match="lednet models list"):
         models.read_version(store, name)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "version": "a", "history": []}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "version": "a", "history": []}', "[" * 100_000])
 def test_a_damaged_record_of_promotions_is_named(store: str, tmp_path: Path, text: str) -> None:
     storage.write(f"{store}/models/production.json", text.encode())
     with pytest.raises(ModelError, match=r"production\.json: not a record"):
+        models.read_production(store)
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"version": "2026-01-15-0123456789ab"}])
+def test_a_record_of_another_format_or_whose_history_ends_otherwise_is_not_believed(
+    store: str, tmp_path: Path, change: dict[str, object]
+) -> None:
+    promote(store, add(store, tmp_path, 1))
+    url = f"{store}/models/production.json"
+    storage.write(url, json.dumps(json.loads(storage.read(url)) | change).encode())
+    with pytest.raises(ModelError, match=r"production\.json: not a record"):
+        models.read_production(store)
+
+
+def test_a_store_that_can_not_be_read_is_not_taken_for_one_without_promotions(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(url: str) -> bytes:
+        raise storage.StorageError(f"{url}: failed 8 times")
+
+    monkeypatch.setattr(storage, "read", fails)
+    with pytest.raises(storage.StorageError, match="failed 8 times"):
         models.read_production(store)
 
 
