@@ -202,7 +202,7 @@ class _Clock:
     def __init__(self, url: str, container: InputContainer, stream: VideoStream, from_start: bool) -> None:
         self.base = stream.time_base or Fraction(1, 1000)
         self.first = stream.start_time or 0
-        self.step = 1 / (stream.average_rate or Fraction(FALLBACK_FPS))
+        self.step = 1 / rate_of(stream)
         self.last: Fraction | None = -self.step if from_start else None
         self.by_decoding = by_decoding_time(container, stream)
         if self.by_decoding:
@@ -221,6 +221,12 @@ class _Clock:
         elif self.last is not None:
             self.last += self.step
         return None if self.last is None else float(self.last)
+
+
+def rate_of(stream: VideoStream) -> Fraction:
+    """Frames a second. Of a raw stream, which has no timestamps, what its pictures state: FFmpeg says 25 of any."""
+    own = stream.codec_context.framerate if stream.start_time is None else None
+    return own or stream.average_rate or stream.guessed_rate or Fraction(FALLBACK_FPS)
 
 
 def by_decoding_time(container: InputContainer, stream: VideoStream) -> bool:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from lednet import Restorer
 from lednet.video import VideoRestorer
-from tasks.decode import FALLBACK_FPS, JUMP_BACK_S, VideoError, by_decoding_time, open_video, pixels, stamp_of
+from tasks.decode import JUMP_BACK_S, VideoError, by_decoding_time, open_video, pixels, rate_of, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -152,10 +152,11 @@ class _Rising:
 
     def place(self, stamp: int | None, pace: int) -> int | None:
         """Where a stamp comes to stand, None where it does not rise. Without one, what is stamped follows at `pace`."""
-        at = self.last + pace if stamp is None else stamp + self._shift
+        after = self.last + pace if self._began else 0
+        at = after if stamp is None else stamp + self._shift
         if self._began and (self.last - at) * self.base > JUMP_BACK_S:
-            self._shift += self.last + pace - at
-            at = self.last + pace
+            self._shift += after - at
+            at = after
         if self._began and at <= self.last:
             return None
         self._began, self.last = True, at
@@ -206,7 +207,7 @@ def _transcode(
     frame_wise: bool,
 ) -> int:
     steady = None if frame_wise else VideoRestorer(restorer)
-    rate = stream.average_rate or stream.guessed_rate or Fraction(FALLBACK_FPS)
+    rate = rate_of(stream)
     base = stream.time_base or Fraction(1, 90_000)
     video: VideoStream | None = None
     sounds = {a.index: _Sound(a, out) for a in container.streams.audio if a.codec_context is not None}

@@ -52,6 +52,12 @@ def test_a_header_tells_when_the_file_was_created(name: str, tmp_path: Path) -> 
     assert probe(url_of(path)).created == datetime(2026, 1, 15, 22, 0, 5, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("created", ["yesterday", "2026-13-45"])
+def test_a_creation_time_that_is_none_is_none(created: str, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.flv", [0, 0.1], metadata={"creation_time": created})
+    assert probe(url_of(path)).created is None
+
+
 def test_a_file_that_does_not_say_when_it_was_created_says_nothing(tmp_path: Path) -> None:
     assert probe(url_of(write_clip(tmp_path / "a.mp4", [0, 0.1]))).created is None
 
@@ -143,6 +149,17 @@ def test_an_interlaced_mpeg_of_a_real_camera_can_be_read_from_the_middle(from_s:
     assert len(whole) > 3
     assert [s for s, _ in part] == [s for s, _ in whole]
     assert all(np.array_equal(pixels(f), pixels(g)) for (_, f), (_, g) in zip(part, whole, strict=True))
+
+
+@pytest.mark.parametrize(("container", "codec"), [("h264", "libx264"), ("hevc", "libx265")])
+@pytest.mark.parametrize("fps", [10, 12, 30])
+def test_frames_of_a_raw_stream_follow_each_other_at_the_rate_that_they_state(
+    container: str, codec: str, fps: int, tmp_path: Path
+) -> None:
+    path = write_clip(
+        tmp_path / "a.raw", paced(9, fps), codec=codec, fps=fps, base=Fraction(1, fps), container=container
+    )
+    assert times_of(path) == pytest.approx([k / fps for k in range(9)])
 
 
 UNEVEN = [0, 0.04, 0.08, 0.5, 0.52, 1.3, 3.7, 3.74, 4.0, 6.5, 6.52]

@@ -59,6 +59,15 @@ def test_frames_above_the_limit_are_refused_and_at_the_limit_read(tmp_path: Path
         next(read_frames(url, 0, 1, [], WIDTH * HEIGHT - 1))
 
 
+def test_frames_that_a_header_states_above_the_limit_are_never_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_of(write_clip(tmp_path / "a.mp4", [0, 0.1]))
+    monkeypatch.setattr(decode, "_decode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(VideoError, match="above the limit"):
+        next(read_frames(url, 0, 1, [], WIDTH * HEIGHT - 1))
+
+
 def test_frames_that_grow_above_the_limit_on_the_way_are_refused(tmp_path: Path) -> None:
     small = write_clip(tmp_path / "a.ts", paced(10, 10))
     large = write_clip(tmp_path / "b.ts", paced(10, 10), pictures=[numbered(k, 96, 128) for k in range(10)])

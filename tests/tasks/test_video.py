@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,23 @@ def test_the_shape_of_its_pixels_is_kept(tmp_path: Path, target: str) -> None:
     restore(source, tmp_path / f"out.{target}")
     with av.open(str(tmp_path / f"out.{target}")) as found:
         assert found.streams.video[0].sample_aspect_ratio == shape
+
+
+def test_the_shape_of_its_pixels_is_turned_with_the_picture(tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    with av.open(str(source), "w") as out:
+        video = out.add_stream("libx264", rate=10)
+        video.height, video.width, video.pix_fmt = 48, 64, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        out.mux(video.encode(av.VideoFrame.from_ndarray(pictures(1)[0], format="rgb24")))
+        out.mux(video.encode(None))
+    data = bytearray(source.read_bytes())
+    matrix = data.index(b"tkhd") + 44  # that the picture is shown by, here turned by a quarter
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    source.write_bytes(data)
+    restore(source, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as found:
+        assert found.streams.video[0].sample_aspect_ratio == Fraction(3, 4)
 
 
 @pytest.mark.parametrize("fps", [10, 25, Fraction(30_000, 1001), 60])

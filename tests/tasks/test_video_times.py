@@ -5,6 +5,7 @@ Times that a container holds as they should be: `test_video`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tasks.video import _Sound
+from tasks.video import _packets, _Sound
 from tests.tasks import footage
 from tests.tasks.night import decode, pictures, write_clip
 from tests.tasks.restoring import restore, seconds, sound
@@ -29,6 +30,12 @@ def test_reordered_frames_of_an_avi_keep_their_order_and_pace(tmp_path: Path, co
     assert [float(t) for t in times] == pytest.approx([k / 10 for k in range(20)])
 
 
+def test_a_raw_stream_begins_at_once_and_keeps_the_rate_that_it_states(tmp_path: Path) -> None:
+    source = footage.write_clip(tmp_path / "in.h264", footage.paced(12, 12), fps=12, base=Fraction(1, 12))
+    assert restore(source, tmp_path / "out.mp4") == 12
+    assert [float(t) for t in decode(tmp_path / "out.mp4")[0]] == pytest.approx([k / 12 for k in range(12)], abs=1e-3)
+
+
 @pytest.mark.parametrize(("suffix", "tone"), [("ts", "aac"), ("mpg", "mp2"), ("mkv", "pcm_s16le"), ("ts", None)])
 def test_clips_that_were_put_together_go_on_with_their_sound(tmp_path: Path, suffix: str, tone: str | None) -> None:
     parts = [write_clip(tmp_path / f"{k}.{suffix}", pictures(30, seed=k), tone=tone).read_bytes() for k in range(2)]
@@ -41,6 +48,15 @@ def test_clips_that_were_put_together_go_on_with_their_sound(tmp_path: Path, suf
     if tone:
         _, rate, samples = sound(tmp_path / "out.mp4")
         assert len(samples) / rate == pytest.approx(6.0, abs=0.2)
+
+
+def test_where_reading_fails_the_decoder_is_asked_for_what_it_still_holds() -> None:
+    class Cut:
+        def demux(self, *streams: object) -> Iterator[str]:
+            yield "packet"
+            raise OSError(5, "Input/output error")
+
+    assert list(_packets(Cut(), [])) == ["packet", None]  # type: ignore[arg-type]
 
 
 def test_sound_whose_times_begin_anew_can_be_encoded_anew(tmp_path: Path) -> None:
