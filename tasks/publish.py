@@ -104,13 +104,16 @@ def _write_preview(run_url: str, shards: list[int], settings: NightSettings) -> 
 
 
 def _manifest(plan: NightPlan, receipts: list[Receipt], frames: int, preview: str | None) -> dict[str, Any]:
+    # Receipts name files by where the archive stood when their shards were done; it may be mounted elsewhere since.
+    now = {_within_archive(plan, s.url): s.url for s in plan.segments}
     used: Counter[str] = Counter()
     for receipt in receipts:
-        used.update(dict(receipt.sources))
+        for url, count in receipt.sources:
+            used[now.get(_within_archive(plan, url), url)] += count
     causes: dict[str, list[str]] = {p.url: [p.reason] for p in plan.problems}
     for receipt in receipts:
         for problem in receipt.problems:
-            known = causes.setdefault(problem.url, [])
+            known = causes.setdefault(now.get(_within_archive(plan, problem.url), problem.url), [])
             if problem.reason not in known:
                 known.append(problem.reason)
     problems = [Problem(url, "; ".join(reasons), used[url]) for url, reasons in sorted(causes.items())]
@@ -136,6 +139,11 @@ def _manifest(plan: NightPlan, receipts: list[Receipt], frames: int, preview: st
         "problems": [asdict(p) for p in problems],
         "sha256": checksums(plan.run_url, receipts, preview is not None),
     }
+
+
+def _within_archive(plan: NightPlan, url: str) -> str:
+    """A file's path below its archive, wherever that stands: as many parts as the camera's pattern has."""
+    return "/".join(url.split("/")[-1 - plan.camera.pattern.count("/") :])
 
 
 LAYOUT = ("ready.json", "frames.zarr/zarr.json", "frames.zarr/frames/zarr.json", "frames.zarr/time/zarr.json",

@@ -18,7 +18,7 @@ import zarr
 
 from tasks import listing, storage, store
 from tasks.publish import picture_rows, publish, summary
-from tasks.types import CameraNight, NightPlan
+from tasks.types import CameraNight, NightPlan, Problem
 from tests.tasks.night import (
     CAMERA,
     NIGHT,
@@ -185,6 +185,21 @@ def test_a_night_with_footage_of_which_no_frame_is_left_is_published_empty(
     assert (outcome.status, outcome.frames, outcome.coverage) == ("published", 0, 0.0)
     assert site.manifest()["preview_url"] is None
     assert store.read_quality(site.plan().run_url).empty
+
+
+def test_shards_done_before_the_archive_was_mounted_elsewhere_count_for_its_files_there(
+    stored: tuple[Site, NightPlan],
+) -> None:
+    site, planned = stored
+    receipt = store.read_receipt(planned.run_url, 0)
+    broken = replace(receipt, problems=(Problem(receipt.sources[0][0], "damaged"),))
+    store.write_receipt(planned.run_url, broken, store.read_rows(planned.run_url, 0, pictures=True))
+    told = []
+    for place in (site, site._replace(archive=f"{site.archive}-2")):
+        Path(site.archive.removeprefix("file://")).rename(place.archive.removeprefix("file://"))
+        assert publish(place.plan(), site.store, site.settings).status == "published"
+        told.append(json.dumps([place.manifest()[key] for key in ("segments", "problems")]))
+    assert told[1] == told[0].replace(site.archive, f"{site.archive}-2")
 
 
 def test_a_new_run_takes_the_place_of_the_published_one(stored: tuple[Site, NightPlan]) -> None:
