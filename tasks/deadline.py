@@ -8,9 +8,10 @@ while a night runs, which is `tasks.passes`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
@@ -71,14 +72,15 @@ def sizes(estimates: Sequence[Estimate], counts: Sequence[int], hours: float) ->
 def next_time(deadline: str, timezone: str, now: datetime) -> datetime:
     """The next moment at which the clocks of a zone show HH:MM. Raises ValueError for another text."""
     try:
-        at = time.fromisoformat(deadline) if len(deadline) == len("06:30") else None
+        at = time.fromisoformat(deadline) if re.fullmatch(r"\d\d:\d\d", deadline, re.ASCII) else None
     except ValueError:
         at = None
     if at is None:
         raise ValueError(f"deadline {deadline!r}: not a time of day; write HH:MM, such as 06:30")
     zone = ZoneInfo(timezone)
     today = now.astimezone(zone).date()
-    moments = [datetime.combine(today + timedelta(days=d), at, zone) for d in (0, 1)]
+    # Twice a day where clocks are put back: its fold tells the second from the first.
+    moments = [datetime.combine(today + timedelta(days=d), at.replace(fold=f), zone) for d in (0, 1) for f in (0, 1)]
     return next(moment for moment in moments if moment.timestamp() > now.timestamp())
 
 
@@ -101,7 +103,7 @@ def outlook(
     work = ALLOWANCE * sum(e.hours for e in estimates)
     # Another rate is another run of the night, which begins at its first slot.
     anew = ALLOWANCE * sum(e.footage_slots / e.frames_per_s / 3600 for e in estimates)
-    done_by = now + timedelta(hours=work / workers)
+    done_by = now.astimezone(UTC) + timedelta(hours=work / workers)  # on clocks that may be set meanwhile
     needed = max(1, math.ceil(work / left)) if left else 0
     met = 0 < needed <= workers
     every = 1 if met else math.ceil(anew / (left * workers)) if left else 0

@@ -62,10 +62,10 @@ class Took:
         frames, seconds = self._runs.get(plan.run_url, (0, 0.0))
         if not frames or seconds <= 0:
             return
-        if plan.every > 1 and last_rate(store_url, plan):
-            return  # a coarse pass decodes as much for fewer frames: it is told where nothing better is known
         rate = NightRate(plan.night, plan.height, plan.width, plan.model["name"], frames, round(seconds, 3))
         try:
+            if plan.every > 1 and last_rate(store_url, plan):
+                return  # a coarse pass decodes as much for fewer frames: it is told where nothing better is known
             storage.write(rate_url(store_url, plan.camera.id), canonical_json(asdict(rate)))
         except OSError as error:
             log.warning("%s: its rate was not stored, `lednet plan` will not know it: %s", plan.camera.id, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -66,8 +67,33 @@ def test_a_plan_that_is_late_says_what_would_help() -> None:
     assert (told.met, told.workers_needed, told.every, told.rates) == (False, 3, 2, {"pit": "5/2"})
 
 
-def test_when_the_time_is_over_no_number_of_workers_is_proposed() -> None:
-    told = outlook([camera("pit", 36000, 1.0)], {"pit": Fraction(5)}, NOW, NOW)
+def test_the_work_that_is_left_is_told_with_its_allowance_however_many_share_it() -> None:
+    told = outlook(
+        [camera("pit", 36000, 1.0, done=0.5)], {"pit": Fraction(5)}, NOW + timedelta(hours=9), NOW, workers=2
+    )
+    assert told.worker_hours == pytest.approx(5 * ALLOWANCE)
+
+
+@pytest.mark.parametrize(("slots", "met", "done_by"), [(20_000, True, "06:40"), (22_000, False, "07:20")])
+def test_in_the_night_in_which_clocks_are_put_forward_there_is_an_hour_less(
+    slots: int, met: bool, done_by: str
+) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    evening, morning = datetime(2026, 3, 28, 23, 0, tzinfo=zone), datetime(2026, 3, 29, 7, 0, tzinfo=zone)
+    told = outlook([camera("pit", slots, 1.0)], {"pit": Fraction(5)}, morning, evening)
+    assert (told.met, told.done_by) == (met, f"2026-03-29T{done_by}+02:00")
+
+
+@pytest.mark.parametrize(("now", "at"), [("00:10", "00:30"), ("00:40", "01:30"), ("01:10", "01:30")])
+def test_where_clocks_are_put_back_a_time_of_day_comes_twice(now: str, at: str) -> None:
+    of_the_night = "2026-10-25T{}+00:00"  # 02:30 in Berlin is 00:30 and 01:30 in UTC
+    found = next_time("02:30", "Europe/Berlin", datetime.fromisoformat(of_the_night.format(now)))
+    assert found.astimezone(UTC) == datetime.fromisoformat(of_the_night.format(at))
+
+
+@pytest.mark.parametrize("over_s", [0, 3600])
+def test_when_the_time_is_over_no_number_of_workers_is_proposed(over_s: int) -> None:
+    told = outlook([camera("pit", 36000, 1.0)], {"pit": Fraction(5)}, NOW - timedelta(seconds=over_s), NOW)
     assert (told.met, told.workers_needed, told.every) == (False, 0, 0)
 
 
@@ -83,7 +109,7 @@ def test_a_time_of_day_is_the_next_one_in_the_cameras_zone(deadline: str, at: st
     assert next_time(deadline, "Asia/Shanghai", now.astimezone(UTC)) == datetime.fromisoformat(at).replace(tzinfo=zone)
 
 
-@pytest.mark.parametrize("text", ["", "6:30", "25:00", "06-30", "06:30:00", "noon"])
+@pytest.mark.parametrize("text", ["", "6:30", "25:00", "06-30", "06:30:00", "T0630", "0630Z", "noon"])
 def test_another_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="HH:MM"):
         next_time(text, "UTC", NOW)
@@ -98,6 +124,13 @@ def test_a_larger_site_takes_as_many_times_more_as_it_has_cameras() -> None:
     assert thousand.worker_hours == pytest.approx(100 * ten.worker_hours)
 
 
-def test_sizing_without_footage_is_refused() -> None:
+def test_a_larger_sites_gigabytes_are_those_of_the_codec_that_the_settings_name() -> None:
+    night = [replace(camera("pit", 36000, 2.0), gb_in=2.0, gb_stored={"jpeg 95": 3.0, "zstd 1": 9.0, "zstd 9": 1.0})]
+    [ten] = sizes(night, (10,), hours=8)
+    assert (ten.cameras, ten.gb_in, ten.gb_stored) == (10, 20.0, 30.0)
+
+
+@pytest.mark.parametrize(("cameras", "hours"), [(0, 8.0), (1, 0.0), (1, -1.0)])
+def test_sizing_without_footage_or_time_is_refused(cameras: int, hours: float) -> None:
     with pytest.raises(ValueError, match="sizing needs some"):
-        sizes([], (10,), hours=8)
+        sizes([camera("pit", 36000, 1.0)] * cameras, (10,), hours)

@@ -48,8 +48,9 @@ def test_a_run_counts_by_itself_and_one_that_restored_nothing_leaves_the_last_ra
     assert (rate.night, rate.frames) == (NIGHT, 30)
 
 
-def test_a_coarse_pass_is_told_only_where_no_whole_night_is_known(plan: NightPlan, root: str) -> None:
-    coarse = replace(plan, every=16, run_url=f"{plan.run_url}1")
+@pytest.mark.parametrize("every", [2, 16])
+def test_a_coarse_pass_is_told_only_where_no_whole_night_is_known(plan: NightPlan, root: str, every: int) -> None:
+    coarse = replace(plan, every=every, run_url=f"{plan.run_url}1")
     told = took(plan, (30, 2.0))
     told.add(words_of(coarse.run_url, ItemResult("pit", 1, 0, 3, 2.0)))
     for at_work, wanted in ((coarse, 3), (plan, 30), (coarse, 30)):
@@ -59,9 +60,13 @@ def test_a_coarse_pass_is_told_only_where_no_whole_night_is_known(plan: NightPla
         assert rate.frames == wanted
 
 
-def test_frames_of_another_size_say_nothing_of_these(plan: NightPlan, root: str) -> None:
+@pytest.mark.parametrize(("higher", "wider"), [(2, 1), (1, 2)])
+def test_frames_of_another_size_say_nothing_of_these(plan: NightPlan, root: str, higher: int, wider: int) -> None:
+    other = replace(plan, height=higher * plan.height, width=wider * plan.width)
     took(plan, (30, 2.0)).keep(plan, root)
-    assert last_rate(root, replace(plan, height=2 * plan.height)) is None
+    assert last_rate(root, other) is None
+    took(other, (3, 2.0)).keep(replace(other, every=16), root)  # so a coarse pass is the best that is known of it
+    assert last_rate(root, other) is not None
 
 
 @pytest.mark.parametrize(
@@ -73,7 +78,12 @@ def test_frames_of_another_size_say_nothing_of_these(plan: NightPlan, root: str)
         b"{}",
         b'{"night": "n", "seconds": "fast"}',
         b'{"night": "n", "height": 48, "width": 64, "model": "m", "frames": 1, "seconds": 0}',
+        b'{"night": "n", "height": 48, "width": 64, "model": "m", "frames": 0, "seconds": 1}',
+        b'{"night": "n", "height": 48, "width": 64, "model": "m", "frames": 1, "seconds": 1e999}',
+        b'{"night": "n", "height": 48, "width": 64, "model": "m", "frames": 1%s, "seconds": 1}' % (b"0" * 400),
+        b"[" * 100_000,
     ],
+    ids=range(10),
 )
 def test_what_is_missing_or_damaged_counts_as_no_rate(
     plan: NightPlan, root: str, data: bytes | None, caplog: pytest.LogCaptureFixture
@@ -92,10 +102,13 @@ def test_a_damaged_rate_is_not_repeated_in_the_log(
     assert len(caplog.text) < 1000
 
 
+@pytest.mark.parametrize(("call", "every"), [("write", 1), ("write", 16), ("read", 16)])
 def test_a_rate_that_can_not_be_stored_costs_no_night(
-    plan: NightPlan, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    plan: NightPlan, root: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, call: str, every: int
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    (tmp_path / "rates").write_text("no folder")
-    took(plan, (30, 2.0)).keep(plan, storage.normalise(str(tmp_path)))
+    def refused(url: str, *_: object) -> None:
+        raise PermissionError(f"{url}: check the rights of this user or key")
+
+    monkeypatch.setattr(storage, call, refused)
+    took(plan, (30, 2.0)).keep(replace(plan, every=every), root)
     assert "its rate was not stored" in caplog.text
