@@ -159,9 +159,8 @@ def _published_every(store_url: str, camera: str, night: str) -> int:
 
 def _redo(check: NightCheck, plan: NightPlan, store_url: str, settings: NightSettings, version: str) -> None:
     damaged = {f.shard for f in check.findings if f.shard is not None}
-    for shard in sorted(damaged):  # the receipt goes first: a shard without one is done again, whatever happens now
+    for shard in sorted(damaged):  # a shard without a receipt is done again, whatever happens now
         storage.remove(store.receipt_url(plan.run_url, shard, "json"))
-        storage.remove(store.shard_object(plan.run_url, shard))
     if any(f.shard is None for f in check.findings):
         storage.remove(storage.join(plan.run_url, "ready.json"))
     store.create_run(plan, settings, version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from lednet.clips import ClipError
 from lednet.model import SIZES
 from lednet.train_settings import Stage, TrainSettings
 from tasks import finetune, models, storage
-from tasks.footage import list_footage
+from tasks.footage import FootageClip, list_footage
+from tasks.listing import Entry
 from tasks.promotion import Decision
+from tasks.settings import LearnSettings, NightSettings
 from tasks.types import Problem
 from tests.tasks.learning import LEARN, TINY, filmed, save_model
 
@@ -161,6 +163,108 @@ def test_clips_that_the_old_model_was_trained_on_never_judge_it(tmp_path: Path, 
     divided = finetune.divide(clips, checkpoint.read_card(path), LEARN)
     assert {c.camera for c in divided.held_out} == {"silo"}
     assert divided.new_cameras == {"silo"}
+
+
+def clips_of(*cameras: str, clips: int = 2) -> list[FootageClip]:
+    """Footage of so many clips a camera, which is not there: names alone."""
+    return [
+        FootageClip(f"{camera}-{k}", camera, (Entry(f"file:///{camera}/{k}.MP4", 9, f"{camera} {k}"),))
+        for camera in cameras
+        for k in range(clips)
+    ]
+
+
+def card(training: dict[str, Any] | None = None, validation: dict[str, Any] | None = None) -> checkpoint.Card:
+    """Of a model that knows these clips."""
+    return checkpoint.Card("old", "0" * 64, {}, training or {}, validation or {})
+
+
+def test_clips_that_any_ancestor_was_trained_on_are_known() -> None:
+    training = {"clips": ["a"], "from": {"clips": ["b"], "from": {"clips": ["c"], "from": {}}}}
+    assert finetune.trained_clips(training) == {"a", "b", "c"}
+
+
+def test_a_camera_whose_clips_the_old_model_was_only_judged_by_is_not_new() -> None:
+    old = card({"clips": ["pit-0"]}, {"clips": ["silo-1"]})
+    assert finetune.divide(clips_of("pit", "silo", "gate"), old, LEARN).new_cameras == {"gate"}
+
+
+def test_footage_that_is_all_held_out_is_nothing_to_train_on() -> None:
+    clips = [replace(clip, data_set_split="test") for clip in clips_of("pit")]
+    with pytest.raises(ClipError, match="2 clips, all of them held out: nothing to train on; film more"):
+        finetune.divide(clips, card(), LEARN)
+
+
+@pytest.mark.parametrize("knows", [0, 1])
+def test_two_models_are_compared_on_what_neither_was_trained_on(knows: int) -> None:
+    clips = clips_of("pit", "silo")
+    held = [clip.name for clip in finetune.divide(clips, card(), LEARN).held_out]
+    assert len(held) == 2
+    cards = [card(), card()]
+    cards[knows] = card({"clips": held[:1]})
+    assert [clip.name for clip in finetune.held_out_of(clips, cards, LEARN).held_out] == held[1:]
+
+
+def test_figures_tell_each_clips_camera_whether_it_is_new_and_what_could_not_be_read(tmp_path: Path) -> None:
+    for k, name in enumerate(("pit/GX010119", "silo/GX010119", "silo/GX010120")):
+        filmed(tmp_path / f"gopro/{name}.MP4", seed=k)
+    (tmp_path / "gopro/silo/GX010120.MP4").write_bytes(b"no video")
+    footage = finetune.Footage((), tuple(list_footage([str(tmp_path / "gopro")])), frozenset({"silo"}))
+    dark, bright = (save_model(tmp_path / f"{gain}.safetensors", gain=gain) for gain in (0.3, 0.8))
+    figures, problems = finetune.compare(dark, bright, footage, replace(LEARN, recipes="paper"))
+    assert [(f.camera, f.new_camera) for f in figures] == [("pit", False), ("silo", True)]
+    assert all(max(f.old) < min(f.new) for f in figures)
+    assert [p.url.rpartition("/")[2] for p in problems] == ["GX010120.MP4"]
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"clip_mb": 5}, {"all_clips_mb": 5}, {"frames_per_clip": 5}, {"high_speed_frames": 5}, {"vgg": "vgg.pt"},
+    {"steps": 5}, {"seed": 5}, {"learning_rate": 0.5}, {"batch_scale": 5}, {"recipes": "paper"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[next(iter(change)) for change in CHANGES])
+def test_what_decides_a_training_gives_it_a_folder_of_its_own(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(settings: LearnSettings) -> str:
+        return finetune._run_key(footage, settings, finetune.train_settings(settings, known))
+
+    monkeypatch.setitem(SIZES, "tiny", TINY)
+    known = replace(card(), config=asdict(TINY))
+    footage = finetune.divide(clips_of("pit"), known, LEARN)
+    assert key(replace(LEARN, **change)) != key(LEARN)
+    assert key(replace(LEARN, judged_pairs=5, device="cuda")) == key(LEARN)
+
+
+def test_footage_that_changed_gives_a_training_a_folder_of_its_own() -> None:
+    clips = clips_of("pit", "silo")
+    changed = [*clips[:-1], replace(clips[-1], sources=(Entry("file:///silo/1.MP4", 9, "filmed anew"),))]
+    keys = {finetune._run_key(finetune.divide(c, card(), LEARN), LEARN, TrainSettings()) for c in (clips, changed)}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("configured", ["small", models.PRODUCTION])
+def test_the_first_retraining_starts_from_the_sites_checkpoint_or_the_shipped_one(store: str, configured: str) -> None:
+    from flows.retrain import started_from
+
+    start = started_from(store, NightSettings(checkpoint=configured))
+    assert start.card.sha256 == checkpoint.read_card(checkpoint.locate("small")).sha256
+    assert models.read_production(store).version == ""
+
+
+def test_footage_given_by_name_comes_beside_that_of_the_site(
+    retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filmed(tmp_path / "more/gate/GX010119.MP4", seed=7)
+    candidate(monkeypatch, tmp_path / "better.safetensors", gain=0.8)
+    seen: list[finetune.Footage] = []
+    compare = finetune.compare
+    monkeypatch.setattr(
+        finetune, "compare", lambda a, b, divided, s: (seen.append(divided), compare(a, b, divided, s))[1]
+    )
+    retrain(footage=[str(tmp_path / "more")])
+    assert {c.camera for c in (*seen[0].training, *seen[0].held_out)} == {"gate", "pit", "silo"}
 
 
 def test_no_footage_says_where_it_looked(retrain: Retrain, tmp_path: Path) -> None:

@@ -100,8 +100,11 @@ def test_files_that_do_not_match_are_somebody_elses(tmp_path: Path) -> None:
     assert found.problems == ()
 
 
-def test_folders_too_deep_for_the_pattern_need_not_be_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = put(tmp_path, "pit-2026-01-15-20-00-00.mp4", "lost+found/pit-2026-01-15-21-00-00.mp4")
+@pytest.mark.parametrize("folder", ["", "north/pit/"])
+def test_folders_too_deep_for_the_pattern_need_not_be_readable(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = put(tmp_path, f"{folder}pit-2026-01-15-20-00-00.mp4", f"{folder}lost+found/pit-2026-01-15-21-00-00.mp4")
     scandir = os.scandir
 
     def closed(path: str) -> object:
@@ -110,8 +113,8 @@ def test_folders_too_deep_for_the_pattern_need_not_be_readable(tmp_path: Path, m
         return scandir(path)
 
     monkeypatch.setattr("os.scandir", closed)
-    camera = replace(MINUTES, pattern="pit-%Y-%m-%d-%H-%M-%S.mp4")
-    assert names(find(camera, archive), archive) == ["pit-2026-01-15-20-00-00.mp4"]
+    camera = replace(MINUTES, pattern=f"{folder}pit-%Y-%m-%d-%H-%M-%S.mp4")
+    assert names(find(camera, archive), archive) == [f"{folder}pit-2026-01-15-20-00-00.mp4"]
 
 
 def test_an_archive_that_is_not_there_holds_nothing(tmp_path: Path) -> None:

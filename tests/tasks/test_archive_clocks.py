@@ -48,6 +48,12 @@ def test_fractions_of_a_second_are_read_exactly(written: str, micro: int, tmp_pa
     assert start == ns("2026-01-15T22:00:00+08:00") + micro * 1000
 
 
+@pytest.mark.parametrize(("pattern", "hour"), [("pit/%Y-%m-%d/%H.mp4", 22), ("pit/%Y-%m-%d.mp4", 0)])
+def test_what_a_name_leaves_out_of_its_time_is_zero(pattern: str, hour: int, tmp_path: Path) -> None:
+    start = start_of(replace(SHANGHAI, pattern=pattern), tmp_path, f"pit/2026-01-{'15/22' if hour else '16'}.mp4")
+    assert start == ns(f"2026-01-{15 if hour else 16}T{hour:02}:00:00+08:00")
+
+
 walls = st.datetimes(datetime(1990, 1, 1), datetime(2040, 1, 1))
 zones = st.sampled_from(
     ["Asia/Shanghai", "Europe/Berlin", "America/Santiago", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"]

@@ -72,6 +72,11 @@ def test_a_clip_number_that_returns_in_another_folder_is_another_clip(tmp_path: 
     assert names(found, archive) == ["a/GX010001.MP4", "a/GX020001.MP4", "b/GX010001.MP4", "b/GX020001.MP4"]
 
 
+def test_clips_whose_numbers_began_anew_come_in_the_order_of_time(tmp_path: Path) -> None:
+    table = {"GX010001.MP4": (60.0, "2026-01-15T23:00:00Z"), "GX019999.MP4": (60.0, "2026-01-15T22:00:00Z")}
+    assert [s.url[-12:] for s in gopro(tmp_path, table).segments] == ["GX019999.MP4", "GX010001.MP4"]
+
+
 @pytest.mark.parametrize("lost", ["GX010119.MP4", "GX020119.MP4"])
 def test_a_chapter_after_a_lost_one_is_a_problem_rather_than_at_a_wrong_time(lost: str, tmp_path: Path) -> None:
     table = {f"GX0{k}0119.MP4": (600.0, "2026-01-15T22:00:00Z") for k in (1, 2, 3)}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from footage import write_clip
 
-from tasks import listing
+from tasks import listing, storage
 from tasks.archive import Found, find_segments
 from tasks.decode import Header, VideoError
 from tasks.slots import night_grid
@@ -91,10 +91,25 @@ def test_a_file_that_cannot_be_opened_is_a_problem_with_the_reason(
     assert [p.reason for p in found.problems] == [reason]
 
 
-def test_broken_files_of_the_afternoon_are_no_problem_of_the_night(tmp_path: Path) -> None:
+def test_a_dead_archive_is_no_problem_of_a_file(tmp_path: Path) -> None:
+    def probe(url: str) -> Header:
+        raise storage.StorageError(f"{url}: failed 8 times")
+
+    archive = put(tmp_path, "pit/2026-01-15/22-00-00.mp4")
+    with pytest.raises(storage.StorageError, match="failed 8 times"):
+        find(SHANGHAI, archive, probe)
+
+
+def test_an_empty_file_that_begins_as_the_night_does_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "pit/2026-01-15").mkdir(parents=True)
+    (tmp_path / "pit/2026-01-15/18-00-00.mp4").touch()
+    assert len(find(SHANGHAI, f"file://{tmp_path}").problems) == 1
+
+
+def test_broken_files_of_the_day_are_no_problem_of_the_night(tmp_path: Path) -> None:
     def probe(url: str) -> Header:
         raise VideoError(url, "broken")
 
-    archive = put(tmp_path, "pit/2026-01-15/12-00-00.mp4")
+    archive = put(tmp_path, "pit/2026-01-15/12-00-00.mp4", "pit/2026-01-16/06-00-00.mp4")
     (tmp_path / "pit/2026-01-15/13-00-00.mp4").touch()
     assert find(SHANGHAI, archive, probe) == Found((), ())

@@ -5,11 +5,14 @@ Works on plain functions, without Prefect. Publishing has its own tests.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import cv2
@@ -21,10 +24,11 @@ from lednet import Restorer, quality
 from lednet.checkpoint import CheckpointError
 from lednet.transfer import Pending
 from lednet.video import VideoRestorer
-from tasks import listing, storage, store
-from tasks.enhance import consecutive, enhance_item
+from tasks import decode_process, enhance, listing, storage, store
+from tasks.enhance import batches, consecutive, enhance_item, load_restorer
 from tasks.publish import publish
 from tasks.settings import FRAME_WISE
+from tasks.slots import Damage, SlotFrame
 from tasks.steady import WARM_UP
 from tasks.types import NightPlan, Shard
 from tests.tasks.night import (
@@ -38,6 +42,7 @@ from tests.tasks.night import (
     frames_of,
     make_site,
     pictures,
+    watched,
     write_clip,
 )
 
@@ -319,6 +324,31 @@ def test_a_frame_of_another_size_is_scaled(tmp_path: Path) -> None:
     assert np.array_equal(frames[5], Restorer(site.settings.checkpoint).restore(small[None])[0])
 
 
+def test_a_shard_is_the_same_whoever_restores_the_frames_of_another_size_before_it(site: Site) -> None:
+    scene = np.repeat(pictures(1), 29, 0)
+    write_clip(site.footage("220004.mp4"), scene[:20].repeat(2, 1).repeat(2, 2))
+    write_clip(site.footage("220006.mp4"), scene[20:])
+    hashes = set()
+    for first in (5, 8):  # shard 8 after the others, or alone
+        cut = site._replace(store=f"{site.store}-{first}", settings=replace(site.settings, item_slots=9 * SHARD))
+        planned = cut.plan()
+        [item] = planned.items
+        store.create_run(planned, cut.settings, "0")
+        enhance_item(replace(item, shards=tuple(s for s in item.shards if s.index >= first)), cut.settings)
+        hashes.add(store.read_receipt(planned.run_url, 8).sha256)
+    assert len(hashes) == 1
+
+
+def test_damage_in_the_slots_that_a_memory_begins_at_stops_no_item(site: Site) -> None:
+    planned = site.plan()
+    item = planned.items[-1]
+    assert item.shards[0].index == 8
+    path = site.footage("220004.mp4")
+    path.write_bytes(path.read_bytes()[:-600])
+    store.create_run(planned, site.settings, "0")
+    assert enhance_item(item, site.settings).frames == 3
+
+
 def test_a_segment_that_has_gone_since_the_plan_is_a_problem_and_costs_no_other(site: Site) -> None:
     planned = site.plan()
     site.footage("220004.mp4").unlink()
@@ -408,3 +438,108 @@ def test_the_next_frame_is_begun_before_a_gpu_has_restored_the_last(
     store.create_run(planned, site.settings, "0")
     enhance_item(planned.items[0], site.settings)
     assert overlapped == [True]
+
+
+def test_a_checkpoint_is_loaded_under_the_bound_of_memory_and_compiled_as_asked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(enhance, "Restorer", lambda _, **known: asked.append(known))
+    load_restorer.__wrapped__(site.settings.checkpoint, 77, True)
+    assert asked == [{"memory_mb": 77, "compile": True}]
+
+
+def test_a_result_tells_the_frames_and_the_time_that_they_took(site: Site) -> None:
+    planned, settings = site.plan(), replace(site.settings, batch=3)
+    store.create_run(planned, settings, "0")
+    started = time.monotonic()
+    result = enhance_item(planned.items[0], settings)
+    assert result.frames == 10
+    assert 0 < result.seconds <= time.monotonic() - started
+
+
+@pytest.mark.parametrize("cause", ["its run was cancelled", "the deadline came"])
+def test_an_item_that_is_left_says_what_stopped_it_and_how_much_is_left(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    planned, restored, deadline = site.plan(), list[int](), 1000.0
+
+    def over() -> bool:
+        return sum(restored) > SHARD
+
+    def clock() -> float:
+        return deadline if over() and cause == "the deadline came" else 0.0
+
+    store.create_run(planned, site.settings, "0")
+    monkeypatch.setattr(enhance, "time", SimpleNamespace(time=clock, monotonic=time.monotonic))
+    with caplog.at_level(logging.WARNING):
+        enhance_item(
+            planned.items[0],
+            site.settings,
+            until_s=deadline,
+            wanted=lambda: not over() or cause == "the deadline came",
+            load=lambda *known: watched(load_restorer(*known), restored.append),
+        )
+    assert f"{cause} before 2 of its shards" in caplog.text
+
+
+def test_every_frame_is_a_sign_of_life_those_of_the_memory_too(site: Site) -> None:
+    planned = site.plan()
+    store.create_run(planned, site.settings, "0")
+    signs: list[bool] = []
+    result = enhance_item(planned.items[-1], site.settings, alive=lambda: signs.append(True))
+    assert len(signs) == result.frames + WARM_UP
+
+
+def test_no_more_is_decoded_ahead_than_the_queue_holds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned, settings = site.plan(), replace(site.settings, batch=1, queue_batches=2)
+    fill, decoded, ahead = decode_process.fill_slots, [0], list[int]()
+
+    def counted(*given: object) -> Iterator[SlotFrame | Damage]:
+        for event in fill(*given):  # type: ignore[arg-type]
+            decoded[0] += 1
+            yield event
+
+    def restoring(count: int) -> None:
+        time.sleep(0.02)  # for a decoder that would run on
+        ahead.append(decoded[0] - sum(restored))
+        restored.append(count)
+
+    restored: list[int] = []
+    monkeypatch.setattr(decode_process, "fill_slots", counted)
+    store.create_run(planned, settings, "0")
+    enhance_item(planned.items[0], settings, load=lambda *known: watched(load_restorer(*known), restoring))
+    assert sum(restored) == 10
+    assert max(ahead) <= 1 + settings.queue_batches + 1  # the one at hand, the queue, and one that waits for its place
+
+
+def test_no_more_is_restored_ahead_of_writing_than_one_shard_and_the_queue(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(site.settings, batch=1, queue_batches=1, item_slots=9 * SHARD)
+    site = site._replace(settings=settings)
+    planned, write, restored, ahead = site.plan(), store.write_shard, list[int](), list[int]()
+
+    bound = 2 * SHARD + settings.queue_batches + 2  # in writing, whole, in the queue, and at hand
+
+    def write_slowly(*given: object) -> tuple[str, int]:
+        patience = time.monotonic() + (0.0 if ahead else 1.0)  # for restoring that would run on
+        while sum(restored) <= bound and time.monotonic() < patience:
+            time.sleep(0.01)
+        ahead.append(sum(restored))
+        return write(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "write_shard", write_slowly)
+    store.create_run(planned, settings, "0")
+    item = replace(planned.items[0], shards=planned.items[0].shards[3:])
+    enhance_item(item, settings, load=lambda *known: watched(load_restorer(*known), restored.append))
+    assert sum(restored) == 15
+    assert ahead[0] <= bound
+
+
+def test_damage_travels_with_the_frames_that_it_was_met_among_and_none_is_lost() -> None:
+    a, b, c = (SlotFrame(k, np.zeros((1, 1, 3), np.uint8), "") for k in range(3))
+    damage = Damage(0, "", "")
+    assert list(batches(iter([a, damage, b, c]), 2)) == [([a, b], [damage]), ([c], [])]
+    assert list(batches(iter([a, b, damage]), 2)) == [([a, b], []), ([], [damage])]
+    assert list(batches(iter([a, b]), 2)) == [([a, b], [])]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lednet import Restorer
 from tasks import storage, store
 from tasks.decode import VideoError
+from tasks.enhance import load_restorer
 from tasks.estimate import Estimate, estimate
 from tasks.rates import NightRate
 from tasks.settings import CODECS
@@ -45,6 +48,29 @@ def test_gigabytes_in_are_those_of_the_files(measured: Estimate, planned: tuple[
 
 def test_raw_gigabytes_are_frames_times_their_size(measured: Estimate) -> None:
     assert measured.gb_raw == pytest.approx(25 * RAW / 1e9)
+
+
+def test_raw_gigabytes_are_those_of_the_size_that_is_stored_whatever_a_file_has(
+    planned: tuple[Site, NightPlan],
+) -> None:
+    site, plan = planned
+    smaller = estimate(replace(plan, height=24, width=32), site.settings, 0)
+    assert smaller.gb_raw == pytest.approx(25 * RAW / 4 / 1e9)
+
+
+def test_it_restores_under_the_settings_bound_of_memory_and_compiles_nothing(
+    planned: tuple[Site, NightPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, plan = planned
+    asked: list[tuple[str, int, bool]] = []
+
+    def load(*known: Any) -> Restorer:
+        asked.append(known)
+        return load_restorer(*known)
+
+    monkeypatch.setattr("tasks.estimate.load_restorer", load)
+    estimate(plan, replace(site.settings, tile_mb=77, compile=True), 0)
+    assert asked == [(site.settings.checkpoint, 77, False)]
 
 
 def test_hours_are_frames_at_the_measured_rate(measured: Estimate) -> None:

@@ -6,8 +6,10 @@ Not covered: what killed writers left, which no listing shows (`test_storage`, `
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import pytest
 from moto.s3.models import s3_backends
 
@@ -49,6 +51,7 @@ def test_names_are_those_directly_below(root: str) -> None:
 def test_an_object_holds_no_names(root: str) -> None:
     storage.write(f"{root}/a", b"")
     assert listing.names(f"{root}/a") == []
+    assert list(listing.find(f"{root}/a")) == []
 
 
 def test_the_etag_changes_with_the_content(root: str) -> None:
@@ -98,6 +101,13 @@ def fail_to_list(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> 
         return scandir(path)
 
     monkeypatch.setattr("os.scandir", listed)
+
+
+def test_an_upload_that_is_not_complete_is_as_old_as_the_store_says(bucket: str) -> None:
+    begun = boto3.client("s3").create_multipart_upload(Bucket="mine", Key="parts/a")["UploadId"]
+    (upload,) = listing.unfinished(f"{bucket}/parts")
+    boto3.client("s3").abort_multipart_upload(Bucket="mine", Key="parts/a", UploadId=begun)
+    assert upload.modified_s == datetime(2010, 11, 10, 20, 48, 33, tzinfo=UTC).timestamp()  # which moto says of each
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

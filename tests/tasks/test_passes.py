@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lednet import Restorer
 from tasks import enhance, store
 from tasks.deadline import ALLOWANCE
-from tasks.passes import by_priority, levels, next_pass
+from tasks.passes import by_priority, extent, levels, next_pass, slots_left
 from tasks.plan import coarser
 from tests.tasks import night
 from tests.tasks.night import CAMERA, Site
@@ -85,6 +85,22 @@ def test_a_pass_is_the_night_of_the_camera_at_that_rate(site: Site, every: int) 
     assert made == replace(slower, every=every, segments=made.segments, problems=made.problems)
     assert made.run != full.run
     assert coarser(full, 1, site.archive, site.store, site.settings) is full
+
+
+def test_what_is_kept_of_a_plan_is_its_own(site: Site) -> None:
+    planned = site.plan()
+    kept = extent(planned)
+    assert (kept.camera, kept.run, kept.run_url, kept.rate) == ("pit", planned.run, planned.run_url, CAMERA.rate)
+    assert (kept.shards, kept.planned_slots, kept.most_frames) == (7, 25, planned.most_frames)
+    assert kept.files == 3
+
+
+def test_the_slots_that_are_left_are_those_of_the_shards_without_a_receipt(site: Site) -> None:
+    planned = site.plan()
+    store.create_run(planned, site.settings, "0")
+    assert slots_left(extent(planned)) == 25
+    enhance.enhance_item(planned.items[0], site.settings)  # three of seven shards
+    assert slots_left(extent(planned)) == pytest.approx(25 * 4 / 7)
 
 
 class Clock:

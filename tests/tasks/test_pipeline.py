@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 import pytest
 
 from tasks.pipeline import Background, prefetch
 
 PATIENCE_S = 60.0
+
+RUN = ContextVar("RUN", default="none")
+"""What the caller's log lines belong to."""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -123,6 +129,23 @@ def test_nothing_is_taken_before_the_first_item_is_asked_for() -> None:
     items.close()
 
 
+def test_the_source_runs_in_the_callers_context() -> None:
+    RUN.set("mine")
+    assert list(prefetch((RUN.get() for _ in range(2)), 2)) == ["mine", "mine"]
+
+
+def test_it_is_told_how_many_items_wait_whenever_one_is_taken() -> None:
+    told: list[int] = []
+    list(prefetch(range(3), 5, told.append))
+    assert len(told) == 4  # the end is taken as well, and nothing waits behind it
+    assert told[-1] == 0
+
+
+def test_an_iterator_that_nobody_closes_does_not_keep_the_process() -> None:
+    left = "from itertools import count; from tasks.pipeline import prefetch; kept = prefetch(count(), 1); next(kept)"
+    assert subprocess.run([sys.executable, "-c", left], timeout=PATIENCE_S).returncode == 0
+
+
 def test_calls_run_one_after_the_other_in_order() -> None:
     done: list[int] = []
     running = threading.Lock()
@@ -144,6 +167,22 @@ def test_calls_run_beside_the_caller() -> None:
     with Background(1) as background:
         background.submit(lambda: seen.append(threading.get_ident()))
     assert seen != [caller]
+
+
+def test_calls_run_in_the_context_of_the_one_who_submits() -> None:
+    RUN.set("mine")
+    seen: list[str] = []
+    submit(lambda: seen.append(RUN.get()))
+    assert seen == ["mine"]
+
+
+def test_calls_that_are_done_wait_no_more() -> None:
+    gate = threading.Event()
+    with Background(5) as background:
+        background.submit(gate.wait)  # type: ignore[arg-type]
+        assert background.waiting() == 1
+        gate.set()
+        wait_until(lambda: background.waiting() == 0)
 
 
 def test_leaving_waits_for_every_call() -> None:
@@ -200,15 +239,16 @@ def test_submit_raises_an_earlier_error_as_soon_as_it_is_known() -> None:
         background.submit(lambda: None)
 
 
-def test_no_call_runs_after_one_has_failed() -> None:
+@pytest.mark.parametrize("error", [OSError("disk full"), SystemExit(3)])
+def test_no_call_runs_after_one_has_failed(error: BaseException) -> None:
     gate, done = threading.Event(), []
 
     def fail_late() -> None:
         gate.wait(PATIENCE_S)
-        raise OSError("disk full")
+        raise error
 
     threading.Timer(0.05, gate.set).start()
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(type(error)):
         submit(lambda: done.append("before"), fail_late, *[lambda: done.append("after")] * 5)
     assert done == ["before"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as students_t
 
 from lednet.clips import Clip
 from lednet.metrics import EQUAL_DB
@@ -46,6 +48,17 @@ def test_better_on_all_clips_is_promoted_and_the_figures_are_said() -> None:
     assert "4 held-out clips of 2 cameras, new cameras among them: silo" in decision.why
 
 
+def test_the_figures_of_a_decision_are_of_all_clips_each_camera_and_each_clip() -> None:
+    rows = figures({"pit": [0.5, 0.6], "silo": [0.4]})
+    decision = decide("a", "b", rows, JUDGE)
+    assert (decision.old, decision.new) == ("a", "b")
+    assert [d.of for d in decision.differences] == ["all clips", "pit", "silo", "pit-0", "pit-1", "silo-0"]
+    gains = [d.new - d.old for d in decision.differences]
+    assert gains == pytest.approx([0.5, 0.55, 0.4, 0.5, 0.6, 0.4], abs=1e-3)
+    assert gains == pytest.approx([d.mean for d in decision.differences], abs=1e-3)
+    assert decision.differences[0].old == pytest.approx(np.mean([np.mean(r.old) for r in rows]), abs=1e-3)
+
+
 def test_worse_is_kept_out_and_the_clips_are_named() -> None:
     decision = decided({"pit": [-0.5, -0.6], "silo": [-0.4, -0.7]})
     assert not decision.promote
@@ -69,6 +82,42 @@ def test_one_clip_clearly_worse_keeps_the_old() -> None:
 
 def test_a_loss_within_the_tolerance_is_not_clear() -> None:
     assert decided({"pit": [0.5, 0.6, 0.5, 0.6, 0.5, 0.6, -0.05]}, spread=0.001).promote
+
+
+def test_a_loss_of_one_clip_that_may_be_chance_is_not_clear() -> None:
+    assert decided({"pit": [2.0, 2.0, 2.0, 2.0, 2.0, -0.3]}, spread=2.0).promote
+
+
+def test_clips_that_agree_by_chance_do_not_hide_how_much_their_pairs_scatter() -> None:
+    assert not decided({"pit": [0.1, 0.1, 0.1, 0.1]}, spread=4.0).promote
+
+
+def test_two_clips_are_not_certain_of_a_gain_that_differs_between_them() -> None:
+    rows = figures({"pit": [0.2, 0.9]}, spread=0.01)
+    assert not decide("old", "new", rows, replace(JUDGE, least_clips=2)).promote
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_the_interval_of_few_clips_is_students(confidence: float) -> None:
+    gains = [0.2, 0.5, 0.9, 0.4]
+    decision = decide("old", "new", figures({"pit": gains}, spread=0.0), replace(JUDGE, confidence=confidence))
+    half = students_t.ppf((1 + confidence) / 2, 3) * np.std(gains, ddof=1) / 2
+    assert decision.overall is not None
+    assert decision.overall.low == pytest.approx(np.mean(gains) - half, abs=1e-3)
+    assert decision.overall.high == pytest.approx(np.mean(gains) + half, abs=1e-3)
+
+
+@pytest.mark.parametrize(("confidence", "deviations"), [(0.68, 0.994), (0.95, 1.96)])
+def test_the_interval_of_one_clip_is_that_of_its_pairs_mean(confidence: float, deviations: float) -> None:
+    [row] = figures({"pit": [0.2]}, spread=1.0, pairs=400)
+    found = difference("pit", [row], replace(JUDGE, confidence=confidence, resamples=2000))
+    error = np.std(np.subtract(row.new, row.old)) / math.sqrt(400)
+    assert (found.high - found.low) / 2 == pytest.approx(deviations * error, rel=0.1)
+
+
+def test_the_interval_allows_for_which_clips_there_happen_to_be() -> None:
+    found = difference("pit", figures({"pit": [0.0, 1.0]}, spread=0.0), JUDGE)
+    assert (found.low, found.high) == (pytest.approx(0, abs=1e-3), pytest.approx(1, abs=1e-3))
 
 
 def test_a_gain_within_chance_is_kept_out() -> None:
@@ -123,13 +172,67 @@ def test_few_clips_of_equal_models_promote_as_seldom_as_the_interval_says() -> N
     assert promoted <= 3
 
 
+@pytest.mark.parametrize("whose", ["old", "new"])
 @pytest.mark.parametrize("unknown", [math.nan, math.inf])
-def test_figures_that_are_no_numbers_keep_the_old_and_say_so(unknown: float) -> None:
+def test_figures_that_are_no_numbers_keep_the_old_and_say_so(unknown: float, whose: str) -> None:
     rows = figures({"pit": [3.0, 3.0, 3.0]})
-    rows[0] = replace(rows[0], new=(unknown, *rows[0].new[1:]))
+    rows[0] = replace(rows[0], **{whose: (unknown, *rows[0].old[1:])})
     decision = decide("old", "new", rows, JUDGE)
     assert not decision.promote
     assert decision.why.startswith("kept: figures on pit-0 are no numbers")
+
+
+def shows(change: Callable[[torch.Tensor], torch.Tensor]) -> LEDNet:
+    """A model that gives what it is given, changed."""
+    model = LEDNet(TINY).eval()
+    model.forward = change  # type: ignore[method-assign, assignment]
+    return model
+
+
+def noise(name: str, seed: int = 0) -> Clip:
+    frames = torch.randint(0, 256, (4, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    return Clip(name, frames, False)
+
+
+def test_each_models_figures_are_its_own_of_every_recipe_and_pair() -> None:
+    dark, brighter = shows(lambda x: 0 * x), shows(lambda x: 2 * x)
+    settings = replace(JUDGE, recipes="night,paper", judged_pairs=3)
+    (found,) = judge(dark, brighter, [(noise("a"), "pit", True)], settings)
+    assert (found.clip, found.camera, found.new_camera) == ("a", "pit", True)
+    assert len(found.old) == len(found.new) == 6
+    assert np.mean(found.old) < np.mean(found.new)
+    (swapped,) = judge(brighter, dark, [(noise("a"), "pit", True)], settings)
+    assert (swapped.old, swapped.new) == (found.new, found.old)
+
+
+def test_a_clips_pairs_are_its_own_whatever_other_clips_there_are() -> None:
+    model = shows(lambda x: x)
+    a, b = (noise("a"), "pit", False), (noise("b"), "pit", False)  # the same frames by another name
+    alone, beside = judge(model, model, [b], JUDGE), judge(model, model, [a, b], JUDGE)
+    assert beside[1] == alone[0]
+    assert beside[0].old != beside[1].old
+
+
+def test_each_recipe_is_judged_once_on_pairs_of_its_own() -> None:
+    model, clip = shows(lambda x: x), [(noise("a"), "pit", False)]
+
+    def of(recipes: str) -> tuple[float, ...]:
+        return judge(model, model, clip, replace(JUDGE, recipes=recipes))[0].old
+
+    assert of("night,paper,night") == of("night") + of("paper")
+    assert np.ptp(of("paper")) < 1 < np.ptp(of("night"))  # whose darkness is drawn anew for each pair
+
+
+def test_high_speed_footage_is_judged_as_such() -> None:
+    model = shows(lambda x: x)
+    plain, fast = (Clip("a", noise("a").frames.repeat(8, 1, 1, 1), high_speed) for high_speed in (False, True))
+    assert judge(model, model, [(plain, "pit", False)], JUDGE) != judge(model, model, [(fast, "pit", False)], JUDGE)
+
+
+def test_a_model_that_goes_beyond_white_and_black_counts_as_what_is_shown() -> None:
+    white = Clip("white", torch.full((2, 3, 48, 64), 255, dtype=torch.uint8), False)
+    (found,) = judge(shows(lambda x: 0 * x + 1), shows(lambda x: 0 * x + 2), [(white, "pit", False)], JUDGE)
+    assert found.old == found.new
 
 
 def test_a_pair_that_both_models_restore_wholly_counts_as_equal() -> None:

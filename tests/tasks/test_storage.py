@@ -174,6 +174,17 @@ def test_a_crash_before_the_rename_leaves_the_old_content(folder: Path, monkeypa
     assert [p.name for p in folder.iterdir()] == ["a"]
 
 
+def test_the_whole_content_is_on_the_disk_before_it_takes_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+    fsync, rename = os.fsync, os.replace
+    monkeypatch.setattr("os.fsync", lambda f: (done.append(os.fstat(f).st_size), fsync(f)))
+    monkeypatch.setattr("os.replace", lambda *names: (done.append("named"), rename(*names)))
+    storage.write(storage.normalise(str(folder / "a")), b"content")
+    assert done == [7, "named"]
+
+
 def test_what_a_killed_process_left_is_hidden_and_never_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = storage.normalise(str(folder))
     monkeypatch.setattr("tasks.storage.os.replace", lambda *_: None)  # as if killed between writing and renaming
@@ -205,6 +216,19 @@ def test_an_object_is_created_once_on_a_file_system_without_links(
     assert not storage.create(url, b"theirs")
     assert storage.read(url) == b"mine"
     assert [p.name for p in folder.iterdir()] == ["a"]
+
+
+def test_what_is_removed_is_gone_and_removing_it_again_is_no_fault(root: str) -> None:
+    storage.write(f"{root}/a", b"1")
+    for _ in range(2):
+        storage.remove(f"{root}/a")
+        assert not storage.exists(f"{root}/a")
+
+
+def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
+    with pytest.raises(StorageError, match="credentials do not belong in a URL") as caught:
+        storage.read("s3://key:secret@mine/a")
+    assert "secret" not in str(caught.value)
 
 
 def test_two_writers_of_one_object_do_not_meet(folder: Path) -> None:
@@ -317,7 +341,9 @@ def test_an_unknown_scheme_is_named_with_the_next_step() -> None:
 
 def test_any_file_system_that_fsspec_knows_is_taken() -> None:
     root = "memory://tests/storage"
-    storage.write(f"{root}/a", b"1")
+    assert storage.create(f"{root}/a", b"1")
+    assert not storage.create(f"{root}/a", b"2")
+    assert storage.read(f"{root}/a") == b"1"
     zarr.create_array(storage.zarr_store(f"{root}/z"), shape=(2,), dtype="uint8", fill_value=0)[:] = 5
     assert listing.names(root) == ["a", "z"]
     assert np.asarray(zarr.open_array(storage.zarr_store(f"{root}/z"), mode="r")).tolist() == [5, 5]

@@ -74,6 +74,41 @@ def test_versions_of_a_still_picture_that_take_turns_are_a_standstill() -> None:
     assert longest_standstill(quality([picture, key] * 20)).seconds == pytest.approx(7.8, abs=0.5)
 
 
+def figures(*shares: float) -> pd.DataFrame:
+    """Rows of frames whose sharpness stands in these relations; all else about them is equal."""
+    rows = pd.concat([quality([SCENE])] * len(shares), ignore_index=True)
+    return rows.assign(
+        sharpness_before=rows["sharpness_before"] * shares, time_ns=[GRID.time_ns(i) for i in range(len(shares))]
+    )
+
+
+def test_a_still_picture_may_come_in_as_many_versions_as_stand_between_two_key_frames() -> None:
+    rows = figures(*(1 + 1e-6 * (i % 250) for i in range(500)))
+    assert longest_standstill(rows).seconds == pytest.approx(250 / 5, abs=0.5)
+
+
+@pytest.mark.parametrize(("change", "seconds"), [(0.0008, 32 / 5), (0.003, 0)])
+def test_a_loop_is_a_standstill_by_how_much_it_changes_in_the_figure_that_changes_most(
+    change: float, seconds: float
+) -> None:
+    rows = figures(*(1 + change * (i % 8) for i in range(40)))
+    assert longest_standstill(rows).seconds == pytest.approx(seconds, abs=0.5)
+
+
+def test_pictures_that_are_each_shown_four_times_are_no_standstill() -> None:
+    assert longest_standstill(quality([f for _ in range(10) for f in [live()] * 4])).seconds == 0
+
+
+def test_another_still_picture_is_another_standstill() -> None:
+    assert longest_standstill(figures(*[1.0] * 20, *[1.1] * 20)).seconds == pytest.approx(19 / 5)
+
+
+def test_live_frames_between_two_standstills_part_them() -> None:
+    between = [1.0 + k / 10 for k in range(1, 10)]
+    rows = figures(*[1.0] * 20, *between, *[1.905] * 20)
+    assert longest_standstill(rows).seconds == pytest.approx(19 / 5)
+
+
 def test_black_frames_have_nothing_to_stand_still() -> None:
     assert longest_standstill(quality([np.zeros_like(SCENE)] * 20)).seconds == 0
 
@@ -144,6 +179,25 @@ def test_a_stretch_that_an_encoder_hardly_redraws_and_a_noisy_key_frame_are_told
         assert longest_standstill(quality(frames).assign(change_before=steps, time_ns=times)).seconds == seconds
 
 
+def stopped(steps: list[float], shares: list[float]) -> float:
+    """Seconds of the longest standstill of frames, one a second, by their `change_before`."""
+    rows = figures(*shares).assign(change_before=steps, time_ns=[i * NANOSECONDS for i in range(len(steps))])
+    return longest_standstill(rows).seconds
+
+
+def test_a_scene_that_always_changes_a_little_does_not_stop() -> None:
+    assert stopped([0.1] * 400, [1 + k / 10 for k in range(400)]) == 0
+
+
+@pytest.mark.parametrize(("cut", "seconds"), [(1.0, 399), (2.0, 200)])
+def test_what_a_shard_begins_with_goes_on_with_a_standstill_unless_the_whole_frame_changed(
+    cut: float, seconds: float
+) -> None:
+    clock = [1 + k % 300 / 1000 for k in range(400)]
+    shares = [share * (cut if k >= 200 else 1) for k, share in enumerate(clock)]
+    assert stopped([np.nan if k == 200 else 0.0 for k in range(400)], shares) == pytest.approx(seconds, abs=1)
+
+
 def test_a_minute_that_stops_beside_a_clock_may_be_the_encoders() -> None:
     rows = quality([live() for _ in range(90)]).assign(change_before=0.0)
     assert longest_standstill(rows.assign(time_ns=[i * NANOSECONDS for i in range(90)])).seconds == 0
@@ -160,6 +214,17 @@ def test_gaps_hold_no_frame_and_miss_no_long_stretch(valid: set[int]) -> None:
     assert not empty & valid
     rest = set(range(GRID.slots)) - valid - empty
     assert not any(set(range(i, i + 5)) <= rest for i in range(GRID.slots))
+
+
+@pytest.mark.parametrize(("rate", "empty", "seconds"), [("5", 4, 0), ("5", 5, 1), ("1/10", 1, 0), ("1/10", 2, 20)])
+def test_a_gap_is_a_second_and_two_slots_long_at_least(rate: str, empty: int, seconds: int) -> None:
+    grid = Grid(0, Fraction(rate), 100)
+    found = gaps([i for i in range(100) if not 50 <= i < 50 + empty], grid)
+    assert sum(g.seconds for g in found) == seconds
+
+
+def test_no_stretch_has_no_words() -> None:
+    assert Stretch().words(ZoneInfo("UTC")) == ""
 
 
 def manifest(files: list[tuple[float, float]], broken: int | None = None) -> dict[str, Any]:
@@ -192,10 +257,21 @@ def test_a_clock_that_is_set_back_lets_files_overlap() -> None:
     assert signs.overlap_ns == 900 * NANOSECONDS
 
 
+@pytest.mark.parametrize(("files", "told"), [(6, False), (7, True)])
+def test_a_drift_is_told_by_six_steps_at_least(files: int, told: bool) -> None:
+    assert np.isfinite(clock_signs(manifest([(601 * i, 600) for i in range(files)])).drift_s_per_h) == told
+
+
 def test_a_pause_is_no_drift_and_few_files_tell_none() -> None:
     signs = clock_signs(manifest([(0, 600), (5000, 600), (5600, 600)]))
     assert signs.overlap_s == 0
     assert np.isnan(signs.drift_s_per_h)
+
+
+def test_a_clock_that_is_set_in_the_middle_of_a_night_is_no_drift() -> None:
+    for jump in (-300, 300):
+        files = [(600 * i + jump * (i > 5), 600) for i in range(12)]
+        assert clock_signs(manifest(files)).drift_s_per_h == 0
 
 
 def test_a_broken_file_says_nothing_of_the_clock() -> None:

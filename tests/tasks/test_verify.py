@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from lednet import __version__
-from tasks import store
+from tasks import lease, storage, store
 from tasks.plan import coarser
 from tasks.publish import publish
 from tasks.verify import NightCheck, check_night, published, repair_night
-from tests.tasks.night import CAMERA, NIGHT, Site, enhance, files, make_site
+from tests.tasks.night import CAMERA, NIGHT, Site, enhance, files, film, make_site
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,34 @@ def test_an_intact_night_has_no_finding(site: Site) -> None:
     assert found.bytes > sum(p.stat().st_size for p in site.folder.rglob("c/*/0/0/0"))
 
 
-def objects(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+def test_published_nights_are_those_with_a_manifest_of_the_night_and_cameras_asked_for(tmp_path: Path) -> None:
+    places = ("a", "2026-01-15"), ("a", "2026-01-16"), ("b", "2026-01-15")
+    for place in places:
+        storage.write(store.manifest_url(f"file://{tmp_path}", *place), b"")
+    storage.write(f"file://{tmp_path}/enhanced/a/2026-01-17/run/ready.json", b"")
+    url = f"file://{tmp_path}"
+    assert [*published(url)] == [*places]
+    assert [*published(url, "2026-01-15")] == [places[0], places[2]]
+    assert [*published(url, None, ["b"])] == [places[2]]
+
+
+def test_a_night_that_is_not_published_has_no_finding(tmp_path: Path) -> None:
+    assert check_night(f"file://{tmp_path}", CAMERA.id, NIGHT) == NightCheck(CAMERA.id, NIGHT, 0, 0, ())
+
+
+def test_a_shard_that_no_frame_fell_into_needs_no_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.decode_process.fill_slots", lambda *_: iter(()))
+    site = make_site(tmp_path, (10,))
+    assert site.run().frames == 0
+    assert check(site).findings == ()
+
+
+@pytest.mark.parametrize("name", ["frames", "coverage", "bytes"])
+def test_a_manifest_that_says_otherwise_than_its_receipts_is_named(site: Site, name: str) -> None:
+    manifest = json.loads(place(site, "manifest.json").read_bytes())
+    place(site, "manifest.json").write_bytes(store.sealed(manifest | {name: manifest[name] + 1}))
+    (finding,) = check(site).findings
+    assert finding.fault.startswith(f"says {name} ")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
@@ -125,6 +151,25 @@ def test_a_night_whose_footage_has_changed_is_not_repaired_with_other_bytes(site
     with pytest.raises(store.StoreError, match="other footage, settings or weights"):
         repair_night(check(site), CAMERA, f"file://{tmp_path}/archive", site.store, site.settings, __version__)
     assert files(site.folder) == before
+
+
+def test_a_night_that_is_intact_is_not_repaired_whatever_became_of_its_footage(site: Site) -> None:
+    found = check(site)
+    assert repair_night(found, CAMERA, "file:///nowhere", site.store, site.settings, __version__) == found
+
+
+def test_a_night_that_somebody_is_at_work_on_is_not_repaired(site: Site) -> None:
+    flip(place(site, "frames/c/1/0/0/0"), 0.5)
+    with lease.held(lease.folder(site.store, CAMERA.id, NIGHT)), pytest.raises(lease.HeldError):
+        repair(site)
+
+
+def test_a_repair_that_mends_nothing_says_so(site: Site, tmp_path: Path) -> None:
+    flip(place(site, "manifest.json"), 0.5)
+    other = f"file://{tmp_path}/archive"
+    film(tmp_path / "archive", (9,))  # so that another run is its, which nobody has begun
+    after = repair_night(check(site), CAMERA, other, site.store, site.settings, __version__)
+    assert (len(after.findings), after.repaired) == (1, 0)
 
 
 def test_a_night_that_is_published_coarse_is_repaired_to_the_same_bytes(tmp_path: Path) -> None:
