@@ -17,7 +17,7 @@ SATURATED = 0.95
 
 
 KERNEL_SIDES = (25, 49)
-"""Of kernels, in pixels: the first that holds a path of its own length less one, and so does not cut or shift it."""
+"""Sides of kernels, in pixels. One holds paths that are shorter than it; longer ones would be cut, and so shifted."""
 
 
 def kernel_side(longest_px: float) -> int:
