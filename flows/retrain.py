@@ -20,7 +20,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.object_store import use_block
 from lednet import checkpoint
-from tasks import finetune, models, storage
+from tasks import finetune, kept_training, models, storage
 from tasks.footage import list_footage
 from tasks.promotion import Decision, decide
 from tasks.settings import NightSettings
@@ -60,8 +60,9 @@ def retrain(
     if {c.name for c in divided.training} <= finetune.trained_clips(old.card.training):
         return told(Decision(False, f"kept: {old.name} knows all {len(clips)} clips; film more", old.name, "", None))
     before = Path(models.fetch(old.url))
-    after, unread = finetune.fine_tune(before, divided, learn, finetune.train_settings(learn, old.card))
+    after, unread = finetune.fine_tune(before, divided, learn, finetune.train_settings(learn, old.card), store_url)
     new = models.add_version(store_url, after, now())
+    kept_training.forget(store_url)
     figures, unseen = finetune.compare(before, after, divided, learn)
     decision = decide(old.name, new.name, figures, learn)
     taken_out = models.rolled_back(models.read_production(store_url), new.name)

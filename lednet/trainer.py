@@ -108,6 +108,11 @@ class Trainer:
         """What the checkpoint is called."""
         return self.settings.size
 
+    @property
+    def state_path(self) -> Path:
+        """Where the state is saved."""
+        return self.out / "state.pt"
+
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """By their names in the saved state."""
         return {"optimizer": self.optimizer, "light_optimizer": self.light_optimizer}
@@ -131,12 +136,12 @@ class Trainer:
         if self.ranks.first:
             buffer = io.BytesIO()
             torch.save(state, buffer)
-            checkpoint.write_atomically(self.out / "state.pt", buffer.getvalue())
+            checkpoint.write_atomically(self.state_path, buffer.getvalue())
         self.ranks.wait()
 
     def resume(self) -> None:
         """Go on from `state.pt` if there is one. Raises ValueError if it is damaged or was made with other settings."""
-        path = self.out / "state.pt"
+        path = self.state_path
         if not path.exists():
             return
         try:

@@ -1,8 +1,9 @@
 """Training a new model on a site's own footage, and comparing it with the one in production.
 
-The run's folder lies in this machine's cache, named by everything that decides the result: an interrupted training goes
-on when the same retraining is started again. Not covered: the training loop (`lednet.trainer`), the comparison's
-statistics (`tasks.promotion`), when all of this happens (`flows.retrain`).
+The run's folder lies in this machine's cache, named by everything that decides the result, and its state in the store
+as well (`tasks.kept_training`): an interrupted training goes on when the same retraining is started again. Not covered:
+the training loop (`lednet.trainer`), the comparison's statistics (`tasks.promotion`), when all of this happens
+(`flows.retrain`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from lednet.memory import keep_freed_memory
 from lednet.model import SIZES, LEDNetConfig
 from lednet.restorer import choose_device
 from lednet.train_settings import TrainSettings
-from lednet.trainer import Trainer
 from tasks.cache import cache_folder
 from tasks.decode import VideoError
 from tasks.footage import FootageClip, read_clip, split_footage
+from tasks.kept_training import KeptTrainer
 from tasks.promotion import ClipFigures, judge
 from tasks.settings import LearnSettings
 from tasks.types import Problem
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 LINES = 20
 """Of progress in a training, or more."""
+
+COMMAND = "lednet retrain"
+"""What a card says that a model was trained by."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,12 @@ def trained_clips(training: dict[str, Any]) -> set[str]:
 
 
 def fine_tune(
-    old: Path, footage: Footage, settings: LearnSettings, train_settings: TrainSettings
+    old: Path, footage: Footage, settings: LearnSettings, train_settings: TrainSettings, store: str
 ) -> tuple[Path, list[Problem]]:
     """Train on from a checkpoint; returns the new one's path and the clips that could not be read.
+
+    Args:
+        store: keeps the training's state while it lasts.
 
     Raises:
         ClipError: if no clip can be read.
@@ -107,9 +114,11 @@ def fine_tune(
         causes = "; ".join(f"{p.url}: {p.reason}" for p in problems)
         raise ClipError(f"none of {len(footage.training)} clips can be read ({causes}); look at the files")
     features = None if settings.vgg == "off" else VGG19Features(Path(settings.vgg))
-    trainer = Trainer(plan, clips, held, device, features, out, origin)
+    trainer = KeptTrainer(store, plan, clips, held, device, features, out, origin)
     trainer.resume()
-    trainer.run("lednet retrain")
+    trainer.run(COMMAND)
+    if not path.exists():  # its last state came from another machine, where the checkpoint stayed
+        trainer.export(COMMAND)
     return path, problems
 
 

@@ -13,7 +13,7 @@ from lednet import checkpoint
 from lednet.clips import ClipError
 from lednet.model import SIZES
 from lednet.train_settings import Stage, TrainSettings
-from tasks import finetune, models, storage
+from tasks import finetune, kept_training, listing, models, storage
 from tasks.footage import FootageClip, list_footage
 from tasks.listing import Entry
 from tasks.promotion import Decision
@@ -143,6 +143,7 @@ def test_a_real_fine_tuning_knows_what_it_was_made_from_and_has_its_figures(
     assert len(finetune.trained_clips(new.card.training)) == 2
     assert new.card.validation["recipes"]["night"]["psnr_lednet"] > 0
     assert checkpoint.load(models.fetch(new.url))
+    assert listing.names(kept_training.states_url(store)) == []
     assert retrain(promote=False) == decision  # nothing is trained or stored again
     assert models.version_names(store) == sorted({decision.old, decision.new})
 
@@ -280,4 +281,4 @@ def test_too_little_memory_for_the_clips_is_named(retrain: Retrain, tmp_path: Pa
     divided = finetune.divide(list_footage([str(tmp_path / "gopro")]), card, LEARN)
     little = replace(LEARN, all_clips_mb=3)
     with pytest.raises(ClipError, match="4 clips, and all_clips_mb = 3: raise it to 4 at least"):
-        finetune.fine_tune(start, divided, little, finetune.train_settings(little, card))
+        finetune.fine_tune(start, divided, little, finetune.train_settings(little, card), "store")
