@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lednet.validate import compare, main, read_pairs
+from lednet.degrade import RECIPES
+from lednet.validate import SEEDS, compare, main, nights, read_pairs
 
 
 @pytest.fixture
@@ -38,3 +39,9 @@ def test_a_blurred_picture_without_its_sharp_one_is_named(pairs: Path) -> None:
     (pairs / "a_sharp.png").unlink()
     with pytest.raises(ValueError, match=r"a_sharp\.png"):
         list(read_pairs(pairs))
+
+
+@pytest.mark.parametrize(("recipe", "drawn"), [("night", SEEDS), ("paper", 1)])
+def test_a_recipe_without_chance_is_restored_once(pairs: Path, recipe: str, drawn: int) -> None:
+    [(_, blurred, _)] = read_pairs(pairs)
+    assert len(nights(blurred, RECIPES[recipe])) == drawn
