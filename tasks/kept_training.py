@@ -74,8 +74,11 @@ class KeptTrainer(Trainer):
     def _fetch(self) -> bool:
         """Copy the store's state here; returns whether there is one."""
         try:
-            checkpoint.write_atomically(self.state_path, storage.read(self.kept))
+            state = storage.read(self.kept)
         except FileNotFoundError:
             return False
+        # A checkpoint that an earlier training left here is of another state, perhaps of an earlier step.
+        (self.out / f"{self.name}.safetensors").unlink(missing_ok=True)
+        checkpoint.write_atomically(self.state_path, state)
         log.info("fetched %s", self.kept)
         return True

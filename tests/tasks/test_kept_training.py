@@ -99,6 +99,18 @@ def test_a_machine_lost_before_the_version_is_stored_costs_no_step(
     assert again.read_bytes() == made.read_bytes()
 
 
+def test_a_checkpoint_left_here_is_not_taken_for_that_of_a_fetched_state(
+    fine_tune: FineTune, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(fine_tune, f"{store}/of/its/own")
+    [state] = tmp_path.glob("lost/retrain/*/state.pt")
+    early = (state.parent / "tiny.safetensors").read_bytes()
+    state.unlink()  # as one does with a damaged one
+    made = fine_tune(store, "another").read_bytes()
+    assert made != early
+    assert fine_tune(store, "lost").read_bytes() == made
+
+
 def test_this_machines_own_state_comes_first(fine_tune: FineTune, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt(fine_tune, store)
     done = steps_of(monkeypatch)
