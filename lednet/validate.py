@@ -57,7 +57,7 @@ def nights(blurred: Tensor, recipe: Recipe) -> list[Tensor]:
 
 
 def compare(folder: Path, model: str, recipe: str, device: str) -> dict[str, dict[str, float]]:
-    """Mean PSNR (dB), SSIM and MAE over all pairs and seeds, of the input, the fixed gamma and the network."""
+    """Mean PSNR (dB), SSIM and MAE over all pairs and their `nights`, of the input, the fixed gamma and the network."""
     restorer = Restorer(model, device=device)
     card = checkpoint.read_card(checkpoint.locate(model))
     gamma = gamma_of_card(card, recipe)
