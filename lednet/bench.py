@@ -184,13 +184,14 @@ def _row(run: _Run, resolution: str, work: Work) -> dict[str, Any]:
     height, width = RESOLUTIONS[resolution]
     restorer, took = run.restorer, statistics.median(run.times)
     assert isinstance(restorer.model, LEDNet)
-    finest = height * width // 4 * restorer.model.config.channels[0] * restorer.dtype.itemsize
-    best = ceilings(restorer.device, restorer.dtype, finest)
+    finest = height * width // 4 * restorer.model.config.channels[0] * restorer.products.itemsize
+    best = ceilings(restorer.device, restorer.products, finest)
     compared = {"compile_s": round(run.compile_s, 1), "levels_from_fp32": round(run.apart, 4)} if run.exact else {}
     return {
         "size": run.size,
         "resolution": resolution,
         "pass": run.way,
+        "products": "bf16" if restorer.products == torch.bfloat16 else "fp32",
         "ms": round(1000 * took, 2),
         "fps": round(1 / took, 2),
         "upload_ms": round(1000 * statistics.median(run.uploads), 2),
@@ -216,7 +217,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def _words(row: dict[str, Any], on_gpu: bool) -> str:
     """A line of the table."""
-    line = f"{row['size']:6} {row['resolution']:8} {row['pass']:9} {row['ms']:9.1f} {row['fps']:9.2f}"
+    line = f"{row['size']:6} {row['resolution']:8} {row['pass']:9} {row['products']:4} {row['ms']:9.1f} {row['fps']:9.2f}"
     line += f" {row['upload_ms']:7.1f} {row['download_ms']:7.1f}"
     line += f" {row['compute_share']:8.0%} {row['memory_share']:8.0%} {row['peak_mb'] or '-':>8}"
     if "compile_s" in row:
@@ -274,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[dict[str, Any]] = []
     if not options.json:
         print(", ".join(f"{key} {value}" for key, value in machine(device).items()))
-        head = f"{'size':6} {'frame':8} {'pass':9} {'ms':>9} {'frames/s':>9} {'in ms':>7} {'out ms':>7}"
+        head = f"{'size':6} {'frame':8} {'pass':9} {'type':4} {'ms':>9} {'frames/s':>9} {'in ms':>7} {'out ms':>7}"
         head += f" {'compute':>8} {'memory':>8} {'peak MB':>8}"
         head += f" {'compile s':>10} {'from fp32':>10}" if compiled else ""
         print(head + (f" {'H100 goal':>9}" if on_gpu else ""), flush=True)

@@ -5,9 +5,11 @@ Covers frame to restored frame, without gradients and without the side image. Th
 (tests/lednet/test_inference.py). In the order of what they save (docs/performance.md has the profile):
 
 - features stand as [h, w, c] throughout; the keys of a window are a view of them, where the model gathers copies;
-- residuals are added in place, and 1x1 convolutions go to oneDNN, which adds their bias while the result is at hand.
+- residuals are added in place, and 1x1 convolutions go to oneDNN, which adds their bias while the result is at hand;
+- where the CPU multiplies bf16, the blocks, stem and head do so: half the memory, two to three times the rate. What
+  they are added to, light, norms and statistics stay fp32.
 
-Not covered: training, GPUs and bf16, which take `LEDNet.restore`.
+Not covered: training and GPUs, which take `LEDNet.restore`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,12 @@ CONVOLUTION_LANES = 16
 """Output channels of a 3x3 convolution are padded to a multiple of this; oneDNN is half as fast on a remainder."""
 
 
+def multiplies_bf16() -> bool:
+    """Whether this CPU has instructions for products of bf16 (AVX512_BF16, AMX); without, they are far slower."""
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
 class Restored(NamedTuple):
     """What one pass yields."""
 
@@ -36,11 +44,18 @@ class Restored(NamedTuple):
     """As `lednet.model.Restoration.pooled`."""
 
 
-def restore_frame(model: LEDNet, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> Restored:
+def restore_frame(
+    model: LEDNet,
+    x: Tensor,
+    pooled: Sequence[Tensor] = (),
+    core: Core | None = None,
+    products: torch.dtype = torch.float32,
+) -> Restored:
     """`LEDNet.restore` of one image [1, 3, h, w] in [0, 1], for a model in fp32 on the CPU.
 
     Args:
         pooled, core: as for `LEDNet.restore`.
+        products: what layers multiply in, fp32 or bf16; all else is fp32 either way.
 
     Raises:
         ValueError: if it is not one RGB image, or a side is below 16 px.
@@ -54,18 +69,20 @@ def restore_frame(model: LEDNet, x: Tensor, pooled: Sequence[Tensor] = (), core:
         exposed, p4 = model.expose(x, given[0], core)
         shown = torch.cat([_unshuffle(_as_features(x)), _unshuffle(_as_features(exposed))], 2)
         told = model.told(model.noise(p4)).flatten()
-        e1 = _blocks(model.encoder1, _convolve(model.stem, shown, _reordered(model.stem.weight, 1)).add_(told))
-        e2 = _blocks(model.encoder2, _shrink(model.down1, e1))
-        e3 = _blocks(model.encoder3, _shrink(model.down2, e2))
+        stem = _convolve(model.stem, shown.to(products), _reordered(model.stem.weight, 1))
+        e1 = _blocks(model.encoder1, stem.add_(told), products)
+        e2 = _blocks(model.encoder2, _shrink(model.down1, e1), products)
+        e3 = _blocks(model.encoder3, _shrink(model.down2, e2), products)
 
-        d3, p3 = _fuse(model.fusion3, _blocks(model.middle, e3.clone()), e3, given[1], core)
+        d3, p3 = _fuse(model.fusion3, _blocks(model.middle, e3.clone(), products), e3, given[1], core)
         d2, p2 = _fuse(model.fusion2, _enlarge(model.up2, d3), e2, given[2], core)
-        d2 = _blocks(model.decoder2, d2)
+        d2 = _blocks(model.decoder2, d2, products)
         d1, p1 = _fuse(model.fusion1, _enlarge(model.up1, d2), e1, given[3], core)
-        d1 = _blocks(model.decoder1, d1)
+        d1 = _blocks(model.decoder1, d1, products)
 
         assert model.head.bias is not None
-        residual = _convolve(model.head, d1, _reordered(model.head.weight, 0), _reordered(model.head.bias, 0))
+        reordered = _reordered(model.head.weight, 0), _reordered(model.head.bias, 0)
+        residual = _convolve(model.head, d1.to(products), *reordered)
         detail, scale = residual[..., :12], residual[..., 12:]
         image = exposed + fine(_as_image(_shuffle(torch.addcmul(detail, shown[..., 12:], scale))))
     return Restored(image[:, :, :height, :width], [p4, p3, p2, p1])
@@ -100,13 +117,14 @@ def _as_features(x_BCHW: Tensor) -> Tensor:
 
 
 def _convolve(layer: nn.Conv2d, x_HWC: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A layer's 3x3 convolution with its weight reordered: [h, w, c] -> [h, w, its output channels]."""
+    """A layer's 3x3 convolution with its weight reordered: [h, w, c] -> [h, w, its output channels], fp32."""
     bias = layer.bias if bias is None else bias
     assert bias is not None
     wanted = weight.shape[0]
     lacking = -wanted % CONVOLUTION_LANES
     weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, lacking)).contiguous(memory_format=torch.channels_last)
-    return _as_features(F.conv2d(_as_image(x_HWC), weight, F.pad(bias, (0, lacking)), padding=1))[..., :wanted]
+    weight, bias = weight.to(x_HWC.dtype), F.pad(bias, (0, lacking)).to(x_HWC.dtype)
+    return _as_features(F.conv2d(_as_image(x_HWC), weight, bias, padding=1)).float()[..., :wanted]
 
 
 def _shrink(layer: nn.Conv2d, x_HWC: Tensor) -> Tensor:
@@ -121,25 +139,32 @@ def _enlarge(layer: Upsample, x_HWC: Tensor) -> Tensor:
 
 
 def _dense(x_HWC: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """1x1 convolution: [h, w, c] by weight [o, c] or [o, c, 1, 1] -> [h, w, o].
+    """1x1 convolution: [h, w, c] by weight [o, c] or [o, c, 1, 1] -> [h, w, o], in the features' type.
 
     On one thread `F.conv2d` and `F.linear` copy the bias into the result before they multiply; oneDNN does not.
     """
-    weight = weight.flatten(1)
+    weight, bias = weight.flatten(1).to(x_HWC.dtype), bias.to(x_HWC.dtype)
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return F.linear(x_HWC, weight, bias)
     y = torch.mkldnn_convolution(_as_image(x_HWC), weight[:, :, None, None], bias, (0, 0), (1, 1), (1, 1), 1)
     return _as_features(y)
 
 
-def _blocks(blocks: nn.Module, x_HWC: Tensor) -> Tensor:
-    """Axial blocks one after the other; the given features are overwritten."""
+def _depthwise(layer: nn.Conv2d, x_HWC: Tensor) -> Tensor:
+    """A layer's depthwise 3x3 convolution, in the features' type."""
+    assert layer.bias is not None
+    weight, bias = layer.weight.to(x_HWC.dtype), layer.bias.to(x_HWC.dtype)
+    return _as_features(F.conv2d(_as_image(x_HWC), weight, bias, padding=1, groups=x_HWC.shape[2]))
+
+
+def _blocks(blocks: nn.Module, x_HWC: Tensor, products: torch.dtype) -> Tensor:
+    """Axial blocks one after the other; the given features, fp32, are overwritten."""
     for block in blocks.children():
         for part in block.children():
             if isinstance(part, AxisAttention):
-                _add_attention(part, x_HWC)
+                _add_attention(part, x_HWC, products)
             elif isinstance(part, GatedFeedForward):
-                _add_feed_forward(part, x_HWC)
+                _add_feed_forward(part, x_HWC, products)
             else:
                 raise TypeError(f"no CPU pass for {type(part).__name__}")
     return x_HWC
@@ -149,17 +174,17 @@ def _normed(norm: ChannelNorm, x_HWC: Tensor) -> Tensor:
     return F.layer_norm(x_HWC, norm.weight.shape, norm.weight, norm.bias, norm.eps)
 
 
-def _add_feed_forward(part: GatedFeedForward, x_HWC: Tensor) -> None:
+def _add_feed_forward(part: GatedFeedForward, x_HWC: Tensor, products: torch.dtype) -> None:
     assert part.expand.bias is not None
     assert part.project.bias is not None
-    wide = _dense(_normed(part.norm, x_HWC), part.expand.weight, part.expand.bias)
-    a, b = _as_features(part.depthwise(_as_image(wide))).chunk(2, 2)
+    wide = _dense(_normed(part.norm, x_HWC).to(products), part.expand.weight, part.expand.bias)
+    a, b = _depthwise(part.depthwise, wide).chunk(2, 2)
     x_HWC += _dense(a * b, part.project.weight, part.project.bias)
 
 
-def _add_attention(part: AxisAttention, x_HWC: Tensor) -> None:
+def _add_attention(part: AxisAttention, x_HWC: Tensor, products: torch.dtype) -> None:
     height, width = x_HWC.shape[:2]
-    placed = _as_features(part.place(_as_image(_normed(part.norm, x_HWC))))
+    placed = _depthwise(part.place, _normed(part.norm, x_HWC).to(products))
     qkv = _dense(placed, part.qkv.weight, part.qkv.bias).reshape(height, width, 3, -1, HEAD_CHANNELS)
     y_HWC = torch.empty_like(placed)
     y = y_HWC.reshape(height, width, -1, HEAD_CHANNELS)
@@ -180,14 +205,14 @@ def _attend_along(q_RLGD: Tensor, k_RLGD: Tensor, v_RLGD: Tensor, out_RLGD: Tens
         stop = min(start + block, length)
         first = min(max(start - window // 4, 0), length - keys)
         seen = slice(first, first + keys)
-        bias = _bias(start - first, stop - start, keys, window)
+        bias = _bias(start - first, stop - start, keys, window, q.dtype)
         out[:, :, start:stop] = attend(q[:, :, start:stop], k[:, :, seen], v[:, :, seen], bias)
 
 
 @lru_cache(maxsize=256)
-def _bias(offset: int, queries: int, keys: int, window: int) -> Tensor:
+def _bias(offset: int, queries: int, keys: int, window: int, dtype: torch.dtype) -> Tensor:
     """`distance_bias` of neighbouring queries, the first of which stands `offset` after the first key: [1, L, K]."""
-    return distance_bias(torch.arange(offset, offset + queries), torch.arange(keys), window)[None]
+    return distance_bias(torch.arange(offset, offset + queries), torch.arange(keys), window).to(dtype)[None]
 
 
 def _fuse(

@@ -18,7 +18,7 @@ from torch import Tensor
 from lednet import checkpoint
 from lednet.baselines.peer import Peer
 from lednet.compiled import CompiledPass
-from lednet.inference import restore_frame
+from lednet.inference import multiplies_bf16, restore_frame
 from lednet.memory import keep_freed_memory
 from lednet.model import SMALLEST, STATISTICS, Core, LEDNet
 from lednet.transfer import Pending, collect, together, transfer_for
@@ -74,12 +74,13 @@ class Restorer:
         model: name of a shipped checkpoint ("small", "base"), path of a .safetensors file, or a network, which is not
             copied: it is set to evaluation, moved to the device and cast to the precision.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        precision: "auto" (bf16 on a GPU, fp32 on the CPU), "fp32" or "bf16".
+        precision: "fp32", "bf16", or "auto": bf16 on a GPU, and for LEDNet on a CPU that multiplies it. On the CPU that is
+            what LEDNet's layers multiply in (`lednet.inference`); weights and all else of it stay fp32.
         memory_mb: bound of the working memory of one pass. A batch that needs more is split, and a single frame that
             needs more is tiled.
         compile: let torch.compile write the kernels of LEDNet's pass (`lednet.compiled`). For GPUs, and never yet run
             on one: a minute or so for each new size of frame and batch, after which frames should come faster. Of a
-            tiled frame the last of five passes is compiled. Peers go without.
+            tiled frame the last of five passes is compiled. Peers go without; a CPU compiles fp32.
 
     Raises:
         CheckpointError: if the checkpoint is missing, damaged or not what its card says.
@@ -100,8 +101,6 @@ class Restorer:
         if memory_mb < 1:
             raise ValueError(f"memory_mb must be at least 1, not {memory_mb}")
         self.device = choose_device(device)
-        bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
-        self.dtype = torch.bfloat16 if bf16 else torch.float32
         net: LEDNet | Peer
         if isinstance(model, LEDNet | Peer):
             self.name, self.sha256, net = "unsaved", "", model
@@ -110,8 +109,14 @@ class Restorer:
             self.name, self.sha256 = card.name, card.sha256
         if self.device.type == "cpu":
             keep_freed_memory()
-        self.frame_by_frame = self.device.type == "cpu" and not bf16
+        self.frame_by_frame = self.device.type == "cpu" and isinstance(net, LEDNet)
         """Whether passes take the CPU's own layout (`lednet.inference`), which knows no batches."""
+        fast = multiplies_bf16() and not compile if self.frame_by_frame else self.device.type == "cuda"
+        bf16 = precision == "bf16" or (precision == "auto" and fast)
+        self.products = torch.bfloat16 if bf16 else torch.float32
+        """What layers multiply in."""
+        self.dtype = torch.float32 if self.frame_by_frame else self.products
+        """What the network takes and gives."""
         self.model = net.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.compiled = CompiledPass(net) if compile and isinstance(net, LEDNet) else None
         self.transfer = transfer_for(self.device)
@@ -189,7 +194,10 @@ class Restorer:
         if not self.frame_by_frame:
             passed = self.model.restore(x, pooled, core)
             return passed.image, passed.pooled
-        done = [restore_frame(self.model, x[i : i + 1], [p[i : i + 1] for p in pooled], core) for i in range(len(x))]
+        done = [
+            restore_frame(self.model, x[i : i + 1], [p[i : i + 1] for p in pooled], core, self.products)
+            for i in range(len(x))
+        ]
         if len(done) == 1:
             return done[0]
         statistics = [torch.cat(p) for p in zip(*(d.pooled for d in done), strict=True)]

@@ -10,7 +10,7 @@
 What REF lacks is said and left out; the packages, which IAT and FLOL import, go into a folder of their own, never into
 the environment. Speed does not depend on the weights, so all of them have random ones: nothing is said of quality.
 Theirs is the network's forward on a float tensor, fp32, in inference mode; ours is `Restorer.restore`, from 8-bit frame
-to 8-bit frame. Not covered: GPUs.
+to 8-bit frame, in fp32, and as it comes where this CPU multiplies bf16. Not covered: GPUs.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from lednet.inference import multiplies_bf16
 from lednet.memory import keep_freed_memory
 from lednet.model import LEDNet
 from lednet.restorer import Restorer
 from lednet.torchvision_import import import_torchvision
 
-OURS = "LEDNet small, ours"
+OURS, OURS_BF16 = "LEDNet small, ours", "... in bf16"
 
 
 class Peer(NamedTuple):
@@ -93,10 +94,10 @@ def passes(root: Path, shape: tuple[int, int]) -> dict[str, tuple[int, Callable[
     """Name -> parameters, and one pass over one frame of height and width."""
     torch.manual_seed(0)
     frame = np.random.default_rng(0).integers(0, 256, (1, *shape, 3), np.uint8)
-    restorer = Restorer(LEDNet("small"), device="cpu")
-    found: dict[str, tuple[int, Callable[[], object]]] = {
-        OURS: (parameters(restorer.model), lambda: restorer.restore(frame))
-    }
+    found: dict[str, tuple[int, Callable[[], object]]] = {}
+    for name, precision in ({OURS: "fp32"} | ({OURS_BF16: "bf16"} if multiplies_bf16() else {})).items():
+        restorer = Restorer(LEDNet("small"), device="cpu", precision=precision)
+        found[name] = (parameters(restorer.model), lambda restorer=restorer: restorer.restore(frame))  # type: ignore[misc]
     image = torch.from_numpy(frame).permute(0, 3, 1, 2).float() / 255
     for name, peer in PEERS.items():
         try:

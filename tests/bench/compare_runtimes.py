@@ -87,6 +87,7 @@ def in_torch(model: LEDNet) -> dict[str, Callable[[], Pass]]:
 
     return {
         OURS: lambda: lambda x: restore_frame(model, x).image,
+        f"{OURS} bf16": lambda: lambda x: restore_frame(model, x, products=torch.bfloat16).image,
         "torch fp32, as trained": lambda: as_trained(Network(model)),
         "torch bf16": lambda: as_trained(Network(model), torch.bfloat16),
         "torch, int8 linear layers": linear_int8,

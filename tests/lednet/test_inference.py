@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lednet import inference
+from lednet import restorer as restorer_module
 from lednet.inference import restore_frame
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 from lednet.restorer import Restorer
@@ -81,6 +82,35 @@ def test_the_shipped_weights_restore_a_frame_within_a_hundredth_of_a_level() -> 
     model = Restorer("small", device="cpu").model
     (expected, *_), (got, *_) = both(model, dark(180, 320))
     assert 255 * (got - expected).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("name", ["small", "base"])
+def test_in_bf16_the_shipped_weights_restore_a_frame_within_half_a_level(name: str) -> None:
+    model, frame = Restorer(name, device="cpu").model, as_input(dark(180, 320))
+    exact, short = (restore_frame(model, frame, products=kind) for kind in (torch.float32, torch.bfloat16))
+    assert short.image.dtype == torch.float32
+    assert 0 < 255 * (short.image - exact.image).abs().mean() < 0.5
+    assert torch.equal(short.pooled[0], exact.pooled[0])  # the light is told in fp32
+
+
+def test_in_bf16_a_tile_is_restored_as_a_part_of_its_frame(woken: Callable[[LEDNetConfig | str], LEDNet]) -> None:
+    frames = dark(300, 420)[None]
+    whole, tiled = (
+        Restorer(woken("small"), device="cpu", precision="bf16", memory_mb=megabytes) for megabytes in (3072, 70)
+    )
+    assert tiled.frames_at_once(300, 420) == whole.frames_at_once(3000, 4200) == 1
+    assert tiled.pixels_at_once < 300 * 420
+    assert np.abs(tiled.restore(frames).astype(int) - whole.restore(frames)).mean() < 0.5
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_a_cpu_that_multiplies_bf16_does_so_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, able: bool) -> None:
+    monkeypatch.setattr(restorer_module, "multiplies_bf16", lambda: able)
+    assert Restorer("small", device="cpu").products == (torch.bfloat16 if able else torch.float32)
+    assert Restorer("small", device="cpu", precision="fp32").products == torch.float32
+    told = Restorer("small", device="cpu", precision="bf16")
+    assert told.products == torch.bfloat16
+    assert {p.dtype for p in told.model.parameters()} == {torch.float32}
 
 
 def test_a_batch_gives_what_its_frames_give_alone(woken: Callable[[LEDNetConfig | str], LEDNet]) -> None:
