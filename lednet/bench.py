@@ -217,8 +217,8 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def _words(row: dict[str, Any], on_gpu: bool) -> str:
     """A line of the table."""
-    line = f"{row['size']:6} {row['resolution']:8} {row['pass']:9} {row['products']:4} {row['ms']:9.1f} {row['fps']:9.2f}"
-    line += f" {row['upload_ms']:7.1f} {row['download_ms']:7.1f}"
+    line = f"{row['size']:6} {row['resolution']:8} {row['pass']:9} {row['products']:4}"
+    line += f" {row['ms']:9.1f} {row['fps']:9.2f} {row['upload_ms']:7.1f} {row['download_ms']:7.1f}"
     line += f" {row['compute_share']:8.0%} {row['memory_share']:8.0%} {row['peak_mb'] or '-':>8}"
     if "compile_s" in row:
         line += f" {row['compile_s']:10.1f} {row['levels_from_fp32']:10.4f}"

@@ -74,8 +74,8 @@ class Restorer:
         model: name of a shipped checkpoint ("small", "base"), path of a .safetensors file, or a network, which is not
             copied: it is set to evaluation, moved to the device and cast to the precision.
         device: "auto", "cpu", "cuda", "cuda:1" ...
-        precision: "fp32", "bf16", or "auto": bf16 on a GPU, and for LEDNet on a CPU that multiplies it. On the CPU that is
-            what LEDNet's layers multiply in (`lednet.inference`); weights and all else of it stay fp32.
+        precision: "fp32", "bf16", or "auto": bf16 on a GPU, and for LEDNet on a CPU that multiplies it. On the CPU that
+            is what LEDNet's layers multiply in (`lednet.inference`); weights and all else of it stay fp32.
         memory_mb: bound of the working memory of one pass. A batch that needs more is split, and a single frame that
             needs more is tiled.
         compile: let torch.compile write the kernels of LEDNet's pass (`lednet.compiled`). For GPUs, and never yet run

@@ -57,6 +57,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, help="folder of sharp photographs to train on as well, with its folders")
     parser.add_argument("--out", type=Path, required=True, help="run folder; a run that it holds is resumed")
     parser.add_argument("--model", default=LEDNET, choices=(LEDNET, *PEERS), help="LEDNet, or a peer of it")
+    parser.add_argument(
+        "--photo-share", type=float, default=defaults.photo_share, help="of all draws, where photographs are enough"
+    )
     parser.add_argument("--size", default=defaults.size, choices=sorted(SIZES), help="LEDNet's")
     parser.add_argument("--split", default="clip", choices=SPLITS, help=f"frame, camera: of fixed cameras ({FIXED}...)")
     parser.add_argument(
@@ -115,6 +118,7 @@ def settings_of(options: argparse.Namespace) -> TrainSettings:
         learning_rate=own_rate if options.learning_rate is None else options.learning_rate,
         batch_scale=options.batch_scale,
         crop_scale=options.crop_scale,
+        photo_share=options.photo_share,
         compile=options.compile,
         save_every=settings.save_every if options.save_every is None else options.save_every,
         loss=replace(settings.loss, perceptual=settings.loss.perceptual if options.perceptual == "vgg19" else 0.0),

@@ -90,6 +90,8 @@ class TrainSettings:
     """How often a high-speed clip is drawn beside the bursts of a slow one: it alone shows how things really move."""
     still_weight: int = 3
     """As much for the stills of a slow clip: shaken, they show more blur than its bursts, which hold little motion."""
+    photo_share: float = 0.5
+    """Share of all draws that are photographs, where there are enough of them to be drawn once each at the most."""
     held_out_share: float = 0.2
     """Share of the clips kept for validation; by clip, never by frame."""
     validation_pairs: int = 24
@@ -115,6 +117,8 @@ class TrainSettings:
         for name, number in ((name, getattr(self, name)) for name in above):
             if not 0 < number < math.inf:
                 raise ValueError(f"{name} must be above 0, not {number}")
+        if not 0 < self.photo_share <= 1:
+            raise ValueError(f"photo share must be above 0 and at most 1, not {self.photo_share}")
 
     @property
     def all_steps(self) -> int:
@@ -128,10 +132,11 @@ class TrainSettings:
         return self.high_speed_weight if clip.high_speed else self.still_weight
 
     def draws(self, clips: Sequence[Clip]) -> list[Clip]:
-        """Each clip as often as it is to be drawn; photographs once each, and the videos together about as often."""
+        """Each clip as often as it is to be drawn; photographs once each, and `photo_share` of all."""
         photos = [clip for clip in clips if clip.photo]
         videos = [clip for clip in clips if not clip.photo for _ in range(self.weight_of(clip))]
-        return photos + videos * max(1, round(len(photos) / max(1, len(videos))))
+        wanted = len(photos) * (1 - self.photo_share) / self.photo_share
+        return photos + videos * max(1, round(wanted / max(1, len(videos))))
 
     def pair_sampler(self, clips: Sequence[Clip], generator: torch.Generator, only: str = "") -> PairSampler:
         """Pairs under this run's recipes, or under one of them."""

@@ -82,12 +82,13 @@ def test_no_more_photographs_are_held_than_memory_is_given(tmp_path: Path, caplo
     assert [photo.name for photo in read] == [photo.name for photo in read_photos(tmp_path, CPU, ROOM)][:3]
 
 
-def test_photographs_are_half_of_what_is_drawn() -> None:
+@pytest.mark.parametrize("share", [0.5, 0.3, 0.2])
+def test_photographs_are_the_share_of_what_is_drawn_that_is_asked_for(share: float) -> None:
     frames = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
     clips = [Clip("slow", frames, False), Clip("fast", frames, True)]
     pictures = [Clip(f"p{i}", frames[:1], False, photo=True) for i in range(400)]
-    drawn = TrainSettings().draws(clips + pictures)
-    assert sum(clip.photo for clip in drawn) / len(drawn) == pytest.approx(0.5, abs=0.03)
+    drawn = TrainSettings(photo_share=share).draws(clips + pictures)
+    assert sum(clip.photo for clip in drawn) / len(drawn) == pytest.approx(share, abs=0.03)
     assert sum(clip.name == "fast" for clip in drawn) == 6 * sum(clip.name == "slow" for clip in drawn)
 
 
