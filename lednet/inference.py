@@ -6,8 +6,8 @@ Covers frame to restored frame, without gradients and without the side image. Th
 
 - features stand as [h, w, c] throughout; the keys of a window are a view of them, where the model gathers copies;
 - residuals are added in place, and 1x1 convolutions go to oneDNN, which adds their bias while the result is at hand;
-- where the CPU multiplies bf16, the blocks, stem and head do so: half the memory, two to three times the rate. What
-  they are added to, light, norms and statistics stay fp32.
+- where the CPU multiplies bf16, the blocks do so: half the memory, two to three times the rate. What they are added
+  to, norms, light and statistics stay fp32, and stem and head, whose rounding is two thirds of all that would show.
 
 Not covered: training and GPUs, which take `LEDNet.restore`.
 """
@@ -55,7 +55,7 @@ def restore_frame(
 
     Args:
         pooled, core: as for `LEDNet.restore`.
-        products: what layers multiply in, fp32 or bf16; all else is fp32 either way.
+        products: what the blocks multiply in, fp32 or bf16; all else is fp32 either way.
 
     Raises:
         ValueError: if it is not one RGB image, or a side is below 16 px.
@@ -69,8 +69,8 @@ def restore_frame(
         exposed, p4 = model.expose(x, given[0], core)
         shown = torch.cat([_unshuffle(_as_features(x)), _unshuffle(_as_features(exposed))], 2)
         told = model.told(model.noise(p4)).flatten()
-        stem = _convolve(model.stem, shown.to(products), _reordered(model.stem.weight, 1))
-        e1 = _blocks(model.encoder1, stem.add_(told), products)
+        stem = _convolve(model.stem, shown, _reordered(model.stem.weight, 1)).add_(told)
+        e1 = _blocks(model.encoder1, stem, products)
         e2 = _blocks(model.encoder2, _shrink(model.down1, e1), products)
         e3 = _blocks(model.encoder3, _shrink(model.down2, e2), products)
 
@@ -81,8 +81,7 @@ def restore_frame(
         d1 = _blocks(model.decoder1, d1, products)
 
         assert model.head.bias is not None
-        reordered = _reordered(model.head.weight, 0), _reordered(model.head.bias, 0)
-        residual = _convolve(model.head, d1.to(products), *reordered)
+        residual = _convolve(model.head, d1, _reordered(model.head.weight, 0), _reordered(model.head.bias, 0))
         detail, scale = residual[..., :12], residual[..., 12:]
         image = exposed + fine(_as_image(_shuffle(torch.addcmul(detail, shown[..., 12:], scale))))
     return Restored(image[:, :, :height, :width], [p4, p3, p2, p1])
@@ -117,14 +116,13 @@ def _as_features(x_BCHW: Tensor) -> Tensor:
 
 
 def _convolve(layer: nn.Conv2d, x_HWC: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A layer's 3x3 convolution with its weight reordered: [h, w, c] -> [h, w, its output channels], fp32."""
+    """A layer's 3x3 convolution with its weight reordered: [h, w, c] -> [h, w, its output channels]."""
     bias = layer.bias if bias is None else bias
     assert bias is not None
     wanted = weight.shape[0]
     lacking = -wanted % CONVOLUTION_LANES
     weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, lacking)).contiguous(memory_format=torch.channels_last)
-    weight, bias = weight.to(x_HWC.dtype), F.pad(bias, (0, lacking)).to(x_HWC.dtype)
-    return _as_features(F.conv2d(_as_image(x_HWC), weight, bias, padding=1)).float()[..., :wanted]
+    return _as_features(F.conv2d(_as_image(x_HWC), weight, F.pad(bias, (0, lacking)), padding=1))[..., :wanted]
 
 
 def _shrink(layer: nn.Conv2d, x_HWC: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class Restorer:
             copied: it is set to evaluation, moved to the device and cast to the precision.
         device: "auto", "cpu", "cuda", "cuda:1" ...
         precision: "fp32", "bf16", or "auto": bf16 on a GPU, and for LEDNet on a CPU that multiplies it. On the CPU that
-            is what LEDNet's layers multiply in (`lednet.inference`); weights and all else of it stay fp32.
+            is what LEDNet's blocks multiply in (`lednet.inference`); weights and all else of it stay fp32.
         memory_mb: bound of the working memory of one pass. A batch that needs more is split, and a single frame that
             needs more is tiled.
         compile: let torch.compile write the kernels of LEDNet's pass (`lednet.compiled`). For GPUs, and never yet run
@@ -114,7 +114,7 @@ class Restorer:
         fast = multiplies_bf16() and not compile if self.frame_by_frame else self.device.type == "cuda"
         bf16 = precision == "bf16" or (precision == "auto" and fast)
         self.products = torch.bfloat16 if bf16 else torch.float32
-        """What layers multiply in."""
+        """What the network multiplies in; on the CPU, LEDNet's blocks."""
         self.dtype = torch.float32 if self.frame_by_frame else self.products
         """What the network takes and gives."""
         self.model = net.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]

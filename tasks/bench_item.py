@@ -254,15 +254,15 @@ class _Bench:
     restorer: str
     settings: NightSettings
 
-    def load(self, checkpoint: str, memory_mb: int, compiled: bool) -> Restorer:
+    def load(self, checkpoint: str, memory_mb: int, precision: str, compiled: bool) -> Restorer:
         """What restores, loaded once."""
         if self.restorer == GAMMA:
             return cast(Restorer, FixedCurve())
-        return load_restorer(checkpoint, memory_mb, compiled)
+        return load_restorer(checkpoint, memory_mb, precision, compiled)
 
     def restoration(self) -> Callable[[Frames, int], Frames]:
         """What restores one frame after the other, given the frame and its number."""
-        restorer = self.load(self.restorer, self.settings.tile_mb, self.settings.compile)
+        restorer = self.load(self.restorer, self.settings.tile_mb, self.settings.precision, self.settings.compile)
         if self.settings.video == FRAME_WISE:
             return lambda frame, _k: restorer.restore(frame[None])[0]
         video = VideoRestorer(restorer)

@@ -43,9 +43,9 @@ SHARDS_IN_WRITING = 1
 
 
 @lru_cache(maxsize=2)
-def load_restorer(checkpoint: str, memory_mb: int, compiled: bool) -> Restorer:
+def load_restorer(checkpoint: str, memory_mb: int, precision: str, compiled: bool) -> Restorer:
     """A checkpoint or a stored model version's URL, loaded once in this process."""
-    return Restorer(models.fetch(checkpoint), memory_mb=memory_mb, compile=compiled)
+    return Restorer(models.fetch(checkpoint), precision=precision, memory_mb=memory_mb, compile=compiled)
 
 
 def _settle_process() -> None:
@@ -65,7 +65,7 @@ def enhance_item(
     until_s: float = math.inf,
     wanted: Callable[[], bool] = always,
     alive: Sign = lambda: None,
-    load: Callable[[str, int, bool], Restorer] | None = None,
+    load: Callable[[str, int, str, bool], Restorer] | None = None,
 ) -> ItemResult:
     """Restore a work item's missing shards and store each with its receipt.
 
@@ -74,8 +74,8 @@ def enhance_item(
             then, and those after it, are left for another run.
         wanted: whether the work is still asked for, asked before every batch; where it is not, the same is left.
         alive: called with every frame and every damage; see `tasks.stall`.
-        load: gives the restorer of a checkpoint under a bound of memory, in MB, compiled or not; `load_restorer` by
-            default.
+        load: gives the restorer of a checkpoint under a bound of memory, in MB, in a precision, compiled or not;
+            `load_restorer` by default.
 
     Raises:
         StoreError, StorageError: if the store can't be written or the archive read; shards finished so far stay.
@@ -93,7 +93,7 @@ def enhance_item(
     missing = [s for s in item.shards if s.index not in done]
     frames, stored = 0, 0
     if missing:
-        restorer = (load or load_restorer)(item.checkpoint, settings.tile_mb, settings.compile)
+        restorer = (load or load_restorer)(item.checkpoint, settings.tile_mb, settings.precision, settings.compile)
         for stretch in takewhile(lambda _: not over(), consecutive(missing)):
             counts = _enhance_stretch(item, stretch, settings, restorer, over, alive)
             frames, stored = frames + counts[0], stored + counts[1]

@@ -65,7 +65,7 @@ def estimate(
         VideoError: if no frame can be decoded after all.
     """
     picture = fit(_some_frame(plan, settings), plan.height, plan.width)[None]
-    restorer = load_restorer(plan.items[0].checkpoint, settings.tile_mb, False)
+    restorer = load_restorer(plan.items[0].checkpoint, settings.tile_mb, settings.precision, False)
     restorer.restore(picture)  # the first pass also allocates and tunes
     started = time.perf_counter()
     restored = restorer.restore(picture)

@@ -11,6 +11,9 @@ from typing import Any
 DEFAULT_RECIPES = "night,night,night,paper"
 
 STEADY, FRAME_WISE = "steady", "frame-wise"
+PRECISIONS = ("auto", "fp32", "bf16")
+"""As `lednet.restorer.Restorer` knows them."""
+
 """How a night's frames are restored: with a memory of earlier ones, or each on its own."""
 
 ZSTD, JPEGXL_LOSSLESS, JPEGXL, JPEG = CODECS = "zstd", "jpegxl-lossless", "jpegxl", "jpeg"
@@ -70,6 +73,9 @@ class NightSettings:
     """Batches decoded ahead of the restorer; bounds memory."""
     tile_mb: int = 3072
     """Memory that restoring one batch may take; larger frames are tiled."""
+    precision: str = "auto"
+    """What the network multiplies in: `fp32`, `bf16`, or `auto`, bf16 on a GPU and on a CPU that has it. Results differ
+    by a tenth of a level on average: name one where CPUs with and without it are to store the same bits."""
     compile: bool = False
     """Let torch.compile write the network's kernels, for workers with a GPU; untried on one (docs/gpu.md). A worker
     takes a minute or so for it at its first frame of a size. Results differ by rounding, as between devices."""
@@ -90,6 +96,8 @@ class NightSettings:
     def __post_init__(self) -> None:
         if self.video not in (STEADY, FRAME_WISE):
             raise ValueError(f"video must be {STEADY} or {FRAME_WISE}, not {self.video!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if self.codec not in CODECS:
             raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {self.codec!r}")
         for name, (least, most) in _BOUNDS.items():

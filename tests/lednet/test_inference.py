@@ -85,11 +85,11 @@ def test_the_shipped_weights_restore_a_frame_within_a_hundredth_of_a_level() -> 
 
 
 @pytest.mark.parametrize("name", ["small", "base"])
-def test_in_bf16_the_shipped_weights_restore_a_frame_within_half_a_level(name: str) -> None:
+def test_in_bf16_the_shipped_weights_restore_a_frame_within_a_fifth_of_a_level(name: str) -> None:
     model, frame = Restorer(name, device="cpu").model, as_input(dark(180, 320))
     exact, short = (restore_frame(model, frame, products=kind) for kind in (torch.float32, torch.bfloat16))
     assert short.image.dtype == torch.float32
-    assert 0 < 255 * (short.image - exact.image).abs().mean() < 0.5
+    assert 0 < 255 * (short.image - exact.image).abs().mean() < 0.2
     assert torch.equal(short.pooled[0], exact.pooled[0])  # the light is told in fp32
 
 

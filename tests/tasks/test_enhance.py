@@ -380,7 +380,7 @@ def test_holes_split_shards_into_stretches() -> None:
 def test_a_night_that_is_to_be_compiled_asks_for_it_and_is_the_same_run(site: Site) -> None:
     planned, settings, asked = site.plan(), replace(site.settings, compile=True), []
 
-    def load(checkpoint: str, memory_mb: int, compiled: bool) -> Restorer:
+    def load(checkpoint: str, memory_mb: int, precision: str, compiled: bool) -> Restorer:
         asked.append(compiled)
         return Restorer(checkpoint, memory_mb=memory_mb)
 
@@ -390,13 +390,13 @@ def test_a_night_that_is_to_be_compiled_asks_for_it_and_is_the_same_run(site: Si
     assert settings.stored() == site.settings.stored()
 
 
-def test_a_checkpoint_is_loaded_under_the_bound_of_memory_and_compiled_as_asked(
+def test_a_checkpoint_is_loaded_under_the_bound_of_memory_in_the_precision_and_compiled_as_asked(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, object]] = []
     monkeypatch.setattr(enhance, "Restorer", lambda _, **known: asked.append(known))
-    load_restorer.__wrapped__(site.settings.checkpoint, 77, True)
-    assert asked == [{"memory_mb": 77, "compile": True}]
+    load_restorer.__wrapped__(site.settings.checkpoint, 77, "fp32", True)
+    assert asked == [{"precision": "fp32", "memory_mb": 77, "compile": True}]
 
 
 def test_a_result_tells_the_frames_and_the_time_that_they_took(site: Site) -> None:

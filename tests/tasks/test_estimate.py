@@ -62,15 +62,15 @@ def test_it_restores_under_the_settings_bound_of_memory_and_compiles_nothing(
     planned: tuple[Site, NightPlan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, plan = planned
-    asked: list[tuple[str, int, bool]] = []
+    asked: list[tuple[str, int, str, bool]] = []
 
     def load(*known: Any) -> Restorer:
         asked.append(known)
         return load_restorer(*known)
 
     monkeypatch.setattr("tasks.estimate.load_restorer", load)
-    estimate(plan, replace(site.settings, tile_mb=77, compile=True), 0)
-    assert asked == [(site.settings.checkpoint, 77, False)]
+    estimate(plan, replace(site.settings, tile_mb=77, precision="fp32", compile=True), 0)
+    assert asked == [(site.settings.checkpoint, 77, "fp32", False)]
 
 
 def test_hours_are_frames_at_the_measured_rate(measured: Estimate) -> None:

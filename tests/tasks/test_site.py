@@ -95,7 +95,8 @@ def test_settings_that_are_named_are_read_and_the_others_keep_their_defaults(tmp
 
 @pytest.mark.parametrize("field", [f.name for f in fields(NightSettings)])
 def test_every_setting_can_be_set(field: str) -> None:
-    named = {"checkpoint": "other", "video": "frame-wise", "item_stall_s": 7200, "codec": "jpeg", "compile": True}
+    named = {"checkpoint": "other", "video": "frame-wise", "item_stall_s": 7200, "codec": "jpeg", "precision": "bf16"}
+    named |= {"compile": True}
     value: Any = named.get(field, 7)
     assert getattr(site_of(settings={field: value}).settings, field) == value
 
@@ -109,6 +110,11 @@ def test_a_switch_is_on_or_off_and_nothing_else() -> None:
 def test_an_unknown_way_to_restore_video_is_told() -> None:
     with pytest.raises(SiteError, match="video must be steady or frame-wise, not 'shaky'"):
         site_of(settings={"video": "shaky"})
+
+
+def test_an_unknown_precision_is_told() -> None:
+    with pytest.raises(SiteError, match="precision must be one of auto, fp32, bf16, not 'int8'"):
+        site_of(settings={"precision": "int8"})
 
 
 def test_an_unknown_codec_is_told() -> None:
