@@ -232,7 +232,7 @@ def _reference_figures(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, 
         log.warning("%s, %s: no figures of the synthesised night: %s", job.camera.id, manifest["night"], error)
         return nothing
     perceptual = synthesised.load_perceptual(job.synthesis.lpips_weights)
-    restorer = load_restorer(weights, job.settings.tile_mb, False)
+    restorer = load_restorer(weights, job.settings.tile_mb, job.settings.precision, False)
     rows = synthesised.synthesised_figures(daylight, restorer, job.synthesis, perceptual)
     means = {name: float(rows[name].mean()) for name in facts.REFERENCE_METRICS}
     frames = {f"{m}_frame_{k}": float(v) for m in facts.PAIRED_METRICS for k, v in enumerate(rows[m])}

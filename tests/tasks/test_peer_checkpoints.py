@@ -21,7 +21,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_a_worker_restores_with_a_peers_checkpoint_by_its_path(weights: Path) -> None:
-    restored = load_restorer(str(weights), 256, False).restore(np.full((1, 40, 50, 3), 30, np.uint8))
+    restored = load_restorer(str(weights), 256, "auto", False).restore(np.full((1, 40, 50, 3), 30, np.uint8))
     assert restored.shape == (1, 40, 50, 3)
 
 
@@ -32,4 +32,4 @@ def test_a_peer_is_stored_as_a_version_and_fetched_from_it(
     store = (tmp_path / "store").as_uri()
     version = models.add_version(store, weights, "2026-01-15T10:00:00+00:00")
     assert version.card.config == {"model": "zero_dce_trained"}
-    assert load_restorer(version.url, 256, False).sha256 == checkpoint.read_card(weights).sha256
+    assert load_restorer(version.url, 256, "auto", False).sha256 == checkpoint.read_card(weights).sha256
