@@ -30,8 +30,11 @@ CONVOLUTION_LANES = 16
 
 
 def multiplies_bf16() -> bool:
-    """Whether this CPU has instructions for products of bf16 (AVX512_BF16, AMX); without, they are far slower."""
-    has = torch.cpu.get_capabilities()
+    """Whether this CPU has instructions for products of bf16 (AVX512_BF16, AMX); without, they are far slower.
+
+    False where torch can't tell.
+    """
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 

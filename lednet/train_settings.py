@@ -91,7 +91,8 @@ class TrainSettings:
     still_weight: int = 3
     """As much for the stills of a slow clip: shaken, they show more blur than its bursts, which hold little motion."""
     photo_share: float = 0.5
-    """Share of all draws that are photographs, where there are enough of them to be drawn once each at the most."""
+    """Share of all draws that are photographs. Each is drawn as often as any other and every video at least once: few
+    photographs stay below it."""
     held_out_share: float = 0.2
     """Share of the clips kept for validation; by clip, never by frame."""
     validation_pairs: int = 24
@@ -117,8 +118,8 @@ class TrainSettings:
         for name, number in ((name, getattr(self, name)) for name in above):
             if not 0 < number < math.inf:
                 raise ValueError(f"{name} must be above 0, not {number}")
-        if not 0 < self.photo_share <= 1:
-            raise ValueError(f"photo share must be above 0 and at most 1, not {self.photo_share}")
+        if not 0 < self.photo_share < 1:
+            raise ValueError(f"photo_share must be above 0 and below 1, not {self.photo_share}")
 
     @property
     def all_steps(self) -> int:

@@ -34,6 +34,7 @@ def filmed(path: Path, frames: int, fps: int = 25) -> Path:
         ({"crop_scale": -1.0}, "crop_scale must be above 0"),
         ({"learning_rate": math.nan}, "learning_rate must be above 0"),
         ({"save_every": 0}, "save_every must be above 0"),
+        ({"photo_share": 1.0}, "photo_share must be above 0 and below 1"),
     ],
 )
 def test_numbers_that_nothing_can_be_trained_by_are_refused_by_name(change: dict[str, Any], said: str) -> None:
