@@ -6,7 +6,7 @@ Covers frame to restored frame, without gradients and without the side image. Th
 
 - features stand as [h, w, c] throughout; the keys of a window are a view of them, where the model gathers copies;
 - residuals are added in place, and 1x1 convolutions go to oneDNN, which adds their bias while the result is at hand;
-- where the CPU multiplies bf16, the blocks do so: half the memory, two to three times the rate. What they are added
+- where the CPU multiplies bf16, the blocks do so: half the traffic, two to three times the rate. What they are added
   to, norms, light and statistics stay fp32, and stem and head, whose rounding is two thirds of all that would show.
 
 Not covered: training and GPUs, which take `LEDNet.restore`.

@@ -42,9 +42,14 @@ SHARDS_IN_WRITING = 1
 """Beside the one that is being filled; each holds its frames in memory."""
 
 
-@lru_cache(maxsize=2)
 def load_restorer(checkpoint: str, memory_mb: int, precision: str, compiled: bool) -> Restorer:
     """A checkpoint or a stored model version's URL, loaded once in this process."""
+    return _load(checkpoint, memory_mb, precision, compiled)
+
+
+@lru_cache(maxsize=2)
+def _load(checkpoint: str, memory_mb: int, precision: str, compiled: bool) -> Restorer:
+    # Apart, as what is cached takes any arguments in the eyes of mypy.
     return Restorer(models.fetch(checkpoint), precision=precision, memory_mb=memory_mb, compile=compiled)
 
 

@@ -395,7 +395,7 @@ def test_a_checkpoint_is_loaded_under_the_bound_of_memory_in_the_precision_and_c
 ) -> None:
     asked: list[dict[str, object]] = []
     monkeypatch.setattr(enhance, "Restorer", lambda _, **known: asked.append(known))
-    load_restorer.__wrapped__(site.settings.checkpoint, 77, "fp32", True)
+    enhance._load.__wrapped__(site.settings.checkpoint, 77, "fp32", True)
     assert asked == [{"precision": "fp32", "memory_mb": 77, "compile": True}]
 
 
