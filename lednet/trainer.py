@@ -30,6 +30,7 @@ from lednet.clips import Clip
 from lednet.curves import curves_picture
 from lednet.degrade import find_recipe
 from lednet.growth import grow
+from lednet.inference import multiplies_bf16
 from lednet.losses import LEDNetLoss, VGG19Features
 from lednet.metrics import EQUAL_DB, psnr, ssim
 from lednet.model import SIDE_SCALE, LEDNet
@@ -107,6 +108,11 @@ class Trainer:
     def name(self) -> str:
         """What the checkpoint is called."""
         return self.settings.size
+
+    @property
+    def in_bf16(self) -> bool:
+        """Whether the network multiplies in bf16: on GPUs, and on CPUs with instructions for it."""
+        return self.device.type == "cuda" or multiplies_bf16()
 
     @property
     def state_path(self) -> Path:
@@ -233,7 +239,7 @@ class Trainer:
         """The paper's loss, in the label's light, of all but the tone curve, which stands still; the restored batch."""
         self.model.train()
         self.model.light.eval()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
             image, side = self.network(degraded, label)
         return self.loss(image.float(), side.float(), label).total, image.float()
 
@@ -319,6 +325,7 @@ class Trainer:
             "steps_done": self.step,
             "hours": round(self.seconds / 3600, 3),
             "device": device_name(self.device),
+            "multiplied_in": "bf16" if self.in_bf16 else "fp32",
             "processes": self.ranks.count,
             "threads": torch.get_num_threads(),
             "clips": names(self.clips),

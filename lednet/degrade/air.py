@@ -49,5 +49,5 @@ def light_dust(linear: Tensor, strength: Tensor) -> Tensor:
     glow = torch.zeros_like(lamps)
     for size in GLOW_SIZES:
         padded = F.pad(lamps, (size // 2,) * 4)
-        glow += F.avg_pool2d(padded, size, stride=1) / len(GLOW_SIZES)
+        glow += F.avg_pool2d(F.avg_pool2d(padded, (size, 1), stride=1), (1, size), stride=1) / len(GLOW_SIZES)
     return linear - lamps + glow

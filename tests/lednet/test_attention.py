@@ -206,6 +206,37 @@ def test_a_windowed_axis_that_folds_into_more_than_65536_rows_is_chunked_too(ker
     torch.testing.assert_close(y[-1:], axis_attention(q[-1:], q[-1:], q[-1:], 4))
 
 
+def test_the_gradients_of_attention_in_bf16_are_those_of_fp32_rounded() -> None:
+    q, k, v = (torch.randn(3, 2, 16, HEAD_CHANNELS).bfloat16().requires_grad_() for _ in range(3))
+    bias = distance_bias(torch.arange(16), torch.arange(16), 64)[None]
+    weights = torch.randn(3, 2, 16, HEAD_CHANNELS)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = attend(q, k, v, bias.bfloat16())
+    exact = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=bias.bfloat16().float()[None])
+    assert y.dtype == torch.bfloat16
+    for got, wanted in zip(
+        torch.autograd.grad((y * weights).sum(), (q, k, v)),
+        torch.autograd.grad((exact * weights).sum(), (q, k, v)),
+        strict=True,
+    ):
+        torch.testing.assert_close(got.float(), wanted.float(), rtol=0.02, atol=0.01)
+
+
+def test_attention_in_bf16_is_learnt_in_fp32_on_a_cpu_and_used_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel, types = F.scaled_dot_product_attention, []
+
+    def listed(q: Tensor, *rest: Tensor, attn_mask: Tensor) -> Tensor:
+        types.append(q.dtype)
+        return kernel(q, *rest, attn_mask=attn_mask)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", listed)
+    x = torch.randn(2, 1, 8, HEAD_CHANNELS).bfloat16()
+    bias = torch.zeros(1, 8, 8, dtype=torch.bfloat16)
+    attend(x, x, x, bias)
+    attend(x.clone().requires_grad_(), x, x, bias)
+    assert types == [torch.bfloat16, torch.float32]
+
+
 def test_channels_that_do_not_make_whole_heads_are_refused_with_the_numbers() -> None:
     with pytest.raises(ValueError, match=r"multiple of 32, got 48"):
         AxisAttention(48, "height", 8)

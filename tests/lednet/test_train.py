@@ -74,6 +74,20 @@ def different(a: Trainer, b: Trainer) -> list[str]:
     return [name for name in left if not torch.equal(left[name], right[name])]
 
 
+# Numbers
+
+
+def test_a_step_in_bf16_learns_what_one_in_fp32_does(
+    tmp_path: Path, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = []
+    for in_bf16 in (False, True):
+        monkeypatch.setattr("lednet.trainer.multiplies_bf16", lambda in_bf16=in_bf16: in_bf16)
+        losses.append([trainer.train_step()[0] for trainer in [trainer_of(tmp_path / str(in_bf16), clips)] * 3])
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
 # Resuming
 
 
