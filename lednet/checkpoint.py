@@ -24,7 +24,7 @@ from torch import Tensor
 
 from lednet.baselines.peer import Peer
 from lednet.baselines.peers import PEERS, SHIPPED_PEERS
-from lednet.model import LEDNet, LEDNetConfig
+from lednet.model import SIZES, LEDNet, LEDNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
 """Folder of the checkpoints that come with the package: <name>.safetensors and <name>.json. Peers have their own."""
@@ -209,6 +209,20 @@ def build(card: Card) -> LEDNet | Peer:
     peer = PEERS[card.config["model"]]()
     peer.helpers = torch.nn.ModuleDict()
     return peer
+
+
+def size_of(card: Card) -> str:
+    """The name of a LEDNet's size, from its card. Raises CheckpointError if it is none of `lednet.model.SIZES`."""
+    try:
+        config = LEDNetConfig.from_dict(card.config)
+    except (TypeError, ValueError):  # of a peer, or hostile
+        config = None
+    size = next((name for name, known in SIZES.items() if known == config), None)
+    if size is None:
+        raise CheckpointError(
+            f"{card.name}: a LEDNet of none of the sizes {', '.join(SIZES)}, so it can't be trained on; name another"
+        )
+    return size
 
 
 def load_network(checkpoint: str | Path) -> tuple[LEDNet | Peer, Card]:

@@ -70,11 +70,16 @@ class LEDNetConfig:
 
 
 SIZES: dict[str, LEDNetConfig] = {
-    "small": LEDNetConfig((32, 64, 128), (1, 2, 2), 2, (1, 1)),
+    "small": LEDNetConfig((32, 64, 128), (0, 2, 2), 2, (1, 1)),
+    "older-small": LEDNetConfig((32, 64, 128), (1, 2, 2), 2, (1, 1)),
     "base": LEDNetConfig((64, 128, 256), (1, 2, 2), 2, (1, 1)),
     "large": LEDNetConfig((64, 128, 256), (2, 4, 6), 4, (4, 2)),
 }
-"""Each can grow into the next (`lednet.growth`): base is twice as wide as small, large is deeper than base."""
+"""Each can grow into the next (`lednet.growth`): base is twice as wide as older-small, large is deeper than base.
+
+`older-small` was `small` until 30 November 2026; models that sites made of it can be trained on. Its one block more, in
+the encoder at 1/2, took a sixth of the time and restored no better (docs/results.md).
+"""
 
 
 class Restoration(NamedTuple):
@@ -164,9 +169,10 @@ class Upsample(nn.Sequential):
 class LEDNet(nn.Module):
     """Brightens and deblurs sRGB frames jointly.
 
-    An encoder at 1/2, 1/4 and 1/8 of the size, a middle at 1/8, a decoder back to 1/2, all of axial blocks; encoder
-    and decoder are joined by a `SelectiveFusion` at each scale. Input and output are (un)shuffled by 2, so that no
-    wide tensor lives at full size, where memory traffic would bound the speed. The output is the global residual
+    An encoder at 1/2, 1/4 and 1/8 of the size, a middle at 1/8, a decoder back to 1/2, all of axial blocks (at 1/2 the
+    encoder of `small` is the stem alone); encoder and decoder are joined by a `SelectiveFusion` at each scale. Input and
+    output are (un)shuffled by 2, so that no wide tensor lives at full size, where memory traffic would bound the speed.
+    The output is the global residual
 
         exposed(x) + fine(exposed(x) * scale + detail),      exposed(x) = gain * x ** power - offset
 
@@ -176,7 +182,7 @@ class LEDNet(nn.Module):
     the exposed frame, and told how noisy the whole frame is, which no one place shows.
 
     Args:
-        size: "small", "base", "large", or a config of one's own.
+        size: a name of `SIZES`, or a config of one's own.
     """
 
     def __init__(self, size: str | LEDNetConfig = "small") -> None:

@@ -60,10 +60,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--photo-share", type=float, default=defaults.photo_share, help="of all draws, where photographs are enough"
     )
-    parser.add_argument("--size", default=defaults.size, choices=sorted(SIZES), help="LEDNet's")
+    parser.add_argument(
+        "--size", choices=sorted(SIZES), help=f"LEDNet's; that of --init, or {defaults.size}, by default"
+    )
     parser.add_argument("--split", default="clip", choices=SPLITS, help=f"frame, camera: of fixed cameras ({FIXED}...)")
     parser.add_argument(
-        "--init", default="", help="checkpoint to start from, also of a smaller size: a shipped one's name, or a path"
+        "--init",
+        default="",
+        help="checkpoint to start from, also of a size below --size: a shipped one's name, or a path",
     )
     parser.add_argument(
         "--recipes",
@@ -99,8 +103,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def settings_of(options: argparse.Namespace) -> TrainSettings:
-    """The settings that the command line asks for. Raises ValueError on an unknown recipe, or numbers out of range."""
+def settings_of(options: argparse.Namespace, origin: checkpoint.Card | None = None) -> TrainSettings:
+    """The settings that the command line asks for, with `origin` the card of what --init names.
+
+    Raises ValueError on an unknown recipe, numbers out of range, or an origin of no known size where none is named.
+    """
     if options.minutes is not None and not options.minutes > 0:
         raise ValueError(f"--minutes must be above 0, not {options.minutes:g}")
     settings = TrainSettings()
@@ -110,10 +117,12 @@ def settings_of(options: argparse.Namespace) -> TrainSettings:
     own_rate = PEERS[options.model].learning_rate if options.model in PEERS else settings.learning_rate
     settings = replace(
         settings,
-        size=options.size,
+        size=options.size or (checkpoint.size_of(origin) if origin else settings.size),
+        init=origin.sha256 if origin else settings.init,
         recipes=tuple(options.recipes.split(",")),
         light=replace(settings.light, steps=light_steps),
         steps=options.steps,
+        warmup_steps=warmup(settings, options.steps),
         seed=options.seed,
         learning_rate=own_rate if options.learning_rate is None else options.learning_rate,
         batch_scale=options.batch_scale,
@@ -126,6 +135,11 @@ def settings_of(options: argparse.Namespace) -> TrainSettings:
     return ComparisonSettings.of(settings, options.model, options.split)
 
 
+def warmup(settings: TrainSettings, steps: int) -> int:
+    """The steps of warming up of a run of so many: a tenth at most, or a short run would end at its highest rate."""
+    return min(settings.warmup_steps, max(1, steps // 10))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0 trained, 1 failed, 2 stopped by `--session`: run it again."""
     started = time.monotonic()
@@ -135,13 +149,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
-        settings = settings_of(options)
+        origin = checkpoint.load(options.init) if options.init else None
+        settings = settings_of(options, origin[1] if origin else None)
         ranks, device = join(choose_device(options.device))
         if not ranks.first:
             logging.disable(logging.INFO)
-        origin = checkpoint.load(options.init) if options.init else None
-        if origin is not None:
-            settings = replace(settings, init=origin[1].sha256)
         features = VGG19Features(options.vgg) if options.perceptual == "vgg19" else None
         clips, held = read_split(options.data, options.split, settings, device)
         if options.photos is not None:
@@ -189,7 +201,7 @@ def planned(
     steps = int(plan["steps"])
     log.info("%g minutes: %d steps", options.minutes, steps)
     return replace(
-        settings, steps=steps, warmup_steps=min(settings.warmup_steps, max(1, steps // 10)),
+        settings, steps=steps, warmup_steps=warmup(settings, steps),
         save_every=options.save_every or max(1, (settings.light.steps + steps) // 2),
     )  # fmt: skip
 

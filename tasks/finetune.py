@@ -21,7 +21,6 @@ from lednet.checkpoint import Card
 from lednet.clips import Clip, ClipError
 from lednet.losses import VGG19Features
 from lednet.memory import keep_freed_memory
-from lednet.model import SIZES, LEDNetConfig
 from lednet.restorer import choose_device
 from lednet.train_settings import TrainSettings
 from tasks.cache import cache_folder
@@ -127,7 +126,7 @@ def train_settings(settings: LearnSettings, card: Card) -> TrainSettings:
     plain = TrainSettings()
     return replace(
         plain,
-        size=_size_of(card),
+        size=checkpoint.size_of(card),
         recipes=settings.recipe_names,
         light=replace(plain.light, steps=0),
         steps=settings.steps,
@@ -136,16 +135,6 @@ def train_settings(settings: LearnSettings, card: Card) -> TrainSettings:
         batch_scale=settings.batch_scale,
         loss=replace(plain.loss, perceptual=0.0 if settings.vgg == "off" else plain.loss.perceptual),
         log_every=max(1, min(plain.log_every, settings.steps // LINES)),
-    )
-
-
-def _size_of(card: Card) -> str:
-    """The named size that a checkpoint's config is. Raises CheckpointError if it is none."""
-    for name, config in SIZES.items():
-        if config == LEDNetConfig.from_dict(card.config):
-            return name
-    raise checkpoint.CheckpointError(
-        f"{card.name}: of none of the sizes {', '.join(SIZES)}, so it can't be trained on; promote another version"
     )
 
 

@@ -15,8 +15,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from lednet import checkpoint, train
@@ -24,7 +22,7 @@ from lednet.clips import Clip, split_clips
 from lednet.losses import LossTerms
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 from lednet.rehearsal import SPENT, affordable_steps, rehearse
-from lednet.train_settings import LightSettings, Stage, TrainSettings, learning_rate, stage_at
+from lednet.train_settings import LightSettings, Stage, TrainSettings
 from lednet.trainer import Trainer, update_average
 
 CPU = torch.device("cpu")
@@ -251,25 +249,6 @@ def test_the_light_learns_a_night_of_one_darkness(tmp_path: Path, textured: Call
 # Schedules
 
 
-@given(steps=st.integers(2, 5_000), warmup=st.integers(0, 300), peak=st.floats(1e-5, 1e-2), step=st.integers(0, 10_000))
-def test_the_learning_rate_rises_to_its_peak_and_falls_to_a_hundredth(
-    steps: int, warmup: int, peak: float, step: int
-) -> None:
-    settings = TrainSettings(steps=steps, warmup_steps=warmup, learning_rate=peak)
-    here, there = learning_rate(step, settings), learning_rate(step + 1, settings)
-    assert 0 < here <= peak * (1 + 1e-9)
-    assert there > here if step + 1 < warmup else there <= here
-    assert learning_rate(warmup, settings) == pytest.approx(peak, rel=1e-6)
-    assert learning_rate(max(steps, warmup + 1), settings) == pytest.approx(peak / 100, rel=1e-6)
-
-
-def test_stages_follow_each_other_at_their_shares_of_the_steps() -> None:
-    settings = TrainSettings(steps=100)
-    starts = [next(i for i in range(200) if stage_at(i, settings) is stage) for stage in settings.stages]
-    assert starts == pytest.approx([0, *(100 * s.until for s in settings.stages[:-1])], abs=1)
-    assert stage_at(1_000, settings) is settings.stages[-1]
-
-
 def test_the_average_of_unchanging_weights_becomes_those_weights(tiny: LEDNetConfig) -> None:
     average, model = LEDNet(tiny), LEDNet(tiny)
     distance = [(average.stem.weight - model.stem.weight).abs().max().item()]
@@ -278,21 +257,6 @@ def test_the_average_of_unchanging_weights_becomes_those_weights(tiny: LEDNetCon
         distance.append((average.stem.weight - model.stem.weight).abs().max().item())
     assert distance == sorted(distance, reverse=True)
     assert distance[-1] < 0.01 * distance[0]
-
-
-@pytest.mark.parametrize(
-    ("change", "known"),
-    [
-        ({"size": "huge"}, "small, base, large"),
-        ({"recipes": ("night", "fog")}, "paper, night"),
-        ({"recipes": ()}, "paper, night"),
-    ],
-)
-def test_settings_of_an_unknown_size_or_recipe_are_refused_with_the_known_ones(
-    change: dict[str, Any], known: str
-) -> None:
-    with pytest.raises(ValueError, match=known):
-        TrainSettings(**change)
 
 
 # The command
