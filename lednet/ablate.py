@@ -216,7 +216,7 @@ def settings_of(options: argparse.Namespace) -> TrainSettings:
     return replace(
         plain, light=replace(plain.light, steps=0), recipes=("night", "paper"), steps=options.steps, stages=STAGES,
         seed=options.seed, batch_scale=options.batch_scale, save_every=options.steps,
-        warmup_steps=max(1, options.steps // 10),
+        warmup_steps=plain.warmup_of(options.steps),
     )  # fmt: skip
 
 

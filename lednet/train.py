@@ -122,7 +122,7 @@ def settings_of(options: argparse.Namespace, origin: checkpoint.Card | None = No
         recipes=tuple(options.recipes.split(",")),
         light=replace(settings.light, steps=light_steps),
         steps=options.steps,
-        warmup_steps=warmup(settings, options.steps),
+        warmup_steps=settings.warmup_of(options.steps),
         seed=options.seed,
         learning_rate=own_rate if options.learning_rate is None else options.learning_rate,
         batch_scale=options.batch_scale,
@@ -133,11 +133,6 @@ def settings_of(options: argparse.Namespace, origin: checkpoint.Card | None = No
         loss=replace(settings.loss, perceptual=settings.loss.perceptual if options.perceptual == "vgg19" else 0.0),
     )
     return ComparisonSettings.of(settings, options.model, options.split)
-
-
-def warmup(settings: TrainSettings, steps: int) -> int:
-    """The steps of warming up of a run of so many: a tenth at most, or a short run would end at its highest rate."""
-    return min(settings.warmup_steps, max(1, steps // 10))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -201,7 +196,7 @@ def planned(
     steps = int(plan["steps"])
     log.info("%g minutes: %d steps", options.minutes, steps)
     return replace(
-        settings, steps=steps, warmup_steps=warmup(settings, steps),
+        settings, steps=steps, warmup_steps=settings.warmup_of(steps),
         save_every=options.save_every or max(1, (settings.light.steps + steps) // 2),
     )  # fmt: skip
 

@@ -59,7 +59,7 @@ class Task:
         plain = self.settings
         light = round(steps * plain.light.steps / plain.all_steps)
         rate = plain.learning_rate if self.fixed_rate or model == LEDNET else PEERS[model].learning_rate
-        warmup = min(plain.warmup_steps, max(1, steps // 10))
+        warmup = plain.warmup_of(steps)
         settings = replace(
             plain, light=replace(plain.light, steps=light), steps=steps - light, save_every=max(1, steps // 2),
             learning_rate=rate, warmup_steps=warmup,

@@ -126,6 +126,10 @@ class TrainSettings:
         """The light's steps and the others."""
         return self.light.steps + self.steps
 
+    def warmup_of(self, steps: int) -> int:
+        """The warm-up of a run of so many steps: a tenth at most, or a short run would end at its highest rate."""
+        return min(self.warmup_steps, max(1, steps // 10))
+
     def weight_of(self, clip: Clip) -> int:
         """How many times likelier a clip is drawn than the bursts of a slow one."""
         if clip.group:

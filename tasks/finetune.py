@@ -130,6 +130,7 @@ def train_settings(settings: LearnSettings, card: Card) -> TrainSettings:
         recipes=settings.recipe_names,
         light=replace(plain.light, steps=0),
         steps=settings.steps,
+        warmup_steps=plain.warmup_of(settings.steps),
         seed=settings.seed,
         learning_rate=settings.learning_rate,
         batch_scale=settings.batch_scale,
