@@ -43,6 +43,9 @@ HELD_OUT = 0.2
 LEAST_STILL = 0.05
 """Of less still area, no deviation is told."""
 
+LIGHT_SIDE = 33
+"""Pixels a side of the squares whose still places tell how light changes; their noise is averaged away."""
+
 STEP_S = 0.1
 """Frames are taken to be so far apart, whatever the clip's rate."""
 
@@ -52,8 +55,8 @@ class Steadiness:
     """Figures of one restored clip, in levels of 255; NaN where there is nothing to tell."""
 
     deviation: float
-    """Mean over still pixels of the standard deviation over time; of the error, where the truth is known, so that light
-    which really changes costs nothing."""
+    """Mean over still pixels of the standard deviation over time; where the truth is known, of the difference from
+    `steady_truth`, so that light which really changes costs nothing."""
     flicker: float
     """`lednet.noreference.plain.flicker` of the mean luma, less the truth's where that is known."""
     warping: float
@@ -153,12 +156,11 @@ def figures(restored: Frames, shown: Shown, ms: float) -> Steadiness:
     """Figures of restored frames, the last of those of `shown`."""
     truth = None if shown.truth is None else shown.truth[-len(restored) :]
     y = restored.astype(np.float32)
-    error = y if truth is None else y - truth
-    deviation = error.std(0).mean(-1)
+    deviation = (y if truth is None else y - steady_truth(truth, shown.still)).std(0).mean(-1)
     brightness = np.array([_luma(f).mean() for f in restored])
     if truth is not None:
         brightness -= [_luma(f).mean() for f in truth]
-    errors = None if truth is None else (error**2).mean(-1)
+    errors = None if truth is None else ((y - truth) ** 2).mean(-1)
     return Steadiness(
         float(deviation[shown.still].mean()) if shown.still.mean() > LEAST_STILL else float("nan"),
         flicker(brightness),
@@ -167,6 +169,18 @@ def figures(restored: Frames, shown: Shown, ms: float) -> Steadiness:
         float("nan") if errors is None or shown.still.all() else _psnr(errors[:, ~shown.still].mean()),
         ms,
     )
+
+
+def steady_truth(truth: Frames, still: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The sharp frames [t, h, w, 3] without the noise of the camera that took them, of use where [h, w] is still.
+
+    Their mean over time, in each frame's light: that of the still places around. Their own noise, 0.4 to 1.6 levels in
+    the clips at hand, is no light and not to be restored: a video without any would count as unsteady by so much.
+    """
+    counted = still.astype(np.float32)[:, :, None]
+    side = (LIGHT_SIDE, LIGHT_SIDE)
+    light = np.stack([cv2.blur(frame * counted, side) for frame in truth.astype(np.float32)])
+    return np.asarray(truth.mean(0) * light / light.mean(0).clip(1e-3), np.float32)
 
 
 def _psnr(mse: float) -> float:

@@ -2,7 +2,10 @@
 
 Noise is what flickers, so it is averaged away before the network sees it: where a place has not moved, the network is
 shown the mean of its last frames. A place has moved where it differs from that mean by more than the noise, which is
-measured in every frame, tone by tone. The statistics that the tone curve is made of are averaged as well. Not covered:
+measured in every frame, tone by tone. The statistics that the tone curve is made of are averaged as well.
+
+What is shown is averaged as square roots, near to what the tone curve makes of it: the curve is learnt from noisy
+frames, and the mean of noisy values, opened by the curve, is brighter than the mean of the opened values. Not covered:
 what is restored how (`lednet.restorer`, `lednet.video`), when a memory has to begin anew at a shard (`tasks.steady`),
 figures of flicker (`lednet.steadiness`).
 """
@@ -67,6 +70,7 @@ class Memory:
     def forget(self) -> None:
         """Begin anew: the next frame is taken as it is."""
         self._mean: Tensor | None = None
+        self._roots: Tensor | None = None
         self._age: Tensor | None = None
         self._tones: Tensor | None = None
         self._tone_age: Tensor | None = None
@@ -86,15 +90,16 @@ class Memory:
             self.forget()
         self._time_s = time_s
         tones = self._steady_tones(frame_tones(x))
-        if self._mean is None or self._age is None:
-            self._mean, self._age = x, torch.ones_like(block_means(x[:, :1]))
+        if self._mean is None or self._roots is None or self._age is None:
+            self._mean, self._roots, self._age = x, x.sqrt(), torch.ones_like(block_means(x[:, :1]))
             return x, tones
-        self._mean = in_light_of(x, self._mean, self.settings)
+        light = light_beside(x, self._mean, self.settings)
+        self._mean, self._roots = (self._mean * light).clamp_(0, 1), (self._roots * light.sqrt()).clamp_(0, 1)
         still = stillness(x, self._mean, self._age, self.settings)
         self._age = still * self._age.clamp_max(self.settings.memory - 1) + 1
         share = F.interpolate(1 / self._age, size=x.shape[2:], mode="bilinear", align_corners=False)
-        self._mean = torch.lerp(self._mean, x, share)
-        return self._mean, tones
+        self._mean, self._roots = torch.lerp(self._mean, x, share), torch.lerp(self._roots, x.sqrt(), share)
+        return self._roots.square(), tones
 
     def _steady_tones(self, tones: Tensor) -> Tensor:
         if self._tones is None or self._tone_age is None:
@@ -109,8 +114,9 @@ class Memory:
         return self._tones
 
 
-def in_light_of(x: Tensor, mean: Tensor, settings: TemporalSettings) -> Tensor:
-    """The mean [1, 3, h, w], made as bright as the frame x where exposure or light have changed over all of it.
+def light_beside(x: Tensor, mean: Tensor, settings: TemporalSettings) -> Tensor:
+    """How many times as bright as the mean [1, 3, h, w] the frame x is, where exposure or light have changed over all
+    of it; else 1. A scalar.
 
     By the median ratio of blocks, which things that move do not sway; so slow a change that each step is lost in the
     noise would otherwise be followed late.
@@ -118,7 +124,7 @@ def in_light_of(x: Tensor, mean: Tensor, settings: TemporalSettings) -> Tensor:
     now, before = (block_means(v).mean(1) for v in (x, mean))
     ratio = torch.where((before > 2 / 255) & (before < 0.9), now / before.clamp_min(1 / 255), torch.nan)
     light = ratio.flatten().nanmedian().nan_to_num(1)
-    return torch.where((light - 1).abs() > settings.light_step, (mean * light).clamp(0, 1), mean)
+    return torch.where((light - 1).abs() > settings.light_step, light, torch.ones_like(light))
 
 
 def stillness(x: Tensor, mean: Tensor, age: Tensor, settings: TemporalSettings) -> Tensor:
@@ -132,7 +138,7 @@ def stillness(x: Tensor, mean: Tensor, age: Tensor, settings: TemporalSettings) 
     softer = (1 + 1 / age).sqrt()
     worst = torch.zeros_like(tone)
     fine = block_means((x - mean).abs())
-    fine_over_space = block_means((x - _smooth(x)).abs())
+    fine_over_space = block_means((x - _smooth(_smooth(x))).abs())
     coarse = (x_blocks - mean_blocks).abs()
     coarse_over_space = (x_blocks - _smooth(x_blocks)).abs()
     for over_time, over_space in ((fine, fine_over_space), (coarse, coarse_over_space)):

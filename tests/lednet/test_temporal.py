@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lednet import LEDNet, Restorer
+from lednet.light import lift
 from lednet.model import LEDNetConfig
 from lednet.temporal import BLOCK, Memory, TemporalSettings, block_means
 from lednet.video import VideoRestorer
@@ -95,6 +96,13 @@ def test_light_switched_on_is_there_at_once() -> None:
     frames = noisy(torch.cat([still(10), still(2) * 1.6]))
     seen = watch(frames)[0]
     assert seen[10].mean() == pytest.approx(float(frames[10].mean()), rel=0.03)
+
+
+def test_what_is_remembered_of_a_dark_scene_is_as_bright_as_its_frames_once_the_shadows_are_opened() -> None:
+    frames = noisy(still(24) * 0.15, 0.02)
+    opened = lift(frames).mean()
+    assert lift(watch(frames)[0][-8:]).mean() == pytest.approx(float(opened), rel=0.01)
+    assert lift(frames.mean(0)).mean() > 1.03 * opened  # as it would be by the mean of the levels
 
 
 def test_the_tone_curves_statistics_are_steadier_than_the_frames() -> None:
