@@ -72,13 +72,14 @@ class LEDNetConfig:
 SIZES: dict[str, LEDNetConfig] = {
     "small": LEDNetConfig((32, 64, 128), (0, 2, 2), 2, (1, 1)),
     "older-small": LEDNetConfig((32, 64, 128), (1, 2, 2), 2, (1, 1)),
-    "base": LEDNetConfig((64, 128, 256), (1, 2, 2), 2, (1, 1)),
+    "base": LEDNetConfig((64, 128, 256), (0, 2, 2), 2, (1, 1)),
+    "older-base": LEDNetConfig((64, 128, 256), (1, 2, 2), 2, (1, 1)),
     "large": LEDNetConfig((64, 128, 256), (2, 4, 6), 4, (4, 2)),
 }
-"""Each can grow into the next (`lednet.growth`): base is twice as wide as older-small, large is deeper than base.
+"""Each can grow into the next (`lednet.growth`): base is twice as wide as small, large is deeper than base.
 
-`older-small` was `small` until 30 November 2026; models that sites made of it can be trained on. Its one block more, in
-the encoder at 1/2, took a sixth of the time and restored no better (docs/results.md).
+The older ones are what `small` and `base` were until 30 November 2026; models that sites made of them can be trained
+on. Their one block more, in the encoder at 1/2, took a sixth of the time and restored no better (docs/results.md).
 """
 
 
