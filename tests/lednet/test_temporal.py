@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -33,6 +34,12 @@ def noisy(clean: Tensor, sigma: float = 0.03, seed: int = 0) -> Tensor:
     return ((clean + noise).clamp(0, 1) * 255).round() / 255
 
 
+def jpeg(frames: Tensor, quality: int) -> Tensor:
+    """Frames [t, 3, h, w] as they come out of a JPEG file."""
+    coded = [cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for frame in levels(frames)]
+    return torch.stack([torch.from_numpy(cv2.imdecode(c, cv2.IMREAD_COLOR)).permute(2, 0, 1) / 255 for c in coded])
+
+
 def still(count: int = COUNT) -> Tensor:
     return scene().expand(count, 3, HEIGHT, WIDTH)
 
@@ -57,6 +64,11 @@ def test_a_still_scene_loses_most_of_its_noise() -> None:
     seen = watch(frames)[0]
     assert (seen - clean)[-4:].std() < (frames - clean).std() / 3
     assert seen[-8:].std(0).mean() < frames[-8:].std(0).mean() / 4
+
+
+def test_a_still_scene_loses_noise_that_jpeg_has_blurred() -> None:
+    frames = jpeg(noisy(still(32) * 0.5), quality=60)
+    assert watch(frames)[0][-8:].std(0).mean() < frames[-8:].std(0).mean() / 6
 
 
 def test_what_moves_is_seen_as_it_is() -> None:
