@@ -126,7 +126,7 @@ def write_deployments(bench: Bench) -> Path:
     for deployment in written["deployments"]:
         deployment["schedules"] = []
         if deployment["name"] == "watch-gopro":
-            deployment["schedules"] = [{"interval": 20}]
+            deployment["schedules"] = [{"slug": "often", "interval": 20}]
     written["deployments"] = [d for d in written["deployments"] if d["name"] != "retrain"]
     places = {"site": bench.url("cameras.toml"), "store_url": bench.url("store")}
     written["deployments"].append(yaml.safe_load(RETRAIN) | {"parameters": places})

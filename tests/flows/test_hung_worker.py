@@ -47,7 +47,7 @@ def test_the_work_of_a_worker_that_hangs_is_done_by_another(tmp_path: Path) -> N
         Client(cluster) as client,  # type: ignore[no-untyped-call]
     ):
         (hung,) = client.run(hang_when_restoring).values()
-        for future in [client.submit(units.enhance.fn, item, settings, math.inf, pure=False) for item in plan.items]:
+        for future in [client.submit(units.enhance, item, settings, math.inf, None, pure=False) for item in plan.items]:
             future.result(LIMIT_S)
         assert not psutil.pid_exists(hung)
     assert publish(plan, site.store, settings).status == "published"

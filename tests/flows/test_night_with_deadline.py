@@ -34,7 +34,7 @@ id = "{name}"
 name = "{name}"
 scene = "outdoor"
 timezone = "Asia/Shanghai"
-pattern = "pit/%Y-%m-%d/%H%M%S.*"
+pattern = "{name}/%Y-%m-%d/%H%M%S.*"
 rate = 5
 start = "22:00"
 end = "22:00:07"
@@ -44,7 +44,8 @@ end = "22:00:07"
 @pytest.fixture
 def arguments(tmp_path: Path) -> list[str]:
     """The command line of a filmed night of two cameras."""
-    night.film(tmp_path / "archive")
+    for name in CAMERAS:
+        night.film(tmp_path / "archive", camera=name)
     site = tmp_path / "cameras.toml"
     described = SITE.format(checkpoint=night.save_checkpoint(tmp_path))
     site.write_text(described + "".join(CAMERA.format(name=name) for name in CAMERAS))

@@ -22,7 +22,7 @@ from tests.tasks import night
 from tests.tasks.night import NIGHT
 
 LONGEST_S = 400
-CAMERAS = ("east", "west", "north")
+CAMERAS = tuple(f"gate{k}" for k in range(10))
 SITE = """
 [settings]
 checkpoint = "{checkpoint}"
@@ -39,7 +39,7 @@ id = "{name}"
 name = "{name}"
 scene = "outdoor"
 timezone = "UTC"
-pattern = "pit/%Y-%m-%d/%H%M%S.*"
+pattern = "{name}/%Y-%m-%d/%H%M%S.*"
 rate = 5
 start = "22:00"
 end = "22:00:07"
@@ -90,7 +90,8 @@ def wait_until(happens: Callable[[], bool], what: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3 * LONGEST_S)
 def test_late_workers_take_over_and_those_of_other_software_are_sent_away(tmp_path: Path, start: Start) -> None:
-    night.film(tmp_path / "archive")
+    for name in CAMERAS:
+        night.film(tmp_path / "archive", camera=name)
     site = tmp_path / "cameras.toml"
     described = SITE.format(checkpoint=night.save_checkpoint(tmp_path))
     site.write_text(described + "".join(CAMERA.format(name=name) for name in CAMERAS))
@@ -121,8 +122,8 @@ def test_late_workers_take_over_and_those_of_other_software_are_sent_away(tmp_pa
     by_first = pause_after_work(first, 0, "no shard was stored")
     other = worker("other", PYTHONPATH=f"{old}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     second = worker("second")
-    wait_until(lambda: other.poll() is not None, "the worker of other software stayed")
     by_two = pause_after_work(second, by_first, "the second worker was given nothing")
+    wait_until(lambda: other.poll() is not None, "the worker of other software stayed")
     third = worker("third")
     wait_until(lambda: receipts() > by_two, "the third worker was given nothing")
     kill(first)

@@ -113,9 +113,9 @@ def save_checkpoint(folder: Path) -> str:
     return str(folder / "tiny.safetensors")
 
 
-def film(archive: Path, counts: tuple[int, ...] = (20, 20, 9)) -> list[Path]:
+def film(archive: Path, counts: tuple[int, ...] = (20, 20, 9), camera: str = "pit") -> list[Path]:
     """The night's footage: two seconds, a gap of two, then three seconds in two files, ending before the night does."""
-    folder = archive / "pit" / NIGHT
+    folder = archive / camera / NIGHT
     starts = ("220000.mp4", "220004.mp4", "220006.mp4")
     return [
         write_clip(folder / name, pictures(count, seed=k))
