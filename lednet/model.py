@@ -171,9 +171,9 @@ class LEDNet(nn.Module):
     """Brightens and deblurs sRGB frames jointly.
 
     An encoder at 1/2, 1/4 and 1/8 of the size, a middle at 1/8, a decoder back to 1/2, all of axial blocks (at 1/2 the
-    encoder of `small` is the stem alone); encoder and decoder are joined by a `SelectiveFusion` at each scale. Input
-    and output are (un)shuffled by 2, so that no wide tensor lives at full size, where memory traffic would bound the
-    speed. The output is the global residual
+    encoder of `small` and `base` is the stem alone); encoder and decoder are joined by a `SelectiveFusion` at each
+    scale. Input and output are (un)shuffled by 2, so that no wide tensor lives at full size, where memory traffic would
+    bound the speed. The output is the global residual
 
         exposed(x) + fine(exposed(x) * scale + detail),      exposed(x) = gain * x ** power - offset
 
