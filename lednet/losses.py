@@ -102,7 +102,7 @@ class VGG19Features(nn.Module):
         with torch.no_grad():
             wanted = self(y)
         pairs = zip(self(x), wanted, strict=True)
-        return torch.stack([F.l1_loss(a, b) for a, b in pairs]).mean() / VGG19_UNIT
+        return torch.stack([F.l1_loss(a.float(), b.float()) for a, b in pairs]).mean() / VGG19_UNIT
 
 
 class LEDNetLoss(nn.Module):
@@ -113,13 +113,16 @@ class LEDNetLoss(nn.Module):
         self.weights, self.features = weights, features
 
     def forward(self, image: Tensor, side: Tensor, label: Tensor) -> LossTerms:
-        """`image` and `label` [n, 3, h, w], `side` [n, 3, h/8, w/8]; h and w multiples of 8."""
+        """`image` and `label` [n, 3, h, w], `side` [n, 3, h/8, w/8], fp32; h and w multiples of 8.
+
+        Under autocast VGG19 multiplies in bf16, and all else is fp32: gradients half as dear on a CPU that does so.
+        """
         small = F.avg_pool2d(label, label.shape[-1] // side.shape[-1])
         l1, side_l1 = F.l1_loss(image, label), F.l1_loss(side, small)
         perceptual = image.new_zeros(())
         side_perceptual = image.new_zeros(())
         w = self.weights
-        if self.features is not None:
+        if self.features is not None and w.perceptual:
             some = math.ceil(len(image) * w.perceptual_share)
             perceptual = self.features.distance(image[:some], label[:some])
             side_perceptual = self.features.distance(side[:some], small[:some])

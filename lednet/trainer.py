@@ -241,7 +241,8 @@ class Trainer:
         self.model.light.eval()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
             image, side = self.network(degraded, label)
-        return self.loss(image.float(), side.float(), label).total, image.float()
+            loss = self.loss(image.float(), side.float(), label)
+        return loss.total, image.float()
 
     def _schedule(self, light: bool) -> tuple[torch.optim.Optimizer, float]:
         """The optimiser of this step and its learning rate: for the light, falling linearly to zero."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from lednet import ablate, checkpoint
-from lednet.ablate import ROWS, Addition, AxisConvolution, DilatedDepthwise
+from lednet.ablate import ROWS
+from lednet.ablated_networks import Addition, AmplitudeBranch, AxisConvolution, DilatedDepthwise
 from lednet.attention import AxisAttention
 from lednet.light import ToneCurve
 from lednet.model import SIZES, LEDNet, LEDNetConfig, SelectiveFusion
@@ -26,6 +28,7 @@ def kinds(network: LEDNet) -> list[str]:
         ("convolutions", AxisAttention, AxisConvolution),
         ("addition", SelectiveFusion, Addition),
         ("dilated", None, DilatedDepthwise),
+        ("amplitude", None, AmplitudeBranch),
     ],
 )
 def test_a_part_is_replaced_everywhere(row: str, gone: type | None, come: type) -> None:
@@ -64,9 +67,10 @@ def footage(two_clips: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = LEDNetConfig((32, 32, 32), (1, 0, 0), 0, (0, 0), axis_window=16)
     monkeypatch.setitem(SIZES, "small", config)
     monkeypatch.setattr(checkpoint, "load", lambda _: (LEDNet(config), None))
-    monkeypatch.setattr(ablate, "STAGES", (Stage(1.0, 32, 32, 1),))
     monkeypatch.setattr(ablate, "VGG19Features", lambda _: None)
-    fast = partial(TrainSettings, frames_per_clip=4, validation_pairs=4, validation_crop=32, gamma_pairs=16)
+    monkeypatch.setattr(ablate, "VALIDATION_PAIRS", 4)
+    stages = (Stage(1.0, 32, 32, 1),)
+    fast = partial(TrainSettings, stages=stages, frames_per_clip=4, validation_crop=32, gamma_pairs=16)
     monkeypatch.setattr(ablate, "TrainSettings", fast)
     return two_clips
 
@@ -86,11 +90,39 @@ def test_the_command_prints_a_line_a_row_and_finds_its_work_done(
     assert capsys.readouterr().out == printed
 
 
+def test_an_amplitude_branch_begins_as_nothing_and_changes_a_feature_where_it_is() -> None:
+    branch = AmplitudeBranch(32)
+    x = torch.rand(1, 32, 16, 20)
+    assert torch.equal(branch(x), x)
+    torch.nn.init.constant_(branch.second.bias, 0.5)  # type: ignore[arg-type]
+    assert torch.allclose(branch(x), x + 0.5 * branch.norm(x), atol=1e-5)
+
+
+def test_another_seed_is_all_that_the_second_row_of_the_whole_network_changes() -> None:
+    plain = TrainSettings()
+    assert ROWS["again"].settings(plain) == replace(plain, seed=plain.seed + 1)
+    assert ROWS["again"].network is ROWS["full"].network
+
+
+def test_the_gain_in_the_labels_light_is_what_the_network_adds_whatever_the_curve_errs(footage: Path) -> None:
+    """A network that changes nothing gains nothing, though its curve is far off; told the label, it gains."""
+    settings = ablate.settings_of(ablate.parse_arguments(["--data", ".", "--out", "."]))
+    clips, held_out = ablate.read_split(footage, "clip", settings, torch.device("cpu"))
+    trainer = ablate.AblationTrainer(ROWS["full"], None, settings, clips, held_out, torch.device("cpu"), None, footage)
+    trainer.average.eval()
+    label = torch.rand(2, 3, 32, 32)
+    figures = trainer._figures(label * 0.2, label)
+    assert figures["gain"].abs().max() == 0
+    assert "lpips" not in figures
+    torch.nn.init.normal_(trainer.average.head.weight)
+    assert trainer._figures(label * 0.2, label)["gain"].max() < 0
+
+
 def test_lamps_stay_clipped_in_the_row_that_says_so(footage: Path) -> None:
     settings = ablate.settings_of(ablate.parse_arguments(["--data", ".", "--out", "."]))
     clips, held_out = ablate.read_split(footage, "clip", settings, torch.device("cpu"))
     rows = {
-        name: ablate.AblationTrainer(ROWS[name], settings, clips, held_out, torch.device("cpu"), None, footage)
+        name: ablate.AblationTrainer(ROWS[name], None, settings, clips, held_out, torch.device("cpu"), None, footage)
         for name in ("full", "clipped")
     }
     assert all(recipe.highlight_boost[1] > 1 for recipe in rows["full"].sampler.recipes)
@@ -103,6 +135,6 @@ def test_the_tone_curve_of_every_row_is_the_shipped_one(footage: Path, monkeypat
     monkeypatch.setattr(checkpoint, "load", lambda _: (shipped, None))
     settings = ablate.settings_of(ablate.parse_arguments(["--data", ".", "--out", "."]))
     clips, _ = ablate.read_split(footage, "clip", settings, torch.device("cpu"))
-    trainer = ablate.AblationTrainer(ROWS["addition"], settings, clips, [], torch.device("cpu"), None, footage)
+    trainer = ablate.AblationTrainer(ROWS["addition"], None, settings, clips, [], torch.device("cpu"), None, footage)
     light: ToneCurve = trainer.model.light
     assert torch.equal(light.curve.weight, shipped.light.curve.weight)

@@ -161,6 +161,21 @@ def test_real_features_find_a_blurred_image_further_away_the_more_it_is_blurred(
     assert 0 < distances[0] < distances[1] < distances[2]
 
 
+def test_the_perceptual_distance_in_bf16_says_what_that_in_fp32_says(real_features: VGG19Features) -> None:
+    """Where training multiplies in bf16: the distance to a thousandth, the gradient in its direction."""
+    label = F.interpolate(torch.rand(1, 3, 12, 12), scale_factor=8, mode="bilinear")
+    image = (label + 0.05 * torch.randn_like(label)).clamp(0, 1).requires_grad_()
+    found = []
+    for bf16 in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            distance = real_features.distance(image, label)
+        (gradient,) = torch.autograd.grad(distance, image)
+        found.append((distance.item(), gradient.flatten()))
+    (plain, slope), (rough, rough_slope) = found
+    assert rough == pytest.approx(plain, rel=1e-3)
+    assert torch.cosine_similarity(slope, rough_slope, dim=0) > 0.99
+
+
 def test_real_features_have_three_scales(real_features: VGG19Features) -> None:
     shapes = [tuple(f.shape) for f in real_features(torch.rand(1, 3, 16, 24))]
     assert shapes == [(1, 64, 16, 24), (1, 128, 8, 12), (1, 256, 4, 6)]
