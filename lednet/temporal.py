@@ -28,6 +28,9 @@ from lednet.model import SIDE_SCALE, SMALLEST
 class TemporalSettings:
     """Every number that steers the memory. docs/video.md says how they were found."""
 
+    revision: int = 2
+    """Of what is done with these numbers: counted up where the same ones begin to give other frames. They are part of
+    a night's run key, so that no night is finished by another memory than it was begun by."""
     longest_gap_s: float = 0.5
     """After a longer pause between frames nothing is remembered: one frame a second is restored frame by frame."""
     memory: int = 16

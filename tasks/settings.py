@@ -11,10 +11,10 @@ from typing import Any
 DEFAULT_RECIPES = "night,night,night,paper"
 
 STEADY, FRAME_WISE = "steady", "frame-wise"
+"""How a night's frames are restored: with a memory of earlier ones, or each on its own."""
+
 PRECISIONS = ("auto", "fp32", "bf16")
 """As `lednet.restorer.Restorer` knows them."""
-
-"""How a night's frames are restored: with a memory of earlier ones, or each on its own."""
 
 ZSTD, JPEGXL_LOSSLESS, JPEGXL, JPEG = CODECS = "zstd", "jpegxl-lossless", "jpegxl", "jpeg"
 """How a night's frames are stored."""

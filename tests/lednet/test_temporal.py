@@ -225,3 +225,18 @@ def test_every_number_stands_in_the_settings() -> None:
     frames = noisy(still(12))
     short, long = (watch(frames, memory=Memory(TemporalSettings(memory=m)))[0] for m in (2, 12))
     assert long[-1].sub(scene()).std() < short[-1].sub(scene()).std()
+
+
+LEVELS = [[18.17, 40.5, 61.62, 69.0], [47.95, 57.96, 132.55, 106.8], [55.96, 65.45, 90.13, 102.68]]
+SHARES = [0.0, 0.00063, 0.00194, 0.00432, 0.01067, 0.01487, 0.01462, 0.01744]
+"""Of the memory as it is: every 24th pixel of the last frame's green and some of its tones; no truth of anything."""
+
+
+def test_the_revision_stands_for_these_very_frames() -> None:
+    """Where this fails, what a night stores has changed: count `TemporalSettings.revision` up, and renew the levels."""
+    frames = noisy(crossed())
+    frames[COUNT // 2 :] *= 1.2
+    taken, tones = watch(frames)
+    assert TemporalSettings().revision == 2
+    np.testing.assert_allclose(255 * taken[-1, 1, 12::24, 12::24], LEVELS, atol=0.05)
+    assert tones[-1, 16:24].flatten().tolist() == pytest.approx(SHARES, abs=1e-4)
