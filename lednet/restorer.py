@@ -161,8 +161,12 @@ class Restorer:
 
         `known` are the first few of the frames' statistics where the caller has them (`LEDNet.restore`).
         """
+        height, width = x.shape[2:]
+        short = (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height))
+        if any(short):
+            x = torch.nn.functional.pad(x, short, mode="replicate")
         tiled = x.shape[2] * x.shape[3] > self.pixels_at_once
-        return self._restore_tiles(x, known) if tiled else self._restore_whole(x, known)
+        return (self._restore_tiles(x, known) if tiled else self._image(x, known))[:, :, :height, :width]
 
     def upload(self, frames: NDArray[np.uint8], dtype: torch.dtype | None = None) -> Tensor:
         """uint8 frames [n, h, w, 3] -> [n, 3, h, w] in [0, 1] on the device, in the network's type or another."""
@@ -175,13 +179,6 @@ class Restorer:
     def begin_download(self, image: Tensor) -> Pending:
         """As `download`, but a GPU is not waited for."""
         return self.transfer.download((image.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1))
-
-    def _restore_whole(self, x: Tensor, known: Sequence[Tensor]) -> Tensor:
-        height, width = x.shape[2:]
-        short = (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height))
-        if any(short):
-            x = torch.nn.functional.pad(x, short, mode="replicate")
-        return self._image(x, known)[:, :, :height, :width]
 
     def _image(self, x: Tensor, known: Sequence[Tensor]) -> Tensor:
         """One pass that restores: compiled, if that is wanted."""

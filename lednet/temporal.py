@@ -29,8 +29,8 @@ class TemporalSettings:
     """Every number that steers the memory. docs/video.md says how they were found."""
 
     revision: int = 2
-    """Of what is done with these numbers: counted up where the same ones begin to give other frames. They are part of
-    a night's run key, so that no night is finished by another memory than it was begun by."""
+    """Of what is done with these numbers and the constants below: counted up where the same ones begin to give other
+    frames. They are part of a night's run key, so that no night is finished by another memory than it was begun by."""
     longest_gap_s: float = 0.5
     """After a longer pause between frames nothing is remembered: one frame a second is restored frame by frame."""
     memory: int = 16
@@ -61,6 +61,15 @@ LIGHT_TONES_TOGETHER = 4
 
 SHARE = 0.5
 """The noise of a tone is what this share of its blocks stays below: those that have not moved, or are flat."""
+
+DARK, BRIGHT = 2 / 255, 0.9
+"""Blocks between these tell how the light has changed: darker ones are noise, brighter ones are cut off."""
+
+LEAST_TOLD = 0.5
+"""So large a share of the blocks has to tell it."""
+
+LEAST_STILL = 0.5
+"""Where the tones tell another scene or light and less than this share of the frame is still, it is another scene."""
 
 
 class Memory:
@@ -99,6 +108,9 @@ class Memory:
         light = light_beside(x, self._mean, self.settings)
         self._mean, self._roots = (self._mean * light).clamp_(0, 1), (self._roots * light.sqrt()).clamp_(0, 1)
         still = stillness(x, self._mean, self._age, self.settings)
+        # Detail that differs everywhere may pass for noise, so that some of a new scene would be taken for still.
+        cut = (self._tone_age == 1) & (still.mean() < LEAST_STILL)
+        still = torch.where(cut, torch.zeros_like(still), still)
         self._age = still * self._age.clamp_max(self.settings.memory - 1) + 1
         share = F.interpolate(1 / self._age, size=x.shape[2:], mode="bilinear", align_corners=False)
         self._mean, self._roots = torch.lerp(self._mean, x, share), torch.lerp(self._roots, x.sqrt(), share)
@@ -122,12 +134,14 @@ def light_beside(x: Tensor, mean: Tensor, settings: TemporalSettings) -> Tensor:
     of it; else 1. A scalar.
 
     By the median ratio of blocks, which things that move do not sway; so slow a change that each step is lost in the
-    noise would otherwise be followed late.
+    noise would otherwise be followed late. 1 too where most blocks are too dark or too bright to tell: in a black
+    scene a lamp that moves would otherwise decide for all of it.
     """
     now, before = (block_means(v).mean(1) for v in (x, mean))
-    ratio = torch.where((before > 2 / 255) & (before < 0.9), now / before.clamp_min(1 / 255), torch.nan)
-    light = ratio.flatten().nanmedian().nan_to_num(1)
-    return torch.where((light - 1).abs() > settings.light_step, light, torch.ones_like(light))
+    told = (before > DARK) & (before < BRIGHT)
+    light = torch.where(told, now / before.clamp_min(DARK), torch.nan).flatten().nanmedian().nan_to_num(1)
+    changed = ((light - 1).abs() > settings.light_step) & (told.float().mean() >= LEAST_TOLD)
+    return torch.where(changed, light, torch.ones_like(light))
 
 
 def stillness(x: Tensor, mean: Tensor, age: Tensor, settings: TemporalSettings) -> Tensor:

@@ -72,5 +72,6 @@ class VideoRestorer:
         # In fp32: a mean of 8-bit levels is finer than they are, and bf16 is coarser.
         images = self.restorer.upload(frames, torch.float32)
         taken = [self.memory.take(x[None], t) for x, t in zip(images, times_s, strict=True)]
-        x = torch.cat([x for x, _ in taken]).to(self.restorer.dtype)
+        # In one layout, whichever frames come together: another would be rounded differently.
+        x = torch.cat([x for x, _ in taken]).to(self.restorer.dtype, memory_format=torch.channels_last)
         return x, torch.cat([tones for _, tones in taken])

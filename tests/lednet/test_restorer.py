@@ -97,6 +97,12 @@ def test_frames_that_may_only_be_read_are_restored_without_a_word(model: LEDNet)
         Restorer(model, device="cpu").restore(frames)
 
 
+def test_a_frame_of_few_rows_that_is_too_long_for_one_pass_is_tiled(model: LEDNet) -> None:
+    restorer, frame = Restorer(model, device="cpu"), night(1, 9, 400)
+    restorer.pixels_at_once = 9 * 300
+    assert restorer.restore(frame).shape == frame.shape
+
+
 def test_a_tiled_frame_agrees_with_the_whole_one() -> None:
     # Two rows of tiles, and three columns, so that one has neighbours on both sides; sides that nothing divides.
     frames = night(1, 318, 447)
