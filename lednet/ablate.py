@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +31,6 @@ from lednet.light import as_bright_as
 from lednet.losses import VGG19Features, WeightsMissingError
 from lednet.lpips_metric import LPIPS
 from lednet.memory import keep_freed_memory
-from lednet.metrics import psnr
 from lednet.model import LEDNet
 from lednet.photos import read_photos
 from lednet.restorer import choose_device
@@ -88,12 +88,15 @@ class AblationTrainer(Trainer):
         return network
 
     def _figures(self, degraded: Tensor, label: Tensor) -> dict[str, Tensor]:
-        """As every training's; and in the label's light, where the tone curve's errors do not count."""
+        """As every training's; and squared errors in the label's light, where the tone curve's do not count."""
         figures = super()._figures(degraded, label)
         with torch.inference_mode():
-            lit = self.average.restore(degraded, light=label).image.clamp(0, 1)
+            restored = self.average.restore(degraded, light=label).image.clamp(0, 1)
             exposed = as_bright_as(self.average.expose(degraded)[0], label).clamp(0, 1)
-            figures["gain"] = psnr(lit, label) - psnr(exposed, label)
+            figures |= {
+                "error_restored": squared_error(restored, label),
+                "error_exposed": squared_error(exposed, label),
+            }
             if self.lpips is not None:
                 figures["lpips"] = self.lpips(self.average(degraded).clamp(0, 1), label)
         return figures
@@ -106,6 +109,20 @@ class AblationTrainer(Trainer):
         log.info("%s, step %d: %s", self.row.title, self.step, json.dumps(figures))
 
 
+def squared_error(image: Tensor, label: Tensor) -> Tensor:
+    """Mean of each picture [n, 3, h, w] in [0, 1], in squares of 8-bit levels: [n]."""
+    return ((image - label) * 255).square().mean((1, 2, 3))
+
+
+def gain(figures: dict[str, float]) -> float:
+    """What the network takes away of the exposed frames' error in the label's light, in dB.
+
+    Of the errors' means and not the mean of decibels: those of a crop that is sharp to begin with, where there is
+    nothing to gain, would outweigh all that is gained where there is blur.
+    """
+    return 10 * math.log10(figures["error_exposed"] / figures["error_restored"])
+
+
 def table(out: Path, rows: Sequence[str]) -> str:
     """The finished rows in Markdown: held-out figures under each recipe."""
     found = {}
@@ -115,21 +132,23 @@ def table(out: Path, rows: Sequence[str]) -> str:
         if lines:
             found[name] = lines[-1]
     recipes = next(iter(found.values()))["validation"]["recipes"] if found else {}
-    columns = [(recipe, title, key) for recipe, figures in recipes.items()
-               for title, key in (("PSNR, dB", "psnr_lednet"), ("gain in the label's light, dB", "gain"),
-                                  ("SSIM", "ssim_lednet"), ("LPIPS", "lpips")) if key in figures]  # fmt: skip
-    heads = [f"{recipe}: {title}" for recipe, title, _ in columns]
+    heads = [f"{recipe}: {title}" for recipe, figures in recipes.items() for title in _cells(figures)]
     text = _line("", *heads, "parameters, M", "s a step") + _line(*["---"] * (len(heads) + 3))
     for name, line in found.items():
-        cells = [_cell(line["validation"]["recipes"][recipe][key], key) for recipe, _, key in columns]
-        text += _line(
-            ROWS[name].title, *cells, f"{line['parameters'] / 1e6:.2f}", f"{line['seconds'] / line['step']:.2f}"
-        )
+        cells = [cell for figures in line["validation"]["recipes"].values() for cell in _cells(figures).values()]
+        size, time = line["parameters"] / 1e6, line["seconds"] / line["step"]
+        text += _line(ROWS[name].title, *cells, f"{size:.2f}", f"{time:.2f}")
     return text
 
 
-def _cell(value: float, key: str) -> str:
-    return f"{value:+.2f}" if key == "gain" else f"{value:.2f}" if key == "psnr_lednet" else f"{value:.4f}"
+def _cells(figures: dict[str, float]) -> dict[str, str]:
+    """By their columns' titles."""
+    cells = {
+        "PSNR, dB": f"{figures['psnr_lednet']:.2f}",
+        "gain in the label's light, dB": f"{gain(figures):+.2f}",
+        "SSIM": f"{figures['ssim_lednet']:.3f}",
+    }
+    return cells | ({"LPIPS": f"{figures['lpips']:.3f}"} if "lpips" in figures else {})
 
 
 def _line(*cells: str) -> str:

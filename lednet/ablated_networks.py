@@ -61,8 +61,10 @@ class DilatedDepthwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, c, h, w] -> the same shape."""
-        y: Tensor = self.near(x) + self.far(x)
-        return y
+        with torch.autocast(x.device.type, enabled=False):  # in bf16 a CPU's gradients of it are NaN now and then
+            far: Tensor = self.far(x.float())
+        near: Tensor = self.near(x)
+        return near + far.to(near.dtype)
 
 
 class AmplitudeBranch(nn.Module):

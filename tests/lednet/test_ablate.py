@@ -105,17 +105,27 @@ def test_another_seed_is_all_that_the_second_row_of_the_whole_network_changes() 
 
 
 def test_the_gain_in_the_labels_light_is_what_the_network_adds_whatever_the_curve_errs(footage: Path) -> None:
-    """A network that changes nothing gains nothing, though its curve is far off; told the label, it gains."""
+    """A network that changes nothing gains nothing, though its curve is far off; one that makes noise loses."""
     settings = ablate.settings_of(ablate.parse_arguments(["--data", ".", "--out", "."]))
     clips, held_out = ablate.read_split(footage, "clip", settings, torch.device("cpu"))
     trainer = ablate.AblationTrainer(ROWS["full"], None, settings, clips, held_out, torch.device("cpu"), None, footage)
     trainer.average.eval()
-    label = torch.rand(2, 3, 32, 32)
-    figures = trainer._figures(label * 0.2, label)
-    assert figures["gain"].abs().max() == 0
-    assert "lpips" not in figures
+
+    def gained() -> float:
+        label = torch.rand(2, 3, 32, 32)
+        figures = trainer._figures(label * 0.2 + 0.01 * torch.rand_like(label), label)
+        assert "lpips" not in figures
+        return ablate.gain({name: values.mean().item() for name, values in figures.items()})
+
+    assert gained() == 0
     torch.nn.init.normal_(trainer.average.head.weight)
-    assert trainer._figures(label * 0.2, label)["gain"].max() < 0
+    assert gained() < -1
+
+
+def test_blur_taken_away_outweighs_what_a_sharp_crop_loses() -> None:
+    sharp, blurred = 1.0, 400.0
+    figures = {"error_exposed": (sharp + blurred) / 2, "error_restored": (2 * sharp + blurred / 2) / 2}
+    assert ablate.gain(figures) == pytest.approx(2.97, abs=0.01)
 
 
 def test_lamps_stay_clipped_in_the_row_that_says_so(footage: Path) -> None:
