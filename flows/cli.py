@@ -34,6 +34,9 @@ app = typer.Typer(
 )
 log = logging.getLogger("lednet")
 
+TOLD = (ValueError, OSError, RuntimeError)
+"""Errors whose message is all that a user is shown, unless LEDNET_DEBUG is set."""
+
 
 def main() -> None:
     """Entry point: logging, and errors that a user can act on without a traceback."""
@@ -54,7 +57,7 @@ def main() -> None:
         if end.code == INTERRUPTED:  # typer makes it of Ctrl-C, without a word
             log.error("interrupted; what is stored stays, run the same command again to go on")
         raise
-    except (ValueError, OSError, RuntimeError) as error:
+    except TOLD as error:
         if os.environ.get("LEDNET_DEBUG"):
             raise
         log.error("%s", error)
@@ -68,7 +71,7 @@ def log_handler(to: Console) -> logging.Handler:
     if not to.is_terminal:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    handler.addFilter(OneLine())
+    handler.addFilter(OneLine() if os.environ.get("LEDNET_DEBUG") else OneLine(TOLD))
     return handler
 
 

@@ -24,11 +24,20 @@ def one_line(text: str) -> str:
 
 class OneLine(logging.Filter):
     """Makes every message one line, and leaves the traceback of a `PlainError` out: Prefect logs it with every run that
-    ends in one."""
+    ends in one.
+
+    Args:
+        told: errors that end the command in their own words, so that what Prefect logs of them needs no traceback.
+    """
+
+    def __init__(self, told: tuple[type[Exception], ...] = ()) -> None:
+        super().__init__()
+        self.told = told
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the message; keep the record."""
         record.msg, record.args = one_line(record.getMessage()), None
-        if record.exc_info and isinstance(record.exc_info[1], PlainError):
+        told = self.told if record.name.startswith("prefect") else ()
+        if record.exc_info and isinstance(record.exc_info[1], (PlainError, *told)):
             record.exc_info = record.exc_text = None
         return True

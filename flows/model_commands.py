@@ -67,9 +67,10 @@ def retrain(
 ) -> None:
     """Train on from production on new footage; promote what is better."""
     from flows import engine
+    from tasks.footage import list_footage
     from tasks.site import read_site
 
-    read_site(site)  # bad input is told before any server starts
+    list_footage([read_site(site).learn.footage, *(footage or [])])  # bad input is told before any server starts
     with engine.prefect_server():
         from flows.retrain import retrain as run
 

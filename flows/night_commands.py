@@ -97,7 +97,8 @@ def enhance(
 
     Exit code 0: every camera's night is published. 2: some are not, or files were quarantined. 1: none is.
     """
-    from tasks import codecs
+    from lednet import checkpoint
+    from tasks import codecs, models, storage
     from tasks.deadline import next_time
     from tasks.listing import need_archive
     from tasks.site import read_site
@@ -113,6 +114,7 @@ def enhance(
     if deadline:
         next_time(deadline, zone, datetime.now(UTC))
     need_archive(archive)
+    checkpoint.locate(models.fetch(models.resolve(described.settings.checkpoint, storage.normalise(store))))
     check_workers()
     outcomes, report_url = run_night(night, site, archive, store, camera, report=report, deadline=deadline)
     if as_json:
@@ -203,8 +205,10 @@ def quarantined(outcomes: Sequence[CameraNight]) -> list[str]:
 def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store", as_json: Json = False) -> None:
     """Write a night's report anew from the store."""
     from flows import engine
+    from tasks.site import read_site
 
     night = named_night(night, site)
+    read_site(site)  # bad input is told before any server starts
     with engine.prefect_server():
         from flows.evaluate import report as draw_report
 

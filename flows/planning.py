@@ -90,15 +90,17 @@ def plan_site(
 
 def show(planned: Planned, workers: int, timezone: str, out: Console) -> None:
     """Print a plan for people; times are of the site's zone, wherever it is read."""
-    out.print(_table(planned))
-    hours = sum(e.hours for e in planned.cameras)
-    ready = datetime.now(ZoneInfo(timezone)) + timedelta(hours=hours / workers)
-    done = f"done by {ready:%Y-%m-%d %H:%M} ({timezone})"
-    out.print(f"together {hours:.2f} worker-hours; {workers} worker(s) from now on: {done}")
-    for source in dict.fromkeys(e.rate_from for e in planned.cameras):
-        out.print(f"frames/s of {', '.join(e.camera for e in planned.cameras if e.rate_from == source)}: {source}")
     if planned.cameras:
+        out.print(_table(planned))
+        hours = sum(e.hours for e in planned.cameras)
+        ready = datetime.now(ZoneInfo(timezone)) + timedelta(hours=hours / workers)
+        done = f"done by {ready:%Y-%m-%d %H:%M} ({timezone})"
+        out.print(f"together {hours:.2f} worker-hours; {workers} worker(s) from now on: {done}")
+        for source in dict.fromkeys(e.rate_from for e in planned.cameras):
+            out.print(f"frames/s of {', '.join(e.camera for e in planned.cameras if e.rate_from == source)}: {source}")
         out.print(_by_codec(planned.cameras))
+    else:
+        out.print(f"Night of {planned.night}: nothing to do for any camera")
     for camera, reason in planned.without_footage.items():
         out.print(one_line(f"{camera}: nothing to do, {reason}"))
     for problem in planned.unreadable[:MOST_NAMED]:

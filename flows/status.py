@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from flows.screen import asked_for
-from tasks.status import UNDER_WAY, NightStatus, list_nights
+from tasks.status import STOPPED, UNDER_WAY, NightStatus, list_nights
 
 EVERY_S = 5.0
 
@@ -64,6 +64,8 @@ def nights_table(
 
 def state_words(night: NightStatus) -> str:
     """A night's state; of one that is published coarse, also how coarse and how far a fuller run is."""
+    if night.state == STOPPED:
+        return f"{night.state}, nobody is at work on it"
     if night.every == 1:
         return night.state
     done, wanted = night.fuller

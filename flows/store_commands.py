@@ -94,7 +94,9 @@ def gc(
     """Free space: superseded and abandoned runs, unfinished objects. Never touches a published run."""
     from tasks import storage
     from tasks.collect import Garbage, InUseError, find_garbage, remove
+    from tasks.listing import need_store
 
+    need_store(store)
     found: list[Garbage] = []
     for garbage in list(find_garbage(storage.normalise(store), older_than)):
         try:

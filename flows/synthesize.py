@@ -32,6 +32,7 @@ class Synthesised:
     """Of the Zarr group."""
     pairs: int
     clips: int
+    """That could be read."""
     problems: tuple[str, ...]
     """Files that could not be read, with the reason."""
     sheet: str
@@ -67,7 +68,7 @@ def synthesize(source: str, store_url: str, dataset: str = "", site: str = "") -
         raise SynthesisIncompleteError(f"{plan.url}: {len(failures)} clips not made ({failures[0]}); run it again")
     count, sheet = pairs.finish(plan)
     problems = tuple(problem for problem in pairs.done_clips(plan).values() if problem)
-    return Synthesised(plan.url, count, len(plan.clips), problems, sheet)
+    return Synthesised(plan.url, count, len(plan.clips) - len(problems), problems, sheet)
 
 
 def make(plan: pairs.PairsPlan, missing: list[int]) -> list[str]:

@@ -85,7 +85,11 @@ def list_footage(locations: Sequence[str]) -> list[FootageClip]:
                 )
             clips[clip.name] = clip
     if not clips:
-        looked = ", ".join(filter(None, locations)) or "no footage named"
+        looked = ", ".join(filter(None, locations))
+        if not looked:
+            raise ClipError(
+                "no footage named: pass its folder or URL, or write it as footage in [learn] of cameras.toml"
+            )
         kinds = f"{', '.join(VIDEO_SUFFIXES)}, or folders of pictures"
         raise ClipError(f"{looked}: no clips in it ({kinds}); pass a folder or URL of GoPro footage")
     return [clips[name] for name in sorted(clips)]

@@ -61,9 +61,19 @@ def find(url: str, deep: int | None = None) -> Iterator[Entry]:
 def need_archive(archive: str) -> None:
     """Raise FileNotFoundError where the archive's folder is not there: a disk that is not mounted, or a mistyped
     option, would look like a night without footage."""
-    url = storage.normalise(archive)
+    _need("archive", archive)
+
+
+def need_store(store: str) -> None:
+    """Raise FileNotFoundError where the store's folder is not there: it would look like one with nothing in it."""
+    _need("store", store)
+
+
+def _need(kind: str, location: str) -> None:
+    url = storage.normalise(location)
     if storage.is_local(url) and not storage.exists(url):
-        raise FileNotFoundError(f"archive {archive}: not there; mount it, or name it with --archive or LEDNET_ARCHIVE")
+        named = f"--{kind} or LEDNET_{kind.upper()}"
+        raise FileNotFoundError(f"{kind} {location}: not there; mount it, or name it with {named}")
 
 
 def names(url: str) -> list[str]:

@@ -37,9 +37,11 @@ class PageText:
         return self.texts.get(key, otherwise)
 
     def listed(self, names: Sequence[str]) -> str:
-        """Names in a row: a, b and c."""
+        """Names in a row: a, b and c; parted by semicolons where one of them holds a comma."""
         head, last = names[:-1], names[-1]
-        return self("list.comma").join(head) + self("list.and") + last if head else last
+        comma = self("list.comma")
+        between = self("list.semicolon") if any(comma.strip() in name for name in names) else comma
+        return between.join(head) + self("list.and") + last if head else last
 
     def day(self, iso: str) -> str:
         """A date in full, with its weekday."""

@@ -1,4 +1,4 @@
-"""What is done: the nights that a store holds, published or under way, from the store alone."""
+"""What is done: the nights that a store holds, published, under way or given up half-way, from the store alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks import listing, storage, store
+from tasks import lease, listing, storage, store
 
-PUBLISHED, UNDER_WAY, DAMAGED = "published", "under way", "damaged"
+PUBLISHED, UNDER_WAY, STOPPED, DAMAGED = "published", "under way", "stopped", "damaged"
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class NightStatus:
     camera: str
     night: str
     state: str
-    """`PUBLISHED`, `UNDER_WAY` (which a cancelled night is as well) or `DAMAGED`."""
+    """`PUBLISHED`, `UNDER_WAY`, `STOPPED` (begun, and nobody is at work on it) or `DAMAGED`."""
     shards_done: int
     shards: int
     frames: int = 0
@@ -53,7 +53,8 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
     whole = manifest is None or (isinstance(manifest["shards"], list) and isinstance(manifest["problems"], list))
     if not whole or not isinstance(every, int) or every < 1:
         return [NightStatus(camera, night, DAMAGED, 0, 0)]
-    left = unfinished(storage.join(store_url, "enhanced", camera, night), manifest["run"] if manifest else "")
+    folder = lease.folder(store_url, camera, night)
+    left = unfinished(folder, manifest["run"] if manifest else "")
     if manifest is not None:
         count = len(manifest["shards"])
         statuses.append(
@@ -70,7 +71,8 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
                 aimed_at(left) if every > 1 else (0, 0),
             )
         )
-    return [*statuses, *(NightStatus(camera, night, UNDER_WAY, done, wanted) for done, wanted in left)]
+    begun = UNDER_WAY if left and lease.is_held(folder) else STOPPED
+    return [*statuses, *(NightStatus(camera, night, begun, done, wanted) for done, wanted in left)]
 
 
 def unfinished(folder: str, published: str) -> list[tuple[int, int]]:

@@ -45,6 +45,9 @@ LEAST_BYTES_S = 2**19
 """... and what a transfer of known size must reach beyond that."""
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems that know no hard links answer when asked for one."""
+NO_KEYS = ("NoCredentialsError", "PartialCredentialsError")
+"""Errors of the S3 client where it finds no keys. They are retried too: a service that hands keys out may be away."""
+KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or LEDNET_S3_BLOCK"
 _ONE_SLASH = re.compile("[a-z][a-z0-9+]+:/(?!/)")
 TEMPORARY = ".tmp"
 """How the hidden names of unfinished files end; a killed process may leave one, and no listing shows it."""
@@ -99,7 +102,7 @@ def filesystem(url: str, **options: Any) -> tuple[fsspec.AbstractFileSystem, str
         fs = kind(use_listings_cache=False, **kind._get_kwargs_from_urls(url), **options)
         if "config_kwargs" in options:
             fs.retries = 1
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, OSError) as error:  # some drivers connect here already
         raise StorageError(f"{url}: cannot be opened ({error}); use file:// or s3://, or install its driver") from error
     return fs, cast(str, kind._strip_protocol(url))
 
@@ -143,7 +146,8 @@ def retry(call: Callable[[], T], what: str) -> T:
             if not isinstance(error, OSError) and not _is_drivers(error):
                 raise
             if attempt == ATTEMPTS:
-                raise StorageError(f"{what}: failed {ATTEMPTS} times, last with: {error}; check the store") from error
+                step = KEYS if type(error).__name__ in NO_KEYS else "check the store"
+                raise StorageError(f"{what}: failed {ATTEMPTS} times, last with: {error}; {step}") from error
             meters.RETRIES.inc()
             time.sleep(random.uniform(0, 2 * FIRST_DELAY_S * 2 ** (attempt - 1)))
     raise AssertionError("unreachable")

@@ -71,6 +71,8 @@ def test_help_names_every_command(lednet: Run) -> None:
         (("enhance", "2026-02-30"), "YYYY-MM-DD"),
         (("enhance", "2026-01-15", "--site", "nowhere.toml"), "nowhere.toml: not there"),
         (("plan", "2026-01-15", "--site", "nowhere.toml"), "nowhere.toml: not there"),
+        (("report", "2026-01-15", "--site", "nowhere.toml"), "nowhere.toml: not there"),
+        (("gc", "--store", "/nowhere"), "store /nowhere: not there"),
         (("clip", "nothing.mp4", "out.mp4"), "nothing.mp4"),
         (("clip", __file__, "out.mp4", "--model", "huge"), "huge"),
     ],
@@ -82,6 +84,7 @@ def test_bad_input_ends_with_1_and_says_what_is_wrong_without_a_traceback(
     assert result.returncode == 1
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+    assert "starting" not in result.stderr
 
 
 def test_an_unknown_camera_is_told_before_anything_starts(lednet_here: Run, site: Path) -> None:
@@ -152,6 +155,14 @@ def test_without_imagecodecs_a_night_of_jpeg_is_refused_before_anything_starts(
     assert not (site.parent / "store").exists()
 
 
+def test_a_checkpoint_that_is_not_there_is_told_before_anything_starts(lednet_here: Run, site: Path) -> None:
+    site.write_text('[settings]\ncheckpoint = "smal"\n' + SITE)
+    result = lednet_here("enhance", "2026-01-15", *where(site))
+    assert result.returncode == 1
+    assert "checkpoint smal: no such file" in result.stderr
+    assert "starting" not in result.stderr
+
+
 def test_a_deadline_that_can_not_be_met_is_partial_and_says_what_would(lednet_here: Run, site: Path) -> None:
     result = lednet_here("plan", "2026-01-15", *where(site), "--rate", "0.00001", "--deadline", "06:00", "--json")
     told = json.loads(result.stdout)["deadline"]
@@ -166,6 +177,12 @@ def test_a_plan_of_a_night_without_footage_is_partial(lednet_here: Run, site: Pa
     assert result.returncode == 2
     (reason,) = json.loads(result.stdout)["without_footage"].values()
     assert reason.startswith("no file of it in the archive: none of this night's hours fits pit/%Y%m%d_%H%M%S.mp4")
+
+
+def test_a_plan_of_nothing_at_all_says_so_in_place_of_an_empty_table(lednet_here: Run, site: Path) -> None:
+    shown = lednet_here("plan", "2026-03-01", *where(site)).stdout
+    assert shown.startswith("Night of 2026-03-01: nothing to do for any camera\n")
+    assert "done by" not in shown
 
 
 def test_a_plan_names_what_can_not_be_read_and_its_times_zone(lednet_here: Run, site: Path) -> None:
@@ -221,6 +238,24 @@ def test_ctrl_c_is_told_and_ends_as_shells_expect(
     assert result.returncode == 130
     assert result.stderr.splitlines()[-1].endswith("run the same command again to go on")
     assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("logger", "debug", "traced"),
+    [("prefect.flow_runs", False, False), ("prefect", True, True), ("lednet", False, True)],
+)
+def test_what_a_command_says_at_its_end_has_no_traceback_before(
+    logger: str, debug: bool, traced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDNET_DEBUG", "1" if debug else "")
+    told = io.StringIO()
+    log = logging.Logger(logger)
+    log.addHandler(log_handler(Console(file=told, force_terminal=True, width=80)))
+    try:
+        raise ValueError("no clips in it")
+    except ValueError:
+        log.exception("Encountered exception")
+    assert ("Traceback" in told.getvalue()) == traced
 
 
 def test_a_log_line_on_a_terminal_says_its_time_and_kind_once() -> None:

@@ -103,6 +103,24 @@ def test_clips_are_made_by_dask_workers_and_a_failing_one_stops_no_other(
     assert pairs.finish(plan)[0] == 6
 
 
+def test_clips_that_can_not_be_read_are_named_and_not_counted(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import clusters, synthesize
+
+    filmed(tmp_path / "gopro/pit/GX010001.MP4", seed=1)
+    (tmp_path / "gopro/pit/GX010002.MP4").write_bytes(b"no video")
+    site = tmp_path / "cameras.toml"
+    site.write_text(
+        "[learn]\nframes_per_clip = 4\npairs_per_clip = 2\npair_height = 32\npair_width = 32\n"
+        '[[camera]]\nid = "pit"\nname = "Pit"\nscene = "outdoor"\ntimezone = "UTC"\npattern = "%Y%m%d.mp4"\nrate = 1\n'
+    )
+    monkeypatch.setattr(clusters, "workers", lambda: LocalCluster(1, processes=False, dashboard_address=None))
+    made = synthesize.synthesize.fn(str(tmp_path / "gopro"), store, site=str(site))
+    assert (made.clips, made.pairs) == (1, 2)
+    assert ["GX010002.MP4: not a readable video" in problem for problem in made.problems] == [True]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -116,4 +134,16 @@ def test_bad_input_is_told_before_any_server_starts(words: tuple[str, ...], told
     assert result.returncode == 1
     assert told in result.stderr
     assert "starting" not in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_training_anew_on_no_footage_is_told_before_any_server_starts(lednet_here: Run, tmp_path: Path) -> None:
+    site = tmp_path / "cameras.toml"
+    site.write_text(
+        '[[camera]]\nid = "pit"\nname = "Pit"\nscene = "outdoor"\ntimezone = "UTC"\npattern = "%Y%m%d.mp4"\nrate = 1\n'
+    )
+    result = lednet_here("retrain", "--site", str(site))
+    assert result.returncode == 1
+    assert "no footage named: pass its folder or URL, or write it as footage in [learn]" in result.stderr
+    assert "starting" not in result.stderr
     assert "Traceback" not in result.stderr

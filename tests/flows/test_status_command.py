@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows import status
-from tasks.status import PUBLISHED, UNDER_WAY, NightStatus
+from tasks.status import PUBLISHED, STOPPED, UNDER_WAY, NightStatus
 from tests.flows.conftest import Run
 
 NIGHT = NightStatus("pit", "2026-01-15", UNDER_WAY, 1, 3)
@@ -28,6 +28,13 @@ def test_following_ends_when_no_night_is_under_way(
         assert [json.loads(line)[0]["shards_done"] for line in shown.splitlines()] == [1, 2, 3]
     else:
         assert [shown.count(f"{done}/3") for done in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_following_ends_at_once_where_a_night_was_stopped(lednet_here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = iter([[replace(NIGHT, state=STOPPED)]])
+    monkeypatch.setattr(status, "list_nights", lambda *_: next(left))
+    shown = lednet_here("status", "--store", "file:///store", "--follow").stdout
+    assert "stopped, nobody is at work on it" in shown
 
 
 def test_a_coarse_night_does_not_look_complete(lednet_here: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,8 +178,11 @@ def test_what_macos_keeps_beside_files_is_no_file(tmp_path: Path) -> None:
     assert [path.name for path in find_clips(tmp_path)] == ["GX010119.MP4"]
 
 
-def test_an_archive_that_is_not_mounted_is_named(tmp_path: Path) -> None:
+def test_an_archive_or_store_that_is_not_mounted_is_named(tmp_path: Path) -> None:
     listing.need_archive(str(tmp_path))
+    listing.need_store(str(tmp_path))
     listing.need_archive("s3://anywhere")
     with pytest.raises(FileNotFoundError, match="nas: not there; mount it"):
         listing.need_archive(str(tmp_path / "nas"))
+    with pytest.raises(FileNotFoundError, match="nas: not there; mount it, or name it with --store or LEDNET_STORE"):
+        listing.need_store(str(tmp_path / "nas"))

@@ -69,6 +69,11 @@ def test_names_are_listed_as_in_prose() -> None:
     assert [page_text("en").listed("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
 
 
+def test_names_that_hold_a_comma_are_told_apart() -> None:
+    assert page_text("en").listed(["Pit, north face", "Gate", "Silo"]) == "Pit, north face; Gate and Silo"
+    assert page_text("zh").listed(["坑、北", "门", "仓"]) == "坑、北；门和仓"
+
+
 def test_values_with_braces_stay_as_they_are() -> None:
     assert page_text("en")("mark.fell") == "PSNR fell"
     assert page_text("en")("camera.health_alt", camera="{kind}", kind="x") == "{kind}: x"

@@ -1,4 +1,4 @@
-"""What the store says of its nights: published, under way, damaged, or nothing at all."""
+"""What the store says of its nights: published, under way, stopped, damaged, or nothing at all."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks import storage, store
+from tasks import lease, storage, store
 from tasks.enhance import enhance_item
 from tasks.plan import coarser
 from tasks.publish import publish
-from tasks.status import NightStatus, list_nights, progress
+from tasks.status import STOPPED, NightStatus, list_nights, progress
 from tasks.types import NightPlan
 from tests.tasks.night import NIGHT, Site, enhance, make_site, pictures, write_clip
 
@@ -55,15 +55,22 @@ def test_a_store_may_be_named_by_path(published: Site) -> None:
 
 def test_a_night_under_way_is_told_with_its_shards(laid_out: tuple[Site, NightPlan]) -> None:
     site, planned = laid_out
-    assert list_nights(site.store) == [NightStatus("pit", NIGHT, "under way", 0, 4)]
+    with lease.held(lease.folder(site.store, "pit", NIGHT)):
+        assert list_nights(site.store) == [NightStatus("pit", NIGHT, "under way", 0, 4)]
+        enhance_item(planned.items[0], site.settings)
+        assert list_nights(site.store) == [NightStatus("pit", NIGHT, "under way", 3, 4)]
+
+
+def test_a_night_that_nobody_is_at_work_on_is_not_under_way(laid_out: tuple[Site, NightPlan]) -> None:
+    site, planned = laid_out
     enhance_item(planned.items[0], site.settings)
-    assert list_nights(site.store) == [NightStatus("pit", NIGHT, "under way", 3, 4)]
+    assert list_nights(site.store) == [NightStatus("pit", NIGHT, STOPPED, 3, 4)]
 
 
-def test_a_night_that_is_stored_and_not_published_is_under_way(laid_out: tuple[Site, NightPlan]) -> None:
+def test_a_night_that_is_stored_and_not_published_is_not_done(laid_out: tuple[Site, NightPlan]) -> None:
     site, _ = laid_out
     site.enhance()
-    assert list_nights(site.store) == [NightStatus("pit", NIGHT, "under way", 4, 4)]
+    assert list_nights(site.store) == [NightStatus("pit", NIGHT, STOPPED, 4, 4)]
 
 
 @pytest.mark.parametrize("data", [b"{", b"{}", b"", b'{"format": 1}'])
@@ -77,9 +84,10 @@ def test_a_new_run_beside_a_published_night_is_under_way(tmp_path: Path) -> None
     site.run()
     write_clip(site.footage("220004.mp4"), pictures(8))
     store.create_run(site.plan(), site.settings, "0")
-    assert [(n.state, n.shards_done, n.shards) for n in list_nights(site.store)] == [
-        ("published", 2, 2), ("under way", 0, 4),
-    ]  # fmt: skip
+    with lease.held(lease.folder(site.store, "pit", NIGHT)):
+        assert [(n.state, n.shards_done, n.shards) for n in list_nights(site.store)] == [
+            ("published", 2, 2), ("under way", 0, 4),
+        ]  # fmt: skip
 
 
 def test_a_run_that_another_has_replaced_is_not_told(tmp_path: Path) -> None:

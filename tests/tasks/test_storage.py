@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from tasks import listing, storage
 from tasks.storage import StorageError
@@ -288,6 +288,13 @@ def test_the_s3_clients_own_errors_are_retried_as_well(monkeypatch: pytest.Monke
     assert len(calls) == 3
 
 
+def test_where_no_keys_are_found_they_are_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pauses(monkeypatch)
+    call, _ = failing(storage.ATTEMPTS, NoCredentialsError())
+    with pytest.raises(StorageError, match=r"s3://mine/a: failed 8 times.*; set AWS_ACCESS_KEY_ID"):
+        storage.retry(call, "s3://mine/a")
+
+
 def test_a_server_that_is_down_gives_a_storage_error(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     without_pauses(monkeypatch)
     with socket.socket() as unused:
@@ -337,6 +344,14 @@ def test_paths_become_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_unknown_scheme_is_named_with_the_next_step() -> None:
     with pytest.raises(StorageError, match=r"gopher://a/b: cannot be opened .*use file:// or s3://"):
         storage.read("gopher://a/b")
+
+
+def test_a_server_that_is_asked_when_its_driver_is_made_is_named_when_it_does_not_answer() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"ftp://127.0.0.1:{unused.getsockname()[1]}/a"
+        with pytest.raises(StorageError, match=rf"{url}: cannot be opened .*refused.*use file:// or s3://"):
+            storage.read(url)
 
 
 def test_any_file_system_that_fsspec_knows_is_taken() -> None:
