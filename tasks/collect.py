@@ -76,7 +76,8 @@ def remove(garbage: Garbage) -> None:
     that the next one lays out again and whose shards it does again; never one whose receipts name shards that are gone.
 
     How old something is, is told by clocks, and clocks are set wrong at times. So a run goes only under its night's
-    lease and by its manifest as it stands then: nobody is at work on it, and it was not published meanwhile.
+    lease and by its manifest as it stands then: nobody is at work on it, and it was not published meanwhile. That
+    lease is looked at before every object, for a process that was suspended may have lost it.
 
     Raises:
         InUseError: if somebody is at work on its night, or it is published now; nothing is deleted.
@@ -87,17 +88,18 @@ def remove(garbage: Garbage) -> None:
     assert garbage.night is not None
     store_url, camera, night = garbage.night
     try:
-        with lease.held(lease.folder(store_url, camera, night)):
+        with lease.held(lease.folder(store_url, camera, night)) as held:
             manifest = store.read_manifest(store_url, camera, night)
             if manifest is not None and garbage.url.endswith(f"/{manifest['run']}"):
                 raise InUseError(f"{garbage.url}: was published meanwhile")
-            _remove_run(garbage.url)
+            _remove_run(garbage.url, held)
     except (lease.HeldError, store.StoreError) as error:
         raise InUseError(f"{garbage.url}: {error}") from error
 
 
-def _remove_run(url: str) -> None:
+def _remove_run(url: str, held: lease.Lease) -> None:
     entries = list(listing.find(url))
     for entry in sorted(entries, key=lambda e: (not e.url.endswith("/ready.json"), "/receipts/" not in e.url)):
+        held.check()
         storage.remove(entry.url)
     listing.remove_empty_folders(url)

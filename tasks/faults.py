@@ -62,10 +62,10 @@ def _neighbour_answers(url: str) -> bool:
     fs, path = storage.filesystem(folder)
     try:
         listing = storage.call(fs, "ls", path, detail=True)
-    except FileNotFoundError:
-        # An object store has no folders: nothing below the prefix is an answer. A missing folder of a file system may
-        # be a disk that has gone.
-        return not isinstance(fs, LocalFileSystem)
+    except FileNotFoundError as error:
+        # An object store has no folders: nothing below the prefix is an answer, unless the bucket has gone. A missing
+        # folder of a file system may be a disk that has gone.
+        return not isinstance(fs, LocalFileSystem) and not storage.lacks_bucket(error)
     except Exception:
         return False
     own = storage.filesystem(url)[1]

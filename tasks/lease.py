@@ -1,8 +1,9 @@
 """Who is at work on a camera's night, so that a second operator is told instead of doing it all again.
 
 A lease is an object beside the runs, written only if there is none, and written again every few seconds. It saves work
-and is no lock: shards are written whole and come out the same whoever writes them, so two workers of one night cost
-time and never a byte. Not covered: scheduling.
+and is no lock: a process that is suspended for longer than a lease lives wakes to find another at work. Shards are
+written whole and come out the same whoever writes them, so that costs time and never a byte; what can be changed but
+once is written by `storage.replace`, and what is deleted, is deleted after a `Lease.check`. Not covered: scheduling.
 
     <store>/enhanced/<camera>/<night>/lease.<n>.json      the highest n counts; taking over writes n + 1
 """
@@ -53,6 +54,21 @@ class Seen:
     since_s: float
 
 
+@dataclass(frozen=True)
+class Lease:
+    """A night's lease, as its holder has it."""
+
+    url: str
+    """Of the night."""
+    token: str
+
+    def check(self) -> None:
+        """Raise HeldError if it is this holder's no more: another took it over while this process was suspended."""
+        latest = _latest(self.url)[1]
+        if latest is None or latest.get("token") != self.token:
+            raise HeldError("this process was away for so long that its lease ran out; run the same command again")
+
+
 class UnsureError(RuntimeError):
     """Whether the holder of this night's lease lives has yet to show."""
 
@@ -69,7 +85,7 @@ def folder(store_url: str, camera: str, night: str) -> str:
 
 
 @contextmanager
-def held(url: str, seen: Seen | None = None, wait: bool = True) -> Iterator[None]:
+def held(url: str, seen: Seen | None = None, wait: bool = True) -> Iterator[Lease]:
     """Hold a night's lease while the context lasts.
 
     A lease left by a process of this machine that is dead is taken over at once; one of another machine after
@@ -85,16 +101,16 @@ def held(url: str, seen: Seen | None = None, wait: bool = True) -> Iterator[None
         StorageError: if the store can't be used.
     """
     token = {**_self(), "token": uuid.uuid4().hex}
-    number = _take(url, token, seen, wait)
+    number, mark = _take(url, token, seen, wait)
     stop = threading.Event()
-    beats = threading.Thread(target=_beat, args=(_url(url, number), token, stop), name="lease", daemon=True)
+    beats = threading.Thread(target=_beat, args=(_url(url, number), token, mark, stop), name="lease", daemon=True)
     beats.start()
     try:
-        yield
+        yield Lease(url, token["token"])
     finally:
         stop.set()
         beats.join()
-        _release(url, number)
+        _release(url, number, token)
 
 
 def last_beat_s(url: str) -> float:
@@ -107,8 +123,7 @@ def is_held(url: str) -> bool:
 
     A holder on this machine is asked for; of one elsewhere the last beat must be recent, by two clocks that may differ.
     """
-    numbers = _numbers(url)
-    latest = _read(_url(url, numbers[-1])) if numbers else None
+    latest = _latest(url)[1]
     if latest is None or _is_dead(latest):
         return False
     return _is_here(latest) or time.time() - last_beat_s(url) < QUIET_S
@@ -122,15 +137,20 @@ def _numbers(url: str) -> list[int]:
     return sorted(int(m[1]) for name in listing.names(url) if (m := _NAME.fullmatch(name)))
 
 
-def _take(url: str, token: dict[str, Any], seen: Seen | None, wait: bool) -> int:
-    """Write the lease; returns its number."""
+def _latest(url: str) -> tuple[int, dict[str, Any] | None]:
+    """The lease that counts and its number, 0 where there is none."""
+    number = max(_numbers(url), default=0)
+    return number, _read(_url(url, number)) if number else None
+
+
+def _take(url: str, token: dict[str, Any], seen: Seen | None, wait: bool) -> tuple[int, str]:
+    """Write the lease; returns its number and its mark."""
     while True:
-        numbers = _numbers(url)
-        latest = _read(_url(url, numbers[-1])) if numbers else None
+        number, latest = _latest(url)
         if latest is None or _is_dead(latest) or _has_run_out(latest, seen):
-            number = (numbers[-1] if numbers else 0) + 1
-            if storage.create(_url(url, number), _bytes(token, 0)):
-                return number
+            mark = storage.create(_url(url, number + 1), _bytes(token, 0))
+            if mark:
+                return number + 1, mark
             continue
         if _is_here(latest) or (seen is not None and latest != seen.lease):
             raise HeldError(
@@ -149,10 +169,12 @@ def _has_run_out(latest: dict[str, Any], seen: Seen | None) -> bool:
     return seen is not None and latest == seen.lease and time.monotonic() - seen.since_s > EXPIRES_S
 
 
-def _release(url: str, number: int) -> None:
+def _release(url: str, number: int, token: dict[str, Any]) -> None:
     """Remove this lease and those before it. A lease that can't be removed runs out by itself."""
     for old in range(number, 0, -1):
         try:
+            if old == number and not _mine(_url(url, number), token):
+                return
             storage.remove(_url(url, old))
             if old - 1 not in _numbers(url):
                 return
@@ -161,12 +183,25 @@ def _release(url: str, number: int) -> None:
             return
 
 
-def _beat(url: str, token: dict[str, Any], stop: threading.Event) -> None:
+def _beat(url: str, token: dict[str, Any], mark: str, stop: threading.Event) -> None:
+    """Renew a lease until it is given back, or turns out to be another's."""
     count = 0
     while not stop.wait(BEAT_S):
         count += 1
         with suppress(OSError):  # the next beat may succeed; without any the lease runs out, which costs work alone
-            storage.write(url, _bytes(token, count))
+            mark = storage.replace(url, _bytes(token, count), mark) or _mine(url, token)
+            if not mark:
+                log.warning("%s: ran out while this process was away; another may be at work as well", url)
+                return
+
+
+def _mine(url: str, token: dict[str, Any]) -> str:
+    """The mark of a lease if it is this holder's, be it by a beat whose answer was lost; else nothing."""
+    try:
+        data, mark = storage.read_marked(url)
+    except FileNotFoundError:
+        return ""
+    return mark if token["token"].encode() in data else ""
 
 
 def _bytes(token: dict[str, Any], beat: int) -> bytes:

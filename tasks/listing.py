@@ -59,21 +59,29 @@ def find(url: str, deep: int | None = None) -> Iterator[Entry]:
 
 
 def need_archive(archive: str) -> None:
-    """Raise FileNotFoundError where the archive's folder is not there: a disk that is not mounted, or a mistyped
-    option, would look like a night without footage."""
+    """Raise FileNotFoundError where the archive's folder or bucket is not there: a disk that is not mounted, or a
+    mistyped option, would look like a night without footage."""
     _need("archive", archive)
 
 
 def need_store(store: str) -> None:
-    """Raise FileNotFoundError where the store's folder is not there: it would look like one with nothing in it."""
+    """Raise FileNotFoundError where the store's folder or bucket is not there: it would look like an empty one."""
     _need("store", store)
 
 
 def _need(kind: str, location: str) -> None:
-    url = storage.normalise(location)
+    url, named = storage.normalise(location), f"--{kind} or LEDNET_{kind.upper()}"
+    fs, path = storage.filesystem(url)
     if storage.is_local(url) and not storage.exists(url):
-        named = f"--{kind} or LEDNET_{kind.upper()}"
         raise FileNotFoundError(f"{kind} {location}: not there; mount it, or name it with {named}")
+    if hasattr(fs, "_call_s3"):
+        bucket, key, _ = fs.split_path(path)
+        # What `find` asks, for a key may be allowed nothing else.
+        question = {"Bucket": bucket, "Prefix": f"{key}/" if key else "", "MaxKeys": 1}
+        try:
+            storage.retry(lambda: storage.call(fs, "call_s3", "list_objects_v2", **question), url)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{kind} {location}: {error}; name it with {named}") from error
 
 
 def names(url: str) -> list[str]:

@@ -5,8 +5,8 @@
     <store>/models/production.json                 the promoted version and the history of promotions, one atomic object
 
 A version is named by its date and the sha256 of its weights, so that storing it again changes nothing. Two people who
-promote at once go one after the other, by a lease beside production.json. Not covered: one whose process is suspended
-within that moment for longer than a lease lives (`tasks.lease`).
+promote at once go one after the other, by a lease beside production.json. One whose process was suspended meanwhile,
+for longer than a lease lives, writes over nothing that it hasn't read (`storage.replace`).
 """
 
 from __future__ import annotations
@@ -175,17 +175,23 @@ def _decision(url: str) -> dict[str, Any] | None:
 
 def read_production(store: str) -> Production:
     """What is in production. Raises ModelError if the record is damaged."""
+    return _read_production(store)[0]
+
+
+def _read_production(store: str) -> tuple[Production, str]:
+    """The same, and the mark of its record."""
     url = storage.join(models_url(store), "production.json")
     try:
-        record = json.loads(storage.read(url))
+        data, mark = storage.read_marked(url)
+        record = json.loads(data)
         if record["format"] != FORMAT:
             raise ValueError(f"its format is {record['format']}, not {FORMAT}")
         history = tuple(Promotion(**entry) for entry in record["history"])
         if not history or history[-1].version != record["version"]:
             raise ValueError("its history does not end with its version")
-        return Production(str(record["version"]), history)
+        return Production(str(record["version"]), history), mark
     except FileNotFoundError:
-        return Production()
+        return Production(), ""
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ModelError(f"{url}: not a record of promotions ({error}); restore it, or remove and promote") from error
 
@@ -201,7 +207,7 @@ def promote(store: str, version: str, who: str, when: str, why: str, instead_of:
     """
     _download(read_version(store, version))  # a night must be able to load what is promoted
     with _alone(store):
-        before = read_production(store)
+        before, mark = _read_production(store)
         if instead_of is not None and before.version != instead_of:
             raise ModelError(
                 f"{version}: not promoted, since production became {before.version or 'none'} meanwhile, and it was "
@@ -209,7 +215,7 @@ def promote(store: str, version: str, who: str, when: str, why: str, instead_of:
             )
         if before.version == version:
             return before
-        return _write(store, before, Promotion(version, before.version, "promote", who, when, why))
+        return _write(store, before, mark, Promotion(version, before.version, "promote", who, when, why))
 
 
 def rollback(store: str, who: str, when: str, why: str) -> Production:
@@ -226,13 +232,13 @@ def rollback(store: str, who: str, when: str, why: str) -> Production:
     back = came[-1].previous
     _download(read_version(store, back))
     with _alone(store):
-        found = read_production(store)
+        found, mark = _read_production(store)
         if found != now:
             raise ModelError(
                 f"{now.version}: not rolled back, since production became {found.version} meanwhile; look at "
                 "`lednet models list`, and run it again if that is to go back as well"
             )
-        return _write(store, now, Promotion(back, now.version, "rollback", who, when, why))
+        return _write(store, now, mark, Promotion(back, now.version, "rollback", who, when, why))
 
 
 @contextmanager
@@ -264,12 +270,16 @@ def rolled_back(production: Production, version: str) -> Promotion | None:
     return last[-1] if last and last[-1].action == "rollback" and last[-1].previous == version else None
 
 
-def _write(store: str, before: Production, change: Promotion) -> Production:
+def _write(store: str, before: Production, mark: str, change: Promotion) -> Production:
+    """Write a change of the record of this mark. Raises ModelError if that is there no more."""
     after = Production(change.version, (*before.history, change))
-    storage.write(
-        storage.join(models_url(store), "production.json"),
-        canonical_json({"format": FORMAT, "version": after.version, "history": [asdict(p) for p in after.history]}),
-    )
+    history = [asdict(p) for p in after.history]
+    record = canonical_json({"format": FORMAT, "version": after.version, "history": history})
+    if not storage.replace(storage.join(models_url(store), "production.json"), record, mark):
+        raise ModelError(
+            f"{change.version}: no {change.action}, since another changed production while this process was away; look "
+            "at `lednet models list`, and run it again"
+        )
     return after
 
 

@@ -29,9 +29,7 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
         reason = f"{len(missing)} of {len(wanted)} shards are not stored; run the night again to finish it"
         return CameraNight(plan.camera.id, "partial", reason)
     receipts = [store.read_receipt(plan.run_url, i) for i in wanted]
-    refusal = refused(
-        _published(plan, store_url), plan.run, sum(r.frames for r in receipts), len(plan.segments), store_url
-    )
+    refusal = _refused_now(plan, sum(r.frames for r in receipts), store_url)
     if refusal:
         return refusal
     frames = store.write_valid(plan.run_url, plan.grid.slots, receipts)
@@ -42,8 +40,20 @@ def publish(plan: NightPlan, store_url: str, settings: NightSettings) -> CameraN
     pictured = [shard for shard, table in rows.items() if (table["slot"] % stride == 0).any()]
     preview = _write_preview(plan.run_url, pictured, settings)
     manifest = _manifest(plan, receipts, frames, preview) | codecs.provenance(settings)
-    storage.write(store.manifest_url(store_url, plan.camera.id, plan.night), store.sealed(manifest))
-    return summary(manifest, "published", store_url)
+    return _put(manifest, plan, store_url)
+
+
+def _put(manifest: dict[str, Any], plan: NightPlan, store_url: str) -> CameraNight:
+    """Write the manifest, in place of none but one that it may take the place of: to make it takes a while, and this
+    process may have been suspended."""
+    url = store.manifest_url(store_url, plan.camera.id, plan.night)
+    while True:
+        mark = storage.mark_of(url)  # first: what comes after it is not written over, but judged in the next round
+        refusal = _refused_now(plan, manifest["frames"], store_url)
+        if refusal:
+            return refusal
+        if storage.replace(url, store.sealed(manifest), mark):
+            return summary(manifest, "published", store_url)
 
 
 def refused(manifest: dict[str, Any] | None, run: str, frames: int, files: int, store_url: str) -> CameraNight | None:
@@ -64,11 +74,12 @@ def refused(manifest: dict[str, Any] | None, run: str, frames: int, files: int, 
     return replace(published, reason=reason)
 
 
-def _published(plan: NightPlan, store_url: str) -> dict[str, Any] | None:
+def _refused_now(plan: NightPlan, frames: int, store_url: str) -> CameraNight | None:
     try:
-        return store.read_manifest(store_url, plan.camera.id, plan.night)
+        manifest = store.read_manifest(store_url, plan.camera.id, plan.night)
     except store.StoreError:
         return None  # it can't be asked, and publishing is what mends it
+    return refused(manifest, plan.run, frames, len(plan.segments), store_url)
 
 
 def summary(manifest: dict[str, Any], status: str, store_url: str) -> CameraNight:

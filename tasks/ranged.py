@@ -25,9 +25,17 @@ class RangedFile(io.RawIOBase):
     """An object of known size, read only. Never fewer bytes than the object holds there: that is a fault."""
 
     def __init__(
-        self, url: str, fetch: Fetch, size: int, retry: Retry, release: Callable[[], object] | None = None
+        self,
+        url: str,
+        fetch: Fetch,
+        size: int,
+        retry: Retry,
+        release: Callable[[], object] | None = None,
+        etag: str = "",
     ) -> None:
         self.url, self.size = url, size
+        self.etag = etag
+        """The object store's own name for what is read; none for a file."""
         self.fault: OSError | None = None
         """The fault that outlasted all retries."""
         self._fetch, self._retry, self._release = fetch, retry, release

@@ -25,15 +25,18 @@ class PlanShelf:
 
     def __init__(self, archive: str, store: str, settings: NightSettings) -> None:
         self._places = (archive, store, settings)
-        self._file = tempfile.TemporaryFile(prefix="lednet-plans-")  # noqa: SIM115 (closed by __exit__)
+        # Without a buffer: what a full disk did not take would stay in it, and every later call would fail over it.
+        self._file = tempfile.TemporaryFile(prefix="lednet-plans-", buffering=0)  # noqa: SIM115 (closed by __exit__)
         self._lock = threading.Lock()
 
     def put(self, plan: NightPlan) -> tuple[int, int]:
         """Put a plan aside; returns where it lies, for `get`."""
         data = zlib.compress(pickle.dumps(plan, pickle.HIGHEST_PROTOCOL), LEVEL)
+        left = memoryview(data)
         with self._lock:
             at = self._file.seek(0, 2)
-            self._file.write(data)
+            while left:
+                left = left[self._file.write(left) :]
         return at, len(data)
 
     def get(self, place: tuple[int, int], every: int = 1) -> NightPlan:

@@ -2,22 +2,23 @@
 
 Covers joining URLs, and reading, writing and removing single objects. Objects are written whole or not at all: local
 files through a hidden temporary name and a rename, object stores by their own semantics. Transient faults are retried
-here and nowhere else, and every call to a remote store has a deadline. File systems are made inside the process that
-uses them and never pickled. No character of a name means anything but itself: URLs are taken as they stand, without
-escapes. Not covered: what lies below a URL (`tasks.listing`), and whether a fault that stays is the store's or one
-object's (`tasks.faults`).
+here and nowhere else, what can't pass is told at once, and every call to a remote store has a deadline. File systems
+are made inside the process that uses them and never pickled. No character of a name means anything but itself: URLs are
+taken as they stand, without escapes. Not covered: what lies below a URL (`tasks.listing`), and whether a fault that
+stays is the store's or one object's (`tasks.faults`).
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import random
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
@@ -45,9 +46,12 @@ LEAST_BYTES_S = 2**19
 """... and what a transfer of known size must reach beyond that."""
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems that know no hard links answer when asked for one."""
-NO_KEYS = ("NoCredentialsError", "PartialCredentialsError")
-"""Errors of the S3 client where it finds no keys. They are retried too: a service that hands keys out may be away."""
-KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or LEDNET_S3_BLOCK"
+FINAL = (errno.EROFS, errno.ENAMETOOLONG)
+"""What no waiting mends: a store that is mounted for reading alone, and a name that it can't hold."""
+REFUSED = (401, 403)
+"""What an object store answers to one whom it doesn't know, or who may not do this."""
+NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
+"""What the S3 client raises where this process has no credentials, or half of them; nobody was asked yet."""
 _ONE_SLASH = re.compile("[a-z][a-z0-9+]+:/(?!/)")
 TEMPORARY = ".tmp"
 """How the hidden names of unfinished files end; a killed process may leave one, and no listing shows it."""
@@ -132,30 +136,51 @@ def retry(call: Callable[[], T], what: str) -> T:
     """Make a storage call, again after a pause when it fails for a reason that may pass.
 
     Raises:
-        FileNotFoundError, PermissionError: at once; waiting would not help.
-        StorageError: after `ATTEMPTS` tries.
+        FileNotFoundError: at once, since waiting would not help.
+        PermissionError: at once: there are no credentials, they are refused, or this is not allowed.
+        StorageError: after `ATTEMPTS` tries, or at once where the store takes no writes.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return call()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise
-        except PermissionError as error:
-            raise PermissionError(f"{what}: {error}; check the rights of this user or key") from error
         except Exception as error:
             if not isinstance(error, OSError) and not _is_drivers(error):
                 raise
+            if refusal := _refusal(error):
+                raise PermissionError(f"{what}: {refusal}") from error
+            if getattr(error, "errno", None) in FINAL:
+                raise StorageError(f"{what}: {error}; name another place, or mend this one") from error
             if attempt == ATTEMPTS:
-                step = KEYS if type(error).__name__ in NO_KEYS else "check the store"
-                raise StorageError(f"{what}: failed {ATTEMPTS} times, last with: {error}; {step}") from error
+                raise StorageError(f"{what}: failed {ATTEMPTS} times, last with: {error}; check the store") from error
             meters.RETRIES.inc()
             time.sleep(random.uniform(0, 2 * FIRST_DELAY_S * 2 ** (attempt - 1)))
     raise AssertionError("unreachable")
 
 
+def _refusal(error: Exception) -> str:
+    """Why this process may not do what it asked for, and the next step; empty where that is not what went wrong."""
+    if type(error).__name__ in NO_CREDENTIALS:
+        return f"{error}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or LEDNET_S3_BLOCK (docs/operating.md)"
+    # The answer itself, where there is one: it says which of many refusals this is, and s3fs knows not all of them.
+    answer = error if hasattr(error, "response") else error.__cause__
+    told = getattr(answer, "response", None)
+    status = told.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(told, dict) else None
+    if isinstance(error, PermissionError) or status in REFUSED:
+        return f"{answer if status else error}; check the rights of this user or key"
+    return ""
+
+
 def _is_drivers(error: Exception) -> bool:
     """Whether an error is one of the S3 client's own, which are no OSErrors: no connection, no credentials."""
     return type(error).__module__.partition(".")[0] in ("botocore", "aiobotocore", "aiohttp")
+
+
+def lacks_bucket(error: Exception) -> bool:
+    """Whether an object store has not even the bucket, where all else that is missing is but an empty folder."""
+    told = getattr(error.__cause__, "response", None)
+    return isinstance(told, dict) and told.get("Error", {}).get("Code") == "NoSuchBucket"
 
 
 def read(url: str) -> bytes:
@@ -164,14 +189,9 @@ def read(url: str) -> bytes:
     try:
         if isinstance(fs, LocalFileSystem):
             return cast(bytes, retry(lambda: fs.cat_file(path), url))
-        return retry(lambda: _read_once(url, fs, path), url)
+        return retry(lambda: _read_marked_once(url, fs, path), url)[0]
     except (NotADirectoryError, IsADirectoryError) as error:
         raise FileNotFoundError(f"{url}: no such object") from error
-
-
-def _read_once(url: str, fs: Any, path: str) -> bytes:
-    with _open_remote(url, fs, path, lambda one_try, _: one_try()) as file:
-        return file.read()
 
 
 def write(url: str, data: bytes) -> None:
@@ -198,8 +218,12 @@ def _write_local(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A hidden file, which takes its name when the context is left without an error."""
+def _whole(path: Path, name: Callable[[Path, Path], None] | None = None) -> Iterator[IO[bytes]]:
+    """A hidden file, which takes its name when the context is left without an error.
+
+    Args:
+        name: gives it its name, or doesn't, and leaves nothing behind; by default it takes the place of what is there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Unique, since processes on several machines may write the same object at once and share process ids.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
@@ -208,7 +232,7 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        (name or os.replace)(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -230,57 +254,125 @@ def writing(url: str) -> Iterator[IO[bytes]]:
         _stored(lambda: call(fs, "put_file", file.name, path, limit_s=limit_s), url)
 
 
-def create(url: str, data: bytes) -> bool:
-    """Write a whole object only if there is none; returns whether this call did. Of several callers one does.
+def create(url: str, data: bytes) -> str:
+    """Write a whole object only if there is none; returns its mark, or nothing if another was there first.
 
     `data` must be this caller's alone, since an answer that was lost is settled by reading the object back. A store
     that knows no conditional writes is asked first instead, which leaves a moment in which two callers may both do. On
     a file system without hard links (FAT, some network shares) others may for a moment find the object empty.
     """
+    return replace(url, data, "")
+
+
+def replace(url: str, data: bytes, mark: str) -> str:
+    """Write a whole object only if it still is the one of this mark; returns the new mark, or nothing if it is not.
+
+    So nobody writes over what he has not seen, however long he was suspended since he looked. An object store compares
+    when it writes. A file system, and a store that knows no conditional writes, is asked just before: a moment stays.
+
+    Args:
+        data: this caller's alone, and small (as for `create`).
+        mark: from `read_marked`, `mark_of` or an earlier call; empty: only if there is no object.
+    """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        return bool(_stored(lambda: _create_local(Path(path), data), url))
-    if not hasattr(fs, "_call_s3"):
-        if exists(url):
-            return False
-        write(url, data)
-        return True
-    return bool(_stored(lambda: _create_once(url, fs, path, data), url))
+        return _stored(lambda: _replace_local(Path(path), data, mark), url)
+    if hasattr(fs, "_call_s3"):
+        with suppress(NotImplementedError):
+            return _stored(lambda: _replace_once(url, fs, path, data, mark), url)
+    if mark_of(url) != mark:
+        return ""
+    write(url, data)
+    return mark_of(url)
 
 
-def _create_once(url: str, fs: Any, path: str, data: bytes) -> bool:
-    """One try. Raises what went wrong where nothing is there afterwards, so that it is tried again."""
+def read_marked(url: str) -> tuple[bytes, str]:
+    """A whole object, and the mark by which `replace` knows it again. Raises FileNotFoundError if there is none."""
+    fs, path = filesystem(url)
+    if hasattr(fs, "_call_s3"):
+        return retry(lambda: _read_marked_once(url, fs, path), url)
+    data = read(url)
+    return data, _digest(data)
+
+
+def _read_marked_once(url: str, fs: Any, path: str) -> tuple[bytes, str]:
+    with _open_remote(url, fs, path, lambda one_try, _: one_try()) as file:
+        return file.read(), file.etag
+
+
+def mark_of(url: str) -> str:
+    """The mark of an object as it stands; nothing where there is none."""
     try:
-        call(fs, "pipe_file", path, data, mode="create")
+        return read_marked(url)[1]
+    except FileNotFoundError:
+        return ""
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _replace_once(url: str, fs: Any, path: str, data: bytes, mark: str) -> str:
+    """One try. Raises what went wrong where nothing was written, so that it is tried again."""
+    condition: dict[str, Any] = {"IfMatch": mark} if mark else {"mode": "create"}
+    try:
+        return _plain(call(fs, "pipe_file", path, data, **condition)["ETag"])
     except Exception as error:
-        if getattr(error, "errno", None) == errno.ENOSYS and not exists(url):
-            write(url, data)
+        if getattr(error, "errno", None) == errno.ENOSYS:
+            raise NotImplementedError(f"{url}: its store knows no conditional writes") from error
         try:
-            return read(url) == data
+            found, now = _read_marked_once(url, fs, path)  # once: the caller tries again
         except FileNotFoundError:
-            if isinstance(error, FileExistsError):  # it was another's, and is gone since
-                return False
+            if mark or isinstance(error, FileExistsError):  # it was another's, and is gone since
+                return ""
             raise error from None
-    return True
+        if found == data:
+            return now
+        if now == mark:
+            raise
+        return ""
 
 
-def _create_local(path: Path, data: bytes) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
+def _plain(etag: str) -> str:
+    """An etag as every store takes it for a condition: Ceph's wants no quotes when it writes."""
+    return etag.strip('"')
+
+
+def _replace_local(path: Path, data: bytes, mark: str) -> str:
+    def name(temporary: Path, path: Path) -> None:
+        if not mark:
+            _link(temporary, path)
+        elif _digest_of(path) == mark:
+            os.replace(temporary, path)
+        temporary.unlink(missing_ok=True)
+
+    with _whole(path, name) as file:
+        file.write(data)
+    return _digest(data) if _digest_of(path) == _digest(data) else ""
+
+
+def _digest_of(path: Path) -> str:
     try:
-        temporary.write_bytes(data)
+        return _digest(path.read_bytes())
+    except FileNotFoundError:
+        return ""
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a file this name as well, unless another has it."""
+    with suppress(FileExistsError):
         try:
             os.link(temporary, path)
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            with open(path, "xb") as file:
-                file.write(data)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
+            # An empty file takes the name, and gives it to the whole one: never half of it, whoever dies in between.
+            path.open("xb").close()
+            try:
+                os.replace(temporary, path)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
 
 
 def remove(url: str) -> None:
@@ -295,7 +387,11 @@ def remove(url: str) -> None:
 def exists(url: str) -> bool:
     """Whether an object or folder is there."""
     fs, path = filesystem(url)
-    return bool(retry(lambda: call(fs, "exists", path), url))
+    try:
+        retry(lambda: call(fs, "info", path), url)  # not `exists`, which takes some faults for a no
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def open_seekable(url: str) -> RangedFile:
@@ -325,7 +421,7 @@ def _open_remote(url: str, fs: Any, path: str, again: Retry) -> RangedFile:
             return cast(bytes, sync(fs.loop, _get_range, fs, path, start, start + count, info["ETag"], timeout=limit_s))
         return cast(bytes, call(fs, "cat_file", path, start=start, end=start + count, limit_s=limit_s))
 
-    return RangedFile(url, fetch, int(info["size"]), again)
+    return RangedFile(url, fetch, int(info["size"]), again, etag=_plain(info.get("ETag") or ""))
 
 
 async def _get_range(fs: Any, path: str, start: int, end: int, etag: str) -> bytes:

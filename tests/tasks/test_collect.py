@@ -116,6 +116,23 @@ def test_a_run_that_was_published_after_it_was_looked_at_stays(full: str) -> Non
     assert list(listing.find(left.url)) == before
 
 
+def test_one_who_lost_the_lease_while_it_was_suspended_deletes_nothing_more(
+    full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (left,) = [g for g in find_garbage(full, 0) if g.kind == "unpublished run"]
+    before = {e.url for e in listing.find(left.url)}
+    place, remove = lease.folder(full, "silo", NIGHT), storage.remove
+
+    def suspended(url: str) -> None:
+        remove(url)
+        storage.write(f"{place}/lease.2.json", json.dumps({"token": "another's"}).encode())
+
+    monkeypatch.setattr(storage, "remove", suspended)
+    with pytest.raises(collect.InUseError, match=r"/left: .* its lease ran out"):
+        collect.remove(left)
+    assert before - {e.url for e in listing.find(left.url)} == {f"{left.url}/ready.json"}
+
+
 def test_the_command_says_what_would_go_and_deletes_nothing(full: str) -> None:
     before = list(listing.find(full))
     done = CliRunner().invoke(app, ["gc", "--store", full, "--older-than", "0", "--dry-run", "--json"])

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import s3fs
 
-from tasks import listing, storage, store
+from tasks import faults, listing, storage, store
 from tasks.enhance import enhance_item
 from tasks.publish import publish
 from tasks.storage import StorageError
@@ -98,6 +98,30 @@ def test_a_store_that_fails_for_good_is_told_after_so_many_tries(remote: Remote)
     with pytest.raises(StorageError, match=f"dead: failed {storage.ATTEMPTS} times"):
         storage.read(f"{remote.root}/dead")
     assert len(remote.proxy.requests) - asked == storage.ATTEMPTS  # no other layer retries as well
+
+
+@pytest.mark.parametrize("mark", ["", "an earlier one"], ids=["create", "replace"])
+def test_a_conditional_write_to_a_store_that_fails_for_good_is_tried_no_more_often(remote: Remote, mark: str) -> None:
+    remote.proxy.rule = lambda request: Status(503)
+    asked = len(remote.proxy.requests)
+    told = f"dead: failed {storage.ATTEMPTS} times, last with: [^;]*; check the store$"
+    with pytest.raises(StorageError, match=told):
+        storage.replace(f"{remote.root}/dead", DATA, mark)
+    assert len(remote.proxy.requests) - asked == 2 * storage.ATTEMPTS  # the write, and a look at what came of it
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=repr)
+def test_faults_that_pass_cost_no_conditional_write(remote: Remote, fault: Fault) -> None:
+    url = f"{remote.root}/conditional {fault!r}"
+    remote.proxy.rule = first(3, fault)
+    seen = storage.create(url, DATA)
+    assert seen
+    remote.proxy.rule = first(3, fault)
+    assert storage.replace(url, DATA[:9], seen)
+    remote.proxy.rule = first(3, fault)
+    assert not storage.replace(url, DATA[:7], seen)
+    remote.proxy.rule = lambda request: None
+    assert storage.read(url) == DATA[:9]
 
 
 def test_an_object_that_is_replaced_while_it_is_read_is_never_mixed(
@@ -202,3 +226,11 @@ def test_a_listing_that_lags_behind_costs_work_and_no_frame(remote: Remote, tmp_
     remote.proxy.rule = lambda request: None
     assert site.run().status == "published"
     assert site.manifest()["frames"] == 9
+
+
+def test_a_bucket_that_is_gone_is_no_fault_of_a_file(remote: Remote) -> None:
+    def again() -> None:
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    found = faults.judge("s3://gone/archive/220000.mp4", FileNotFoundError("gone"), again)
+    assert isinstance(found, StorageError)

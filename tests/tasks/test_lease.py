@@ -130,6 +130,64 @@ def test_one_who_comes_back_to_a_lease_that_was_renewed_meanwhile_is_told(night:
         pass
 
 
+def others(night: str, number: int) -> bytes:
+    """Put another machine's lease there, as one who took it over while this process was suspended; returns it."""
+    left_by_another = json.dumps({**lease._self(), "machine": "elsewhere", "token": "another's", "beat": 0}).encode()
+    storage.write(f"{night}/lease.{number}.json", left_by_another)
+    return left_by_another
+
+
+def test_a_lease_that_is_held_passes_its_check_however_often_it_was_renewed(night: str) -> None:
+    with held(night) as mine:
+        mine.check()
+        time.sleep(3 * lease.BEAT_S)
+        mine.check()
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["given back since and taken again", "held by another"])
+def test_one_who_wakes_after_another_took_the_lease_is_told(
+    night: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_S", 60)
+    with held(night) as mine:
+        others(night, number)
+        with pytest.raises(HeldError, match="its lease ran out; run the same command again"):
+            mine.check()
+
+
+def test_one_who_wakes_leaves_the_lease_that_another_took_meanwhile(
+    night: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with held(night):
+        theirs = others(night, 1)
+        until = time.monotonic() + 20
+        while "ran out while this process was away" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.05)
+    assert "another may be at work as well" in caplog.text
+    assert storage.read(f"{night}/lease.1.json") == theirs
+
+
+def test_a_beat_whose_answer_was_lost_costs_no_lease(night: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace, lost = storage.replace, 0
+
+    def answer_lost(url: str, data: bytes, mark: str) -> str:
+        nonlocal lost
+        new = replace(url, data, mark)
+        if mark and not lost:
+            lost += 1
+            raise storage.StorageError("the store is gone")
+        return new
+
+    monkeypatch.setattr(storage, "replace", answer_lost)
+    with held(night) as mine:
+        time.sleep(4 * lease.BEAT_S)
+        first = storage.read(f"{night}/lease.1.json")
+        time.sleep(4 * lease.BEAT_S)
+        assert storage.read(f"{night}/lease.1.json") != first
+        mine.check()
+    assert lost
+
+
 def test_a_store_that_fails_when_a_lease_is_given_back_costs_no_work(
     night: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -181,8 +181,16 @@ def test_what_macos_keeps_beside_files_is_no_file(tmp_path: Path) -> None:
 def test_an_archive_or_store_that_is_not_mounted_is_named(tmp_path: Path) -> None:
     listing.need_archive(str(tmp_path))
     listing.need_store(str(tmp_path))
-    listing.need_archive("s3://anywhere")
     with pytest.raises(FileNotFoundError, match="nas: not there; mount it"):
         listing.need_archive(str(tmp_path / "nas"))
     with pytest.raises(FileNotFoundError, match="nas: not there; mount it, or name it with --store or LEDNET_STORE"):
         listing.need_store(str(tmp_path / "nas"))
+
+
+def test_an_archive_whose_bucket_is_not_there_is_told_with_the_next_step(bucket: str) -> None:
+    listing.need_archive(bucket)
+    listing.need_archive(f"{bucket}/a folder that nothing lies in yet")
+    with pytest.raises(FileNotFoundError, match=r"archive s3://nobodys/a: .*bucket does not exist; name it"):
+        listing.need_archive("s3://nobodys/a")
+    with pytest.raises(FileNotFoundError, match=r"store s3://nobodys/a: .*; name it with --store"):
+        listing.need_store("s3://nobodys/a")

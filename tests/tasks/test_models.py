@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from lednet import checkpoint
-from tasks import lease, models, storage
+from tasks import lease, listing, models, storage
 from tasks.models import ModelError
 from tests.tasks.learning import save_model
 
@@ -137,14 +141,14 @@ def test_a_crash_between_the_version_and_its_promotion_leaves_the_old_production
 ) -> None:
     a, b = add(store, tmp_path, 1), add(store, tmp_path, 2)
     promote(store, a)
-    write = storage.write
+    replace = storage.replace
 
-    def dies(url: str, data: bytes) -> None:
+    def dies(url: str, data: bytes, mark: str) -> str:
         if url.endswith("production.json"):
             raise OSError("the power went")
-        write(url, data)
+        return replace(url, data, mark)
 
-    monkeypatch.setattr(storage, "write", dies)
+    monkeypatch.setattr(storage, "replace", dies)
     with pytest.raises(OSError, match="power"):
         promote(store, b)
     assert models.read_production(store).version == a
@@ -173,9 +177,9 @@ def all_have_read(store: str, count: int, monkeypatch: pytest.MonkeyPatch) -> No
 
     Where they do not, the one that reads goes on after a moment, and nobody waits any more.
     """
-    read, met = storage.read, threading.Barrier(count)
+    read, met = storage.read_marked, threading.Barrier(count)
 
-    def read_and_wait(url: str) -> bytes:
+    def read_and_wait(url: str) -> tuple[bytes, str]:
         try:
             return read(url)
         finally:
@@ -183,7 +187,7 @@ def all_have_read(store: str, count: int, monkeypatch: pytest.MonkeyPatch) -> No
                 with suppress(threading.BrokenBarrierError):
                     met.wait(0.3)
 
-    monkeypatch.setattr(storage, "read", read_and_wait)
+    monkeypatch.setattr(storage, "read_marked", read_and_wait)
 
 
 def at_once(*changes: Callable[[], object]) -> list[BaseException | None]:
@@ -216,6 +220,50 @@ def test_a_retrainings_promotion_that_meets_one_by_hand_is_refused_or_comes_firs
     assert by_hand is None
     versions = [p.version for p in models.read_production(store).history]
     assert versions == ([a, b, c] if retrained is None else [a, c])
+
+
+SUSPENDED = """
+import os, signal, sys
+from tasks import lease, models, storage
+
+store, version = sys.argv[1:]
+here, replace = lease._self(), storage.replace
+
+def suspended(url, data, mark):
+    if url.endswith("production.json"):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return replace(url, data, mark)
+
+lease._self = lambda: {**here, "machine": "elsewhere"}  # where nobody can see that it lives
+storage.replace = suspended
+try:
+    models.promote(store, version, "me@elsewhere", "2026-01-15T06:00:00+00:00", "a test")
+except models.ModelError as error:
+    print(error)
+"""
+"""Promotes a version; its process is suspended when all is checked and the record is yet to be written."""
+
+
+def test_one_who_is_suspended_over_a_promotion_does_not_undo_anothers_when_it_wakes(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = (add(root, tmp_path, seed) for seed in (1, 2, 3))
+    promote(root, a)
+    monkeypatch.setattr(lease, "EXPIRES_S", 1.0)
+    monkeypatch.setattr(lease, "WATCH_S", 0.1)
+    asleep = subprocess.Popen([sys.executable, "-c", SUSPENDED, root, b], stdout=subprocess.PIPE, text=True)
+    try:
+        os.waitid(os.P_PID, asleep.pid, os.WSTOPPED)
+        promote(root, c)
+        asleep.send_signal(signal.SIGCONT)
+        said = asleep.communicate(timeout=60)[0]
+    finally:
+        asleep.kill()
+        asleep.wait()
+    assert f"{b}: no promote, since another changed production while this process was away" in said
+    assert [p.version for p in models.read_production(root).history] == [a, c]
+    assert "production.json" in listing.names(models.models_url(root))
+    assert not [name for name in listing.names(models.models_url(root)) if name.startswith("lease.")]
 
 
 def test_rollbacks_that_meet_go_back_one_version(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,10 +432,10 @@ def test_a_record_of_another_format_or_whose_history_ends_otherwise_is_not_belie
 def test_a_store_that_can_not_be_read_is_not_taken_for_one_without_promotions(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(url: str) -> bytes:
+    def fails(url: str) -> tuple[bytes, str]:
         raise storage.StorageError(f"{url}: failed 8 times")
 
-    monkeypatch.setattr(storage, "read", fails)
+    monkeypatch.setattr(storage, "read_marked", fails)
     with pytest.raises(storage.StorageError, match="failed 8 times"):
         models.read_production(store)
 
