@@ -93,9 +93,8 @@ def list_models(store: Store = "store", as_json: Json = False) -> None:
         return
     table = Table("version", "production", "steps", "trained clips", "decision", title=f"Models in {store}")
     for v in versions:
-        training = v.card.training
         here = "yes" if v.name == production.version else ""
-        steps, clips = str(training.get("steps_done", "")), str(len(training.get("clips", ())))
+        steps, clips = str(v.card.steps()), str(len(v.card.trained_clips()))
         table.add_row(v.name, here, steps, clips, str((v.decision or {}).get("why", "")))
     for name, reason in damaged.items():
         table.add_row(name, "yes" if name == production.version else "", "", "", f"damaged: {reason}")

@@ -57,7 +57,7 @@ def retrain(
     old = started_from(store_url, described.settings)
     divided = finetune.divide(clips, old.card, learn)
     log.info("%d clips to train on, %d held out", len(divided.training), len(divided.held_out))
-    if {c.name for c in divided.training} <= finetune.trained_clips(old.card.training):
+    if {c.name for c in divided.training} <= old.card.trained_clips():
         return told(Decision(False, f"kept: {old.name} knows all {len(clips)} clips; film more", old.name, "", None))
     before = Path(models.fetch(old.url))
     after, unread = finetune.fine_tune(before, divided, learn, finetune.train_settings(learn, old.card), store_url)

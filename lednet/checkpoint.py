@@ -13,7 +13,7 @@ import json
 import math
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,21 @@ class Card:
     """Command, data, recipe, steps, hours, device, seed."""
     validation: dict[str, Any] = field(default_factory=dict)
     """Figures, with what they were measured on."""
+
+    def legs(self) -> Iterator[dict[str, Any]]:
+        """Of its training, each from where the one after it ended: the last leg first."""
+        leg: Any = self.training
+        while isinstance(leg, dict) and leg:
+            yield leg
+            leg = leg.get("from")
+
+    def trained_clips(self) -> set[str]:
+        """Names of all clips that it, and those that it was made from, were trained on."""
+        return {name for leg in self.legs() for name in leg.get("clips", ())}
+
+    def steps(self) -> int:
+        """Of all legs."""
+        return sum(leg.get("steps_done", 0) for leg in self.legs())
 
 
 def write_safetensors(tensors: Mapping[str, Tensor]) -> bytes:

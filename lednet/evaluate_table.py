@@ -116,11 +116,7 @@ def all_trained_on(settings: Settings, examples: Sequence[Example]) -> list[str]
 
 def trained_on(model: str, examples: Sequence[Example]) -> list[str]:
     """A warning if clips of the evaluation are among those on the checkpoint's card, from any leg of its training."""
-    seen: set[str] = set()
-    leg = checkpoint.read_card(checkpoint.locate(model)).training
-    while isinstance(leg, dict) and leg:
-        seen |= set(leg.get("clips", []))
-        leg = leg.get("from", {})
+    seen = checkpoint.read_card(checkpoint.locate(model)).trained_clips()
     shared = sorted(seen & {e.group for e in examples})
     return [f"WARNING: {model} was trained on {', '.join(shared)}: its figures there prove nothing"] if shared else []
 

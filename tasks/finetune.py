@@ -14,7 +14,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lednet import checkpoint
 from lednet.checkpoint import Card
@@ -57,7 +56,7 @@ def divide(clips: Sequence[FootageClip], old: Card, settings: LearnSettings) -> 
         ClipError: if nothing is left to train on.
     """
     training, held_out = split_footage(clips, settings.held_out_share)
-    trained, judged = trained_clips(old.training), set(old.validation.get("clips", ()))
+    trained, judged = old.trained_clips(), set(old.validation.get("clips", ()))
     if not training:
         raise ClipError(f"{len(clips)} clips, all of them held out: nothing to train on; film more")
     known = {c.camera for c in clips if c.name in trained | judged}
@@ -68,17 +67,8 @@ def divide(clips: Sequence[FootageClip], old: Card, settings: LearnSettings) -> 
 def held_out_of(clips: Sequence[FootageClip], cards: Sequence[Card], settings: LearnSettings) -> Footage:
     """The held-out footage that none of some models was trained on."""
     _, held_out = split_footage(clips, settings.held_out_share)
-    trained = set().union(*(trained_clips(card.training) for card in cards))
+    trained = set().union(*(card.trained_clips() for card in cards))
     return Footage((), tuple(c for c in held_out if c.name not in trained), frozenset())
-
-
-def trained_clips(training: dict[str, Any]) -> set[str]:
-    """Names of all clips that a model, and those that it was made from, were trained on; from its card."""
-    names: set[str] = set()
-    while isinstance(training, dict) and training:
-        names |= set(training.get("clips", ()))
-        training = training.get("from", {})
-    return names
 
 
 def fine_tune(

@@ -140,7 +140,7 @@ def test_a_real_fine_tuning_knows_what_it_was_made_from_and_has_its_figures(
     new, old = (models.read_version(store, v) for v in (decision.new, decision.old))
     assert new.card.training["steps_done"] == 2
     assert new.card.training["settings"]["init"] == old.card.sha256
-    assert len(finetune.trained_clips(new.card.training)) == 2
+    assert len(new.card.trained_clips()) == 2
     assert new.card.validation["recipes"]["night"]["psnr_lednet"] > 0
     assert checkpoint.load(models.fetch(new.url))
     assert listing.names(kept_training.states_url(store)) == []
@@ -178,11 +178,6 @@ def clips_of(*cameras: str, clips: int = 2) -> list[FootageClip]:
 def card(training: dict[str, Any] | None = None, validation: dict[str, Any] | None = None) -> checkpoint.Card:
     """Of a model that knows these clips."""
     return checkpoint.Card("old", "0" * 64, {}, training or {}, validation or {})
-
-
-def test_clips_that_any_ancestor_was_trained_on_are_known() -> None:
-    training = {"clips": ["a"], "from": {"clips": ["b"], "from": {"clips": ["c"], "from": {}}}}
-    assert finetune.trained_clips(training) == {"a", "b", "c"}
 
 
 def test_a_camera_whose_clips_the_old_model_was_only_judged_by_is_not_new() -> None:

@@ -254,8 +254,13 @@ def test_every_shipped_checkpoint_loads_and_says_what_it_was_measured_on(path: P
 
 @pytest.mark.parametrize("path", sorted(checkpoint.SHIPPED.glob("*.safetensors")), ids=lambda p: p.stem)
 def test_no_leg_of_a_shipped_card_names_a_place_on_the_machine_that_trained_it(path: Path) -> None:
-    leg: dict[str, Any] | None = checkpoint.read_card(path).training
-    while leg:
-        named = leg["command"].split()
-        assert not [word for word in named if word.startswith(("/", "~", ".."))]
-        leg = leg.get("from")
+    for leg in checkpoint.read_card(path).legs():
+        assert not [word for word in leg["command"].split() if word.startswith(("/", "~", ".."))]
+
+
+def test_a_card_knows_all_steps_and_clips_of_what_it_was_made_from() -> None:
+    first = {"clips": ["c"], "steps_done": 3, "from": {}}
+    training = {"clips": ["a"], "steps_done": 1, "from": {"clips": ["b", "a"], "from": first}}
+    card = checkpoint.Card("small", "0" * 64, {}, training)
+    assert card.trained_clips() == {"a", "b", "c"}
+    assert card.steps() == 4
