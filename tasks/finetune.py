@@ -96,7 +96,7 @@ def fine_tune(
     bounded = replace(settings, clip_mb=min(settings.clip_mb, share))
     problems: list[Problem] = []
     clips, held = (
-        [Clip(c.name, c.frames.to(device), c.high_speed) for c in read_all(part, bounded, problems)]
+        [replace(c, frames=c.frames.to(device)) for c in read_all(part, bounded, problems)]
         for part in (footage.training, footage.held_out)
     )
     if not clips:

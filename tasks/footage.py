@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lednet.clips import HIGH_SPEED_FPS, VIDEO_SUFFIXES, Clip, ClipError, clip_and_chapter, split_clips
+from lednet.clips import HIGH_SPEED_FPS, VIDEO_SUFFIXES, Clip, ClipError, clip_and_chapter, sharpness, split_clips
 from tasks import listing, storage
 from tasks.decode import VideoError, pixels, probe, read_frames
 from tasks.listing import Entry
@@ -179,7 +179,9 @@ def _read_clip(clip: FootageClip, settings: LearnSettings) -> Clip:
     most = max(1, min(most, settings.clip_mb * 2**20 // first.nbytes))
     shown = read(clip, most, fast, settings.most_pixels)
     frames = [frame for frame in shown if frame.shape == first.shape] or [first]
-    return Clip(clip.name, torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous(), fast)
+    # Of high-speed footage alone: a still is moved as it is.
+    sharp = tuple(map(sharpness, frames)) if fast else ()
+    return Clip(clip.name, torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous(), fast, sharpness=sharp)
 
 
 def is_high_speed(clip: FootageClip) -> bool:

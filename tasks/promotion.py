@@ -94,7 +94,7 @@ def _paired_psnr(
     for model in (old, new):
         model.eval()
     device = next(old.parameters()).device
-    clip = Clip(clip.name, clip.frames.to(device), clip.high_speed)
+    clip = replace(clip, frames=clip.frames.to(device))
     figures: tuple[list[float], list[float]] = ([], [])
     for name in dict.fromkeys(settings.recipe_names):
         # Seeded by the clip's name: the same pairs at every retraining, whatever other clips there are.

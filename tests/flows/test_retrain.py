@@ -16,7 +16,7 @@ from lednet.train_settings import Stage, TrainSettings
 from tasks import finetune, kept_training, listing, models, storage
 from tasks.footage import FootageClip, list_footage
 from tasks.listing import Entry
-from tasks.promotion import Decision
+from tasks.promotion import Decision, Difference
 from tasks.settings import LearnSettings, NightSettings
 from tasks.types import Problem
 from tests.tasks.learning import LEARN, TINY, filmed, save_model
@@ -109,6 +109,17 @@ def test_a_better_model_is_promoted_and_can_be_rolled_back(
     assert models.read_production(store).version == decision.old
 
 
+def test_a_model_that_is_better_still_takes_the_place_of_the_last(
+    retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate(monkeypatch, tmp_path / "better.safetensors", gain=0.6)
+    first = retrain()
+    candidate(monkeypatch, tmp_path / "best.safetensors", gain=0.8)
+    second = retrain()
+    assert second.promote, second.why
+    assert [p.version for p in models.read_production(store).history] == [first.old, first.new, second.new]
+
+
 def test_a_worse_model_is_kept_out_and_the_reason_stands_beside_it(
     retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +144,77 @@ def test_a_promotion_can_be_left_to_people(
     assert models.read_production(store).version == ""
 
 
+def test_steps_given_by_name_come_before_those_of_the_site(
+    retrain: Retrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    made = save_model(tmp_path / "better.safetensors", gain=0.8)
+    monkeypatch.setattr(finetune, "fine_tune", lambda *given: (steps.append(given[3].steps), (made, []))[1])
+    retrain(steps=7, promote=False)
+    retrain(promote=False)
+    assert steps == [7, 2]
+
+
+def test_a_trainings_state_is_kept_until_the_new_version_is_stored(
+    retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = models.add_version(store, tmp_path / "start.safetensors", "2026-01-15")
+    models.promote(store, start.name, "me", "2026-01-15", "test")
+    state = storage.join(kept_training.states_url(store), "a-cpu.pt")
+    storage.write(state, b"state")
+
+    def full(url: str, *_: object) -> models.Version:
+        raise storage.StorageError(f"{url}: no space left")
+
+    candidate(monkeypatch, tmp_path / "better.safetensors", gain=0.8)
+    monkeypatch.setattr(models, "add_version", full)
+    with pytest.raises(storage.StorageError, match="no space left"):
+        retrain()
+    assert storage.read(state) == b"state"
+
+
+def test_a_held_out_clip_that_cannot_be_read_is_told_beside_the_decision(
+    retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = list_footage([str(tmp_path / "gopro")])
+    broken = finetune.divide(clips, card(), LEARN).held_out[0].sources[0].url
+    Path(broken.removeprefix("file://")).write_bytes(b"no video")
+    candidate(monkeypatch, tmp_path / "better.safetensors", gain=0.8)
+    recorded = models.read_version(store, retrain().new).decision
+    assert recorded is not None
+    assert [told.partition(": ")[0] for told in recorded["unreadable"]] == sorted([broken, "file:///x.mp4"])
+
+
+def test_a_model_is_not_put_in_place_of_one_that_it_was_not_compared_with(
+    retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate(monkeypatch, tmp_path / "better.safetensors", gain=0.6)
+    retrain()
+    other = models.add_version(store, save_model(tmp_path / "other.safetensors", 9, gain=0.9), "2026-01-15")
+    made = save_model(tmp_path / "best.safetensors", gain=0.8)
+
+    def while_another_is_promoted(*_: object) -> tuple[Path, list[Problem]]:
+        models.promote(store, other.name, "me", "2026-01-15", "by hand")
+        return made, []
+
+    monkeypatch.setattr(finetune, "fine_tune", while_another_is_promoted)
+    with pytest.raises(models.ModelError, match="not promoted, since production became"):
+        retrain()
+    assert models.read_production(store).version == other.name
+
+
+def test_the_flows_page_says_the_decision_and_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import retrain as flow
+
+    pages: list[str] = []
+    monkeypatch.setattr(flow, "create_markdown_artifact", lambda page, key: pages.append(page))
+    flow.told(Decision(True, "promoted", "a", "b", Difference("all clips", 20.0, 21.5, 1.5, 0.25, 2.75)))
+    flow.told(Decision(False, "kept", "a", "", None))
+    assert pages[0].splitlines()[0] == "promoted"
+    assert pages[0].splitlines()[-1] == "| all clips | 20.00 | 21.50 | +1.50 | 0.25 to 2.75 |"
+    assert pages[1] == "kept"
+
+
 def test_a_real_fine_tuning_knows_what_it_was_made_from_and_has_its_figures(
     retrain: Retrain, store: str, tmp_path: Path
 ) -> None:
@@ -140,7 +222,8 @@ def test_a_real_fine_tuning_knows_what_it_was_made_from_and_has_its_figures(
     new, old = (models.read_version(store, v) for v in (decision.new, decision.old))
     assert new.card.training["steps_done"] == 2
     assert new.card.training["settings"]["init"] == old.card.sha256
-    assert len(new.card.trained_clips()) == 2
+    divided = finetune.divide(list_footage([str(tmp_path / "gopro")]), old.card, LEARN)
+    assert new.card.trained_clips() == {c.name for c in divided.training}
     assert new.card.validation["recipes"]["night"]["psnr_lednet"] > 0
     assert checkpoint.load(models.fetch(new.url))
     assert listing.names(kept_training.states_url(store)) == []
@@ -154,6 +237,17 @@ def test_footage_that_production_knows_makes_no_new_model(
     clips = tuple(c.name for c in list_footage([str(tmp_path / "gopro")]))
     known = models.add_version(store, save_model(tmp_path / "known.safetensors", 5, clips=clips), "2026-01-15")
     models.promote(store, known.name, "me", "2026-01-15", "test")
+    monkeypatch.setattr(finetune, "fine_tune", lambda *_: pytest.fail("trained all the same"))
+    assert "knows all" in retrain().why
+
+
+def test_a_model_trained_on_all_but_the_held_out_clips_is_not_trained_again(
+    retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As each retraining leaves it: the footage has not changed since.
+    clips = finetune.divide(list_footage([str(tmp_path / "gopro")]), card(), LEARN).training
+    path = save_model(tmp_path / "known.safetensors", 5, clips=tuple(c.name for c in clips))
+    models.promote(store, models.add_version(store, path, "2026-01-15").name, "me", "2026-01-15", "test")
     monkeypatch.setattr(finetune, "fine_tune", lambda *_: pytest.fail("trained all the same"))
     assert "knows all" in retrain().why
 
@@ -235,9 +329,13 @@ def test_what_decides_a_training_gives_it_a_folder_of_its_own(
 
 def test_footage_that_changed_gives_a_training_a_folder_of_its_own() -> None:
     clips = clips_of("pit", "silo")
-    changed = [*clips[:-1], replace(clips[-1], sources=(Entry("file:///silo/1.MP4", 9, "filmed anew"),))]
-    keys = {finetune._run_key(finetune.divide(c, card(), LEARN), LEARN, TrainSettings()) for c in (clips, changed)}
-    assert len(keys) == 2
+    sets = [clips]  # and with each of them changed, those held out too: the card tells figures on them
+    for k, clip in enumerate(clips):
+        changed = replace(clip, sources=(replace(clip.sources[0], etag="filmed anew"),))
+        sets.append([*clips[:k], changed, *clips[k + 1 :]])
+    assert finetune.divide(clips, card(), LEARN).held_out
+    keys = {finetune._run_key(finetune.divide(c, card(), LEARN), LEARN, TrainSettings()) for c in sets}
+    assert len(keys) == len(sets)
 
 
 @pytest.mark.parametrize("configured", ["small", models.PRODUCTION])

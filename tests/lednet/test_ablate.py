@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +16,7 @@ from lednet import ablate, checkpoint
 from lednet.ablate import ROWS
 from lednet.ablated_networks import Addition, AmplitudeBranch, AxisConvolution, DilatedDepthwise
 from lednet.attention import AxisAttention
+from lednet.clips import Clip, ClipError
 from lednet.light import ToneCurve
 from lednet.model import SIZES, LEDNet, LEDNetConfig, SelectiveFusion
 from lednet.train_settings import Stage, TrainSettings
@@ -61,6 +65,46 @@ def test_rows_without_a_loss_term_have_none_of_it() -> None:
     assert ROWS["full"].settings(plain) == plain
 
 
+def test_the_row_in_its_own_light_looks_at_no_labels() -> None:
+    dark, other, label = torch.rand(1, 3, 32, 40) * 0.1, torch.rand(1, 3, 32, 40), torch.rand(1, 3, 32, 40) * 0.5
+    for row, differs in (("full", True), ("own_light", False)):
+        network = ROWS[row].network("small").train()
+        images = [network(dark, light)[0] for light in (label, other)]
+        assert torch.equal(*images) != differs
+
+
+def test_what_is_said_on_the_command_line_is_what_rows_are_trained_by() -> None:
+    told = "--data . --out . --recipes drive,mine --seed 5 --batch-scale 4 --steps 40".split()
+    settings = ablate.settings_of(ablate.parse_arguments(told))
+    assert (settings.recipes, settings.seed, settings.batch_scale) == (("drive", "mine"), 5, 4)
+    assert settings.steps == settings.save_every == 40
+    assert settings.light.steps == 0
+
+
+def test_a_row_that_nobody_knows_is_named_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        ablate.parse_arguments("--data . --out . --rows full,ful".split())
+    assert "unknown row 'ful'; name some of full, again" in capsys.readouterr().err
+
+
+def test_the_table_gives_each_rows_last_figures_and_its_cost(tmp_path: Path) -> None:
+    for name, psnr in (("full", 24.4567), ("again", 23.9)):
+        figures = {"psnr_lednet": psnr, "error_exposed": 205.0, "error_restored": 200.0, "ssim_lednet": 0.71234}
+        lines = [
+            {"step": step, "validation": {"recipes": {"night": figures if step == 40 else dict.fromkeys(figures, 1)}},
+             "parameters": 2_345_678, "seconds": 0.5 * step}
+            for step in (20, 40)
+        ]  # fmt: skip
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert ablate.table(tmp_path, ["full", "again", "addition"]).splitlines() == [
+        "|  | night: PSNR, dB | night: gain in the label's light, dB | night: SSIM | parameters, M | s a step |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| LEDNet | 24.46 | +0.11 | 0.712 | 2.35 | 0.50 |",
+        "| LEDNet, another seed | 23.90 | +0.11 | 0.712 | 2.35 | 0.50 |",
+    ]
+
+
 @pytest.fixture
 def footage(two_clips: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two small clips, a tiny LEDNet, short settings."""
@@ -76,7 +120,7 @@ def footage(two_clips: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_command_prints_a_line_a_row_and_finds_its_work_done(
-    footage: Path, capsys: pytest.CaptureFixture[str]
+    footage: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = footage / "out"
     told = ["--data", str(footage), "--out", str(out), "--steps", "2", "--rows", "full,clipped", "--device", "cpu"]
@@ -86,6 +130,7 @@ def test_the_command_prints_a_line_a_row_and_finds_its_work_done(
         "LEDNet", "lamps left clipped in synthesis",
     ]  # fmt: skip
     assert (out / "ablations.md").read_text().strip() == printed.strip()
+    monkeypatch.setattr(ablate.AblationTrainer, "train_step", lambda _: pytest.fail("trained again"))
     assert ablate.main(told) == 0
     assert capsys.readouterr().out == printed
 
@@ -122,6 +167,16 @@ def test_the_gain_in_the_labels_light_is_what_the_network_adds_whatever_the_curv
     assert gained() < -1
 
 
+def test_lpips_is_of_what_is_shown_beside_its_label_where_there_are_weights(footage: Path) -> None:
+    settings = ablate.settings_of(ablate.parse_arguments(["--data", ".", "--out", "."]))
+    clips, held_out = ablate.read_split(footage, "clip", settings, torch.device("cpu"))
+    trainer = ablate.AblationTrainer(ROWS["full"], None, settings, clips, held_out, torch.device("cpu"), None, footage)
+    trainer.average.eval()
+    trainer.lpips = lambda shown, true: (shown - true).abs().mean((1, 2, 3))  # type: ignore[assignment]
+    label = torch.rand(2, 3, 32, 32)
+    assert trainer._figures(label * 0.2, label)["lpips"].min() > 0
+
+
 def test_blur_taken_away_outweighs_what_a_sharp_crop_loses() -> None:
     sharp, blurred = 1.0, 400.0
     figures = {"error_exposed": (sharp + blurred) / 2, "error_restored": (2 * sharp + blurred / 2) / 2}
@@ -148,3 +203,43 @@ def test_the_tone_curve_of_every_row_is_the_shipped_one(footage: Path, monkeypat
     trainer = ablate.AblationTrainer(ROWS["addition"], None, settings, clips, [], torch.device("cpu"), None, footage)
     light: ToneCurve = trainer.model.light
     assert torch.equal(light.curve.weight, shipped.light.curve.weight)
+
+
+def test_a_row_is_trained_by_its_own_settings(footage: Path) -> None:
+    settings = ablate.settings_of(ablate.parse_arguments(["--data", ".", "--out", "."]))
+    clips, held_out = ablate.read_split(footage, "clip", settings, torch.device("cpu"))
+    losses = [
+        ablate.AblationTrainer(
+            ROWS[name], None, settings, clips, held_out, torch.device("cpu"), None, footage
+        ).settings.loss
+        for name in ("full", "no_side", "no_vgg")
+    ]
+    assert [(loss.side > 0, loss.perceptual > 0) for loss in losses] == [(True, True), (False, True), (True, False)]
+
+
+def test_photographs_are_trained_on_beside_the_clips(footage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = footage / "photos"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "hall.png"), np.full((320, 320, 3), 90, np.uint8))
+    given: list[list[Clip]] = []
+
+    def trainer(row: object, lpips: object, settings: object, clips: list[Clip], *_: object) -> None:
+        given.append(clips)
+        raise ClipError("enough is seen")
+
+    monkeypatch.setattr(ablate, "AblationTrainer", trainer)
+    told = ["--data", str(footage), "--out", str(footage / "out"), "--device", "cpu"]
+    for photographs in ([], ["--photos", str(photos)]):
+        assert ablate.main([*told, *photographs]) == 1
+    assert [[clip.photo for clip in clips] for clips in given] == [
+        [False] * len(given[0]),
+        [False] * len(given[0]) + [True],
+    ]
+
+
+def test_a_folder_without_clips_is_told_and_no_success(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, footage: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert ablate.main(["--data", str(tmp_path / "empty"), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 1
+    assert "no video files directly in it" in caplog.text

@@ -79,3 +79,10 @@ def test_every_new_block_learns(trained: LEDNet) -> None:
 def test_what_can_not_grow_is_refused(trained: LEDNet, size: LEDNetConfig, cause: str) -> None:
     with pytest.raises(ValueError, match=cause):
         grow(trained, size)
+
+
+def test_another_seed_shares_the_weights_out_otherwise(trained: LEDNet) -> None:
+    weights = [grow(trained, LARGER["wider"], seed).state_dict() for seed in (0, 0, 1)]
+    same, other = ([torch.equal(weights[0][name], w[name]) for name in w] for w in weights[1:])
+    assert all(same)
+    assert not all(other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -9,9 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from lednet.clips import ClipError
+from lednet.clips import ClipError, find_clips, split_clips
 from lednet.degrade import RECIPES
-from lednet.steadiness import Shown, darkened, figures, main, one_night, read_stretch, still_places, warping_error
+from lednet.restorer import Restorer
+from lednet.steadiness import (
+    HELD_OUT,
+    Shown,
+    clips_of,
+    compared,
+    darkened,
+    figures,
+    main,
+    one_night,
+    read_stretch,
+    still_places,
+    warping_error,
+)
+from lednet.temporal import TemporalSettings
+from tests.tasks.footage import write_clip
 from tests.tasks.learning import filmed
 
 HEIGHT, WIDTH, COUNT = 48, 64, 8
@@ -67,6 +83,23 @@ def test_brightness_that_goes_up_and_down_flickers() -> None:
     assert figures(strobing.clip(0, 255).astype(np.uint8), shown(), 0).flicker == pytest.approx(6, rel=0.1)
 
 
+def test_restored_frames_are_held_against_the_last_of_the_true_ones() -> None:
+    truth = np.stack([np.roll(picture(), 5 * k, 1) for k in range(COUNT)])  # the first ones were only watched
+    found = figures(truth[-3:], shown(truth), 0)
+    assert found.flicker == 0
+    assert found.psnr > 100
+
+
+def test_errors_are_told_of_the_whole_picture_and_of_what_moves_alone() -> None:
+    still_half = np.zeros((HEIGHT, WIDTH), bool)
+    still_half[:, : WIDTH // 2] = True
+    restored = still()
+    restored[:, :, WIDTH // 2 :] += 4
+    found = figures(restored, Shown("clip", "moving", still(), still(), still_half), 0)
+    assert found.psnr_moving == pytest.approx(10 * np.log10(255**2 / 16))
+    assert found.psnr == pytest.approx(10 * np.log10(255**2 / 8))
+
+
 def test_movement_is_no_warping_error_and_noise_is() -> None:
     moving = np.stack([np.roll(picture(), k, 1) for k in range(COUNT)])[:, :, COUNT:]
     assert warping_error(still(), still()) < 0.1
@@ -92,10 +125,60 @@ def test_a_fixed_cameras_night_has_one_light_and_new_noise_in_every_frame() -> N
     assert np.array_equal(dark, darkened(still(), RECIPES["night"], seed=2))
 
 
-def test_a_fixed_camera_has_one_sensor_all_night() -> None:
-    mine = one_night(RECIPES["mine"], torch.Generator().manual_seed(1))
-    assert mine.low_resolution[0] == mine.low_resolution[1]
-    assert mine.row_noise[0] == mine.row_noise[1]
+DRAWN = "gain gamma shot_noise read_noise jpeg_quality video_qp low_resolution row_noise".split()
+ANEW = "video_probability dust_probability fog_probability lamp_probability".split()
+
+
+@pytest.mark.parametrize("recipe", ["mine", "night"])
+def test_a_fixed_camera_has_one_sensor_and_one_light_all_night(recipe: str) -> None:
+    night = one_night(RECIPES[recipe], torch.Generator().manual_seed(1))
+    for name in DRAWN:
+        low, high = getattr(night, name)
+        assert low == high, name
+    assert night.jpeg_probability in (0, 1)
+    assert [getattr(night, name) for name in ANEW] == [0] * len(ANEW)  # they would be drawn anew for every frame
+    assert max(RECIPES["mine"].dust_probability, RECIPES["mine"].lamp_probability) > 0
+
+
+def test_a_stretch_begins_at_its_frame_and_is_no_wider_than_asked(tmp_path: Path) -> None:
+    clip = filmed(tmp_path / "a.mkv")
+    whole = read_stretch(clip, 0, 6, 320)
+    assert whole.shape == (6, 64, 96, 3)
+    assert np.array_equal(read_stretch(clip, 2, 3, 96), whole[2:5])
+    assert read_stretch(clip, 0, 1, 48).shape == (1, 32, 48, 3)
+
+
+def test_a_stretch_has_its_colours_in_order(tmp_path: Path) -> None:
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 200
+    (frame,) = read_stretch(write_clip(tmp_path / "a.mkv", [0, 0.1], pictures=[red] * 2), 0, 1, 320)
+    assert frame[..., 0].min() > 150 > 50 > frame[..., 2].max()
+
+
+def test_a_memory_is_warm_when_its_steadiness_is_told() -> None:
+    count = TemporalSettings().warm_up + 3
+    dark = np.repeat(noisy(0)[:1] // 4, count, 0)
+    noise = np.random.default_rng(0).normal(0, 5, dark.shape)
+    stands = np.ones((HEIGHT, WIDTH), bool)
+    clip = Shown("clip", "still", (dark + noise).clip(0, 255).astype(np.uint8), None, stands)
+    found = compared(clip, Restorer("small", device="cpu"))
+    assert found["steady"].deviation < found["frame-wise"].deviation / 3
+
+
+def test_each_night_of_a_fixed_camera_is_another_and_cameras_that_move_were_held_out(tmp_path: Path) -> None:
+    for name in ("fixed_gate", "a", "b", "c", "d", "e"):
+        filmed(tmp_path / f"{name}.mkv", frames=10)
+    options = argparse.Namespace(
+        folder=tmp_path, night=None, recipe="night", nights=2, others=1, first=0, frames=2, width=64
+    )
+    shown = list(clips_of(options))
+    held_out = [p.stem for p in split_clips(find_clips(tmp_path), HELD_OUT)[1] if p.stem != "fixed_gate"]
+    assert [(s.kind, s.name) for s in shown] == [
+        ("fixed", "fixed_gate 0"), ("fixed", "fixed_gate 1"), ("moving", held_out[0]), ("still", held_out[0])
+    ]  # fmt: skip
+    assert not np.array_equal(shown[0].dark, shown[1].dark)
+    assert shown[3].truth is not None
+    assert np.ptp(shown[3].truth, axis=0).max() == 0
 
 
 def test_a_clip_that_is_too_short_is_told(tmp_path: Path) -> None:

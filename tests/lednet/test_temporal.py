@@ -14,7 +14,17 @@ from torch import Tensor
 from lednet import LEDNet, Restorer
 from lednet.light import lift
 from lednet.model import LEDNetConfig
-from lednet.temporal import BLOCK, Memory, TemporalSettings, block_means
+from lednet.temporal import (
+    BLOCK,
+    TONES,
+    Memory,
+    TemporalSettings,
+    _smooth,
+    block_means,
+    light_beside,
+    noise_of_tones,
+    stillness,
+)
 from lednet.video import VideoRestorer
 
 HEIGHT, WIDTH, COUNT, STEP_S = 72, 96, 20, 0.1
@@ -125,6 +135,94 @@ def test_light_switched_on_is_there_at_once() -> None:
     assert seen[10].mean() == pytest.approx(float(frames[10].mean()), rel=0.03)
 
 
+def test_light_that_comes_slowly_is_followed() -> None:
+    frames = noisy(torch.stack([scene() * 1.02**k for k in range(COUNT)]))  # each step is lost in the noise
+    seen = watch(frames)[0]
+    assert seen[-5:].mean((1, 2, 3)).tolist() == pytest.approx(frames[-5:].mean((1, 2, 3)).tolist(), rel=0.015)
+
+
+def test_a_large_bright_thing_that_comes_is_no_change_of_light() -> None:
+    before = scene()[None]
+    after = before.clone()
+    after[..., : WIDTH * 2 // 5] = 0.9
+    assert light_beside(after, before, TemporalSettings()) == 1
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0], ids=["black", "clipped"])
+def test_where_most_of_a_frame_is_black_or_clipped_the_rest_does_not_tell_the_light(level: float) -> None:
+    before = torch.full((1, 3, HEIGHT, WIDTH), 0.3)
+    after = before * 4 / 3
+    for frame in (before, after):
+        frame[..., : WIDTH * 2 // 3] = level
+    assert light_beside(after, before, TemporalSettings()) == 1
+
+
+def test_a_faint_thing_that_comes_to_stay_is_there_at_once() -> None:
+    clean = still().clone()
+    clean[12:, :, 20:44, 30:54] += 0.035  # about one deviation of the noise
+    seen = watch(noisy(clean))[0]
+    assert (seen - clean)[13, :, 24:40, 34:50].mean().abs() < 0.01
+
+
+def test_texture_that_moves_is_seen_as_it_is_though_no_blocks_mean_changes() -> None:
+    y, x = np.mgrid[:24, :24]
+    chequers = torch.from_numpy(((y + x) % 2 * 2 - 1).astype(np.float32)) * 0.1
+    clean = still().clone()
+    clean[:12, :, 20:44, 30:54], clean[12:, :, 20:44, 30:54] = 0.3 + chequers, 0.3 - chequers
+    seen = watch(noisy(clean, 0.02))[0]
+    assert (seen - clean)[12, :, 24:40, 34:50].abs().mean() < 0.03
+
+
+def test_each_tone_is_still_by_a_noise_of_its_own() -> None:
+    clean = torch.cat([torch.full((3, HEIGHT, WIDTH // 2), level) for level in (0.05, 0.6)], 2).expand(
+        COUNT, -1, -1, -1
+    )
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(2))
+    frames = (clean + noise * torch.where(clean > 0.3, 0.06, 0.01)).clamp(0, 1)
+    noisier = (slice(-8, None), ..., slice(WIDTH // 2 + 8, None))
+    assert watch(frames)[0][noisier].std(0).mean() < frames[noisier].std(0).mean() / 6
+
+
+@pytest.mark.parametrize("size", [(9, 11), (1, 2)])
+def test_the_noise_of_a_tone_is_the_median_of_its_blocks(size: tuple[int, int]) -> None:
+    level, tone = torch.rand(1, 1, *size), torch.rand(1, 1, *size)
+    place = (tone.sqrt() * (TONES - 1)).round()
+    expected = torch.zeros_like(level)
+    for each in place.unique():
+        expected[place == each] = level[place == each].quantile(0.5)
+    torch.testing.assert_close(noise_of_tones(level, tone), expected)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 2), (1, 1)])
+def test_smoothing_takes_the_mean_of_those_neighbours_that_there_are(size: tuple[int, int]) -> None:
+    x = torch.rand(1, 2, *size)
+    torch.testing.assert_close(_smooth(x), F.avg_pool2d(x, 3, 1, 1, count_include_pad=False))
+
+
+def test_blocks_beside_one_that_has_moved_count_as_moved() -> None:
+    mean, age = scene()[None], torch.full((1, 1, HEIGHT // BLOCK, WIDTH // BLOCK), 16.0)
+    frame = mean + torch.randn(mean.shape) * 0.01
+    frame[..., 8 * BLOCK : 9 * BLOCK, 10 * BLOCK : 11 * BLOCK] = 0.8
+    found = stillness(frame, mean, age, TemporalSettings())[0, 0] < 0.5
+    # Its neighbours differ by what is smoothed, and those beside them by their blurred edge.
+    assert found[6:11, 8:13].all()
+    assert found.sum() == 25
+
+
+def test_a_step_of_one_stored_level_is_still_where_there_is_no_noise() -> None:
+    mean = torch.full((1, 3, HEIGHT, WIDTH), 51 / 255)
+    frame = mean.clone()
+    frame[..., ::9, ::7] += 1 / 255
+    age = torch.full((1, 1, HEIGHT // BLOCK, WIDTH // BLOCK), 16.0)
+    assert stillness(frame, mean, age, TemporalSettings()).min() == 1
+
+
+def test_two_frames_may_differ_by_the_noise_of_both() -> None:
+    first, second = noisy(torch.full((2, 3, HEIGHT, WIDTH), 0.3)).split(1)
+    age = torch.ones(1, 1, HEIGHT // BLOCK, WIDTH // BLOCK)  # a mean of one frame is as noisy as the next
+    assert stillness(second, first, age, TemporalSettings()).min() > 0.9
+
+
 def test_what_is_remembered_of_a_dark_scene_is_as_bright_as_its_frames_once_the_shadows_are_opened() -> None:
     frames = noisy(still(24) * 0.15, 0.02)
     opened = lift(frames).mean()
@@ -136,6 +234,12 @@ def test_the_tone_curves_statistics_are_steadier_than_the_frames() -> None:
     frames = noisy(still())
     own = torch.cat([watch(f[None])[1] for f in frames])
     assert watch(frames)[1][-8:].std(0).sum() < own[-8:].std(0).sum() / 3
+
+
+def test_the_tone_curves_statistics_are_remembered_for_as_many_frames_as_is_set() -> None:
+    frames = noisy(still())
+    short, long = (watch(frames, memory=Memory(TemporalSettings(tone_memory=m)))[1] for m in (2, 16))
+    assert long[-8:].std(0).sum() < short[-8:].std(0).sum() / 2
 
 
 def test_after_forgetting_the_same_frames_give_the_same_results() -> None:

@@ -142,6 +142,18 @@ def test_timestamps_that_begin_anew_within_a_file_are_told(tmp_path: Path) -> No
     assert any("its timestamps jump back" in cause for cause in errors)
 
 
+@pytest.mark.parametrize(("again_s", "told"), [(1.5, False), (0.5, True)], ids=["by a little", "by much"])
+def test_timestamps_have_begun_anew_only_where_they_go_back_by_much(again_s: float, told: bool, tmp_path: Path) -> None:
+    clips = [
+        write_clip(tmp_path / f"{k}.ts", [at + Fraction(n, 10) for n in range(30)]).read_bytes()
+        for k, at in enumerate((Fraction(0), Fraction(again_s)))
+    ]
+    (tmp_path / "both.ts").write_bytes(b"".join(clips))
+    errors: list[str] = []
+    assert len(read(tmp_path / "both.ts", errors=errors)) == 60
+    assert any("jump back" in cause for cause in errors) == told
+
+
 def test_a_stretch_that_ends_before_the_damage_tells_none(sound: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(scramble(sound["a.mp4"], (0.7,)))
     assert len(read(tmp_path / "a.mp4", 0.0, 1.0)) == 25

@@ -8,8 +8,10 @@ import resource
 import signal
 import subprocess
 import textwrap
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from itertools import count
@@ -24,7 +26,9 @@ from footage import number_of, numbered, write_clip
 from lednet import quality
 from tasks import decode, decode_process, slots, storage
 from tasks.decode import VideoError
-from tasks.decode_process import DecoderStartError, fill_slots, prober
+from tasks.decode_process import DecoderDiedError, DecoderStartError, fill_slots, prober
+from tasks.decode_worker import HEADER
+from tasks.faults import UnreadableError
 from tasks.settings import NightSettings
 from tasks.slots import Damage, SlotFrame
 from tasks.types import NANOSECONDS, Grid, Segment
@@ -116,6 +120,14 @@ def test_frames_that_wait_to_be_taken_are_not_overwritten_by_larger_ones(tmp_pat
     assert numbers == [*range(4), *range(10, 16)]
 
 
+def test_frames_that_wait_to_be_taken_are_not_overwritten_by_later_ones(tmp_path: Path) -> None:
+    events = fill_slots(GRID, 0, GRID.slots, segments(tmp_path), SETTINGS)
+    seen = [next(events)]
+    time.sleep(0.3)  # until the decoder is as far ahead as it goes
+    seen += events
+    assert [number_of(e.pixels) for e in seen if isinstance(e, SlotFrame)] == list(range(0, 40, 2))
+
+
 def test_a_process_of_many_open_files_can_decode(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     many = min(2048, hard)
@@ -167,6 +179,129 @@ def test_one_helper_does_the_next_job_as_well(tmp_path: Path) -> None:
     assert decode_process._idle == [helper]
 
 
+def test_a_helper_takes_the_patience_of_the_job_at_hand(tmp_path: Path) -> None:
+    (footage,) = segments(tmp_path, 1)
+    prober(SETTINGS)(footage.url)
+    prober(replace(SETTINGS, decode_stall_s=77))(footage.url)
+    (helper,) = decode_process._idle
+    assert helper.stall_s == 77
+
+
+@pytest.mark.parametrize("change", ["memory", "key"])
+def test_a_helper_of_another_memory_or_key_is_ended_and_one_of_these_started(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (footage,) = segments(tmp_path, 1)
+    prober(SETTINGS)(footage.url)
+    (before,) = children()
+    if change == "key":
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
+    prober(replace(SETTINGS, decode_memory_mb=SETTINGS.decode_memory_mb + (change == "memory")))(footage.url)
+    (after,) = children()
+    assert before != after
+
+
+def test_a_helper_that_died_while_it_waited_for_work_is_not_used_again(tmp_path: Path) -> None:
+    footage = segments(tmp_path, 1)
+    run(footage)
+    (helper,) = decode_process._idle
+    helper.process.kill()
+    helper.process.wait()
+    assert [f.slot for f in run(footage)[0]] == list(range(10))
+
+
+def test_a_forked_process_leaves_its_parents_helpers_alone(tmp_path: Path) -> None:
+    run(segments(tmp_path, 1))
+    child = os.fork()
+    if child == 0:
+        os._exit(len(decode_process._idle))  # two that speak to one helper would take each other's answers
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(decode_process._idle) == 1
+
+
+def test_a_helper_may_take_as_much_memory_as_is_set_and_leaves_no_core(tmp_path: Path) -> None:
+    prober(SETTINGS)(segments(tmp_path, 1)[0].url)
+    (helper,) = children()
+    limits = Path(f"/proc/{helper}/limits").read_text().splitlines()
+    (space,) = (line.split()[3:5] for line in limits if line.startswith("Max address space"))
+    (core,) = (line.split()[4:6] for line in limits if line.startswith("Max core file size"))
+    assert space == [str(SETTINGS.decode_memory_mb * 2**20)] * 2
+    assert core == ["0", "0"]
+
+
+def test_a_keyboards_interrupt_reaches_no_helper(tmp_path: Path) -> None:
+    (footage,) = segments(tmp_path, 1)
+    prober(SETTINGS)(footage.url)
+    (helper,) = decode_process._idle
+    helper.process.send_signal(signal.SIGINT)  # as the terminal does to all of its processes
+    prober(SETTINGS)(footage.url)
+    assert decode_process._idle == [helper]
+
+
+def test_a_helper_that_hangs_ends_with_the_process_that_it_works_for(tmp_path: Path, sabotage: Path) -> None:
+    hangs = tmp_path / "hangs"
+    sabotage.write_text(at_frame(f"open({str(hangs)!r}, 'w').close(); time.sleep(600)"))
+    footage = segments(tmp_path)
+    worker = os.fork()
+    if worker == 0:
+        try:
+            run(footage)
+        finally:
+            os._exit(0)
+    wait_until(hangs.exists)
+    (helper,) = children(worker)
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+    wait_until(lambda: not alive(helper))
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Long enough for a busy machine."""
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    pytest.fail("nothing came of it")
+
+
+def alive(process: int) -> bool:
+    """Whether a process of any parent is there and does something; one that waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_frames_above_the_limit_of_the_settings_are_told(tmp_path: Path) -> None:
+    frames, damage = run(segments(tmp_path, 1), replace(SETTINGS, most_pixels=64 * 48 - 1))
+    assert frames == []
+    assert [d.cause for d in damage] == ["its frames of 64x48 are above the limit of 3071 pixels"]
+
+
+def test_what_a_library_prints_is_no_answer(tmp_path: Path, sabotage: Path) -> None:
+    sabotage.write_text(at_frame("import os; os.write(1, b'[h264] a warning')"))
+    frames, damage = run(segments(tmp_path))
+    assert ([f.slot for f in frames], damage) == (list(range(20)), [])
+
+
+def test_a_helper_that_gets_on_is_not_hung_however_long_the_next_answer_takes(tmp_path: Path) -> None:
+    (footage,) = segments(tmp_path, 1)
+    prober(SETTINGS)(footage.url)
+    helper = decode_process._borrow(replace(SETTINGS, decode_stall_s=0.5))
+
+    def get_on() -> None:  # as if it decoded frames that nobody asked for
+        for k in range(15):
+            time.sleep(0.1)
+            HEADER.pack_into(helper.map, 0, 0, 1000 + k)
+        helper.tell("{}")
+
+    working = threading.Thread(target=get_on)
+    working.start()
+    assert helper.answer()["kind"] == "failed"  # which is what it has to say of such a job
+    working.join()
+    helper.end()
+
+
 @pytest.mark.parametrize(
     ("what", "cause"),
     [
@@ -198,15 +333,77 @@ def test_a_decoder_that_somebody_killed_once_costs_no_frame(tmp_path: Path) -> N
     assert [number_of(e.pixels) for e in seen if isinstance(e, SlotFrame)] == list(range(0, 40, 2))
 
 
-def children() -> list[int]:
-    """Helper processes of this one."""
+def test_damage_is_told_once_though_a_new_helper_meets_it_again(tmp_path: Path) -> None:
+    footage = segments(tmp_path)
+    (tmp_path / "0.mp4").write_bytes(b"no video " * 500)
+    events = fill_slots(GRID, 0, 40, footage, SETTINGS)
+    seen = [next(events) for _ in range(3)]
+    (child,) = children()
+    os.kill(child, signal.SIGKILL)
+    seen += list(events)
+    assert [type(e) for e in seen] == [Damage] + [SlotFrame] * 10
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, times: float) -> None:
+    """So many times a helper is dead before it has read its job."""
+    tell: Callable[..., None] = decode_process._Helper.tell
+    jobs = count()
+
+    def to_nobody(helper: decode_process._Helper, line: str) -> None:
+        if next(jobs) < times:
+            helper.process.kill()
+            helper.process.wait()
+        tell(helper, line)
+
+    monkeypatch.setattr(decode_process._Helper, "tell", to_nobody)
+
+
+def test_a_decoder_that_dies_before_it_reads_anything_is_no_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying(monkeypatch, inf)
+    with pytest.raises(DecoderDiedError, match=r"crashed .SIGKILL.; look at the worker's memory and log"):
+        run(segments(tmp_path, 1))
+
+
+def test_a_look_at_a_header_that_somebody_killed_once_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (footage,) = segments(tmp_path, 1)
+    dying(monkeypatch, 1)
+    assert prober(SETTINGS)(footage.url) == decode.probe(footage.url)
+
+
+def test_the_time_at_which_a_file_was_created_comes_through(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", [0, 0.1], metadata={"creation_time": "2026-01-15T22:00:05.000000Z"})
+    header = prober(SETTINGS)(f"file://{path}")
+    assert header.created is not None
+    assert header == decode.probe(f"file://{path}")
+
+
+def test_a_header_that_is_out_of_reach_is_told_as_such_and_not_as_a_broken_decoder(tmp_path: Path) -> None:
+    segments(tmp_path, 1)
+    with pytest.raises(UnreadableError, match=r"gone\.mp4"):
+        prober(SETTINGS)(f"file://{tmp_path}/gone.mp4")
+
+
+def test_headers_of_many_files_are_looked_at_by_few_helpers(tmp_path: Path) -> None:
+    (footage,) = segments(tmp_path, 1)
+    with ThreadPoolExecutor(6) as pool:
+        headers = list(pool.map(prober(SETTINGS), [footage.url] * 6))
+    assert headers == [decode.probe(footage.url)] * 6
+    assert len(children()) <= decode_process.MOST_PROBES
+
+
+def children(parent: int | None = None) -> list[int]:
+    """Helper processes of this one, or of another."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields, line = status.read_text(), (status.parent / "cmdline").read_bytes()
         except OSError:
             continue
-        if int(fields.rpartition(")")[2].split()[1]) == os.getpid() and b"tasks.decode_worker" in line:
+        if int(fields.rpartition(")")[2].split()[1]) == (parent or os.getpid()) and b"tasks.decode_worker" in line:
             found.append(int(status.parent.name))
     return found
 

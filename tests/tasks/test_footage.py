@@ -203,6 +203,18 @@ def test_footage_of_120_frames_a_second_is_high_speed_as_cameras_film_it(tmp_pat
     assert read_clip(clip, LEARN).high_speed
 
 
+def test_which_of_high_speed_frames_is_the_sharpest_is_known(tmp_path: Path) -> None:
+    """A burst is centred on it, and it is the label."""
+    sharp = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    frames = [cv2.GaussianBlur(sharp, (0, 0), 2.0) for _ in range(5)]
+    frames[3] = sharp
+    (tmp_path / "GOPR0372_07_00").mkdir()
+    for k, frame in enumerate(frames):
+        cv2.imwrite(str(tmp_path / f"GOPR0372_07_00/{k:06}.png"), frame)
+    [clip] = list_footage([str(tmp_path)])
+    assert np.argmax(read_clip(clip, LEARN).sharpness) == 3
+
+
 def test_pictures_are_read_in_order_and_broken_ones_named(tmp_path: Path) -> None:
     folder = tmp_path / "GOPR0372_07_00"
     folder.mkdir()

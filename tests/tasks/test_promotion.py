@@ -89,7 +89,10 @@ def test_a_loss_of_one_clip_that_may_be_chance_is_not_clear() -> None:
 
 
 def test_clips_that_agree_by_chance_do_not_hide_how_much_their_pairs_scatter() -> None:
-    assert not decided({"pit": [0.1, 0.1, 0.1, 0.1]}, spread=4.0).promote
+    decision = decided({"pit": [0.1, 0.1, 0.1, 0.1]}, spread=4.0)
+    assert not decision.promote
+    assert decision.overall is not None
+    assert decision.overall.low < -0.5 < 0.7 < decision.overall.high
 
 
 def test_two_clips_are_not_certain_of_a_gain_that_differs_between_them() -> None:

@@ -223,3 +223,9 @@ def test_slots_far_apart_are_sought_and_filled_as_if_all_were_decoded(
     monkeypatch.setattr("tasks.slots.SEEK_STEP_S", 1000.0)
     assert sought == chosen(path, rate, 5)
     assert count < len(times) / 2
+
+
+def test_a_slot_that_is_sought_after_the_last_frame_was_shown_stays_empty(tmp_path: Path) -> None:
+    # The last frame, of 34.5 s, is shown up to 36 s; the one before it, which tells so, lies beyond the first seek.
+    path = write_clip(tmp_path / "a.mp4", [Fraction(3 * k, 2) for k in range(24)])
+    assert [slot for slot, _ in chosen(path, Fraction(1, 12), 5)] == [0, 1, 2]

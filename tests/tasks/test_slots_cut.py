@@ -94,3 +94,10 @@ def test_any_overlap_of_files_cut_anywhere_is_filled_as_in_one_go(
     segments = tuple(sorted((segment(small_clips[k], at) for k, at in placed), key=lambda s: (s.start_ns, s.url)))
     whole = filled(grid, *segments)
     assert filled(grid, *segments, last=cut) + filled(grid, *segments, first=cut) == whole
+
+
+def test_a_slot_after_the_last_frame_was_shown_is_empty_wherever_reading_begins(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", paced(19, 20), fps=20)
+    late = segment(clip, 0.03)  # its last frame is shown from 0.93 s to 0.98 s, before the slot at 1 s that is nearest
+    assert [slot for slot, _ in filled(grid_of(10), late)] == list(range(5))
+    assert filled(grid_of(10), late, first=5) == []
