@@ -109,13 +109,16 @@ def test_a_better_model_is_promoted_and_can_be_rolled_back(
     assert models.read_production(store).version == decision.old
 
 
+def offered(retrain: Retrain, monkeypatch: pytest.MonkeyPatch, folder: Path, gain: float) -> Decision:
+    """What a retraining decides that makes such a model."""
+    candidate(monkeypatch, folder / f"{gain}.safetensors", gain=gain)
+    return retrain()
+
+
 def test_a_model_that_is_better_still_takes_the_place_of_the_last(
     retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate(monkeypatch, tmp_path / "better.safetensors", gain=0.6)
-    first = retrain()
-    candidate(monkeypatch, tmp_path / "best.safetensors", gain=0.8)
-    second = retrain()
+    first, second = (offered(retrain, monkeypatch, tmp_path, gain) for gain in (0.6, 0.8))
     assert second.promote, second.why
     assert [p.version for p in models.read_production(store).history] == [first.old, first.new, second.new]
 
@@ -123,10 +126,7 @@ def test_a_model_that_is_better_still_takes_the_place_of_the_last(
 def test_a_worse_model_is_kept_out_and_the_reason_stands_beside_it(
     retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate(monkeypatch, tmp_path / "better.safetensors", gain=0.8)
-    good = retrain()
-    candidate(monkeypatch, tmp_path / "worse.safetensors", gain=0.1)
-    bad = retrain()
+    good, bad = (offered(retrain, monkeypatch, tmp_path, gain) for gain in (0.8, 0.1))
     assert not bad.promote
     assert bad.old == good.new
     assert "clearly worse" in bad.why

@@ -22,6 +22,12 @@ def bucket() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A store's folder, which is not there yet."""
+    return tmp_path / "store"
+
+
 @pytest.fixture(params=["file", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty folder in each kind of store."""

@@ -1,29 +1,24 @@
-"""URLs: files and S3 objects behave alike, are written whole, and outlive faults that pass. The S3 server is moto's.
+"""URLs: files and S3 objects behave alike, are written whole. The S3 server is moto's.
 
-Not covered: what lies below a URL (`test_listing`); real credentials, which moto never checks.
+Not covered: what lies below a URL (`test_listing`), faults (`test_storage_faults`), `create` and `replace`
+(`test_conditional_writes`).
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pytest
 import zarr
-from botocore.exceptions import ClientError, EndpointConnectionError
-from fsspec.implementations.local import LocalFileSystem
-from s3fs.errors import translate_boto_error
 
 from tasks import listing, storage
 from tasks.storage import StorageError
-from tests.tasks.night import without_pauses
 
 NAMES = (
     "with space.bin",
@@ -40,24 +35,6 @@ NAMES = (
 """Paths that URL parsers like to mangle."""
 LARGE = 2**20 * 104
 """Bytes that s3fs sends in parts, of 50 MiB each."""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-def failing(times: int, error: Exception) -> tuple[Callable[[], str], list[int]]:
-    """A call that fails so many times, and the list of its calls."""
-    calls: list[int] = []
-
-    def call() -> str:
-        calls.append(1)
-        if len(calls) <= times:
-            raise error
-        return "done"
-
-    return call, calls
 
 
 def test_what_was_written_is_read(root: str) -> None:
@@ -207,117 +184,6 @@ def test_a_bucket_that_is_not_there_is_named_with_the_next_step(
         store("s3://nobodys/a", b"1")
 
 
-def test_an_object_is_created_once_on_a_file_system_without_links(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_links(monkeypatch)
-    url = storage.normalise(str(folder / "a"))
-    assert storage.create(url, b"mine")
-    assert not storage.create(url, b"theirs")
-    assert storage.read(url) == b"mine"
-    assert [p.name for p in folder.iterdir()] == ["a"]
-
-
-def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")  # as vfat answers
-
-    monkeypatch.setattr("tasks.storage.os.link", refused)
-
-
-def test_of_an_object_that_is_created_without_links_never_half_is_there(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found: list[bytes] = []
-
-    def look(temporary: Path, path: Path) -> None:
-        found.append(path.read_bytes())  # what a machine that dies here leaves
-        found.append(temporary.read_bytes())
-        rename(temporary, path)
-
-    rename = os.replace
-    without_links(monkeypatch)
-    monkeypatch.setattr("tasks.storage.os.replace", look)
-    assert storage.create(storage.normalise(str(folder / "a")), b"whole")
-    assert found == [b"", b"whole"]
-
-
-def test_a_fault_in_creating_without_links_is_not_taken_for_anothers_object(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rename, faults = os.replace, [OSError(errno.EIO, "Input/output error")] * 3
-
-    def rename_or_fail(*names: Path) -> None:
-        if faults:
-            raise faults.pop()
-        rename(*names)
-
-    without_links(monkeypatch)
-    without_pauses(monkeypatch)
-    monkeypatch.setattr("tasks.storage.os.replace", rename_or_fail)
-    assert storage.create(storage.normalise(str(folder / "a")), b"mine")
-    assert [p.name for p in folder.iterdir()] == ["a"]
-
-
-def test_an_object_is_replaced_by_one_who_has_seen_it_as_it_is(root: str) -> None:
-    first = storage.create(f"{root}/a", b"1")
-    second = storage.replace(f"{root}/a", b"2", first)
-    assert second == storage.mark_of(f"{root}/a") != first
-    assert storage.read_marked(f"{root}/a") == (b"2", second)
-    assert storage.replace(f"{root}/a", b"3", second)
-    assert storage.read(f"{root}/a") == b"3"
-
-
-def test_an_object_is_not_replaced_by_one_who_saw_it_before_it_changed(root: str) -> None:
-    seen = storage.create(f"{root}/a", b"1")
-    storage.write(f"{root}/a", b"another's")
-    assert not storage.replace(f"{root}/a", b"2", seen)
-    assert storage.read(f"{root}/a") == b"another's"
-    assert listing.names(root) == ["a"]
-    assert list(listing.unfinished(root)) == []
-
-
-def test_an_object_that_is_gone_is_not_replaced(root: str) -> None:
-    seen = storage.create(f"{root}/a", b"1")
-    storage.remove(f"{root}/a")
-    assert not storage.replace(f"{root}/a", b"2", seen)
-    assert storage.mark_of(f"{root}/a") == ""
-
-
-def test_an_object_that_changes_between_the_last_look_and_the_write_is_not_replaced_in_s3(
-    bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, call = f"{bucket}/late", storage.call
-    seen = storage.create(url, b"1")
-
-    def overtaken(fs: object, method: str, *args: object, **options: object) -> object:
-        if method == "pipe_file" and "IfMatch" in options:
-            storage.write(url, b"another's")
-        return call(fs, method, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(storage, "call", overtaken)
-    assert not storage.replace(url, b"2", seen)
-    assert storage.read(url) == b"another's"
-
-
-def test_a_store_without_conditional_writes_is_asked_before(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    call = storage.call
-
-    def old(fs: object, method: str, *args: object, **options: object) -> object:
-        if method == "pipe_file" and {"IfMatch", "mode"} & options.keys():
-            raise OSError(errno.ENOSYS, "A header you provided implies functionality that is not implemented")
-        return call(fs, method, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(storage, "call", old)
-    monkeypatch.setattr("tasks.storage.time.sleep", lambda _: pytest.fail("it waited"))
-    first = storage.create(f"{bucket}/old", b"1")
-    assert first
-    assert not storage.create(f"{bucket}/old", b"2")
-    assert storage.replace(f"{bucket}/old", b"3", first)
-    assert not storage.replace(f"{bucket}/old", b"4", first)
-    assert storage.read(f"{bucket}/old") == b"3"
-
-
 def test_what_is_removed_is_gone_and_removing_it_again_is_no_fault(root: str) -> None:
     storage.write(f"{root}/a", b"1")
     for _ in range(2):
@@ -338,166 +204,6 @@ def test_two_writers_of_one_object_do_not_meet(folder: Path) -> None:
         list(pool.map(lambda c: storage.write(url, c), contents * 5))
     assert storage.read(url) in contents
     assert [p.name for p in folder.iterdir()] == ["a"]
-
-
-@pytest.mark.parametrize("error", [OSError("reset"), TimeoutError("slow"), ConnectionError("refused")])
-def test_faults_that_pass_are_retried(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_pauses(monkeypatch)
-    call, calls = failing(storage.ATTEMPTS - 1, error)
-    assert storage.retry(call, "s3://mine/a") == "done"
-    assert len(calls) == storage.ATTEMPTS
-
-
-def test_pauses_grow_and_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr("tasks.storage.time.sleep", pauses.append)
-    monkeypatch.setattr("tasks.storage.random.uniform", lambda _, high: high)
-    call, _ = failing(storage.ATTEMPTS, OSError("reset"))
-    with pytest.raises(StorageError):
-        storage.retry(call, "s3://mine/a")
-    assert pauses == [2 * storage.FIRST_DELAY_S * 2**k for k in range(storage.ATTEMPTS - 1)]
-
-
-def test_a_fault_that_stays_names_url_and_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_pauses(monkeypatch)
-    call, calls = failing(99, OSError("connection reset by peer"))
-    with pytest.raises(StorageError, match=r"s3://mine/a: failed 8 times.*connection reset by peer") as caught:
-        storage.retry(call, "s3://mine/a")
-    assert len(calls) == storage.ATTEMPTS
-    assert isinstance(caught.value.__cause__, OSError)
-
-
-@pytest.mark.parametrize("error", [FileNotFoundError("a"), PermissionError("a"), ValueError("a"), KeyError("a")])
-def test_what_waiting_would_not_mend_is_raised_at_once(error: Exception) -> None:
-    call, calls = failing(99, error)
-    with pytest.raises(type(error)):
-        storage.retry(call, "s3://mine/a")
-    assert len(calls) == 1
-
-
-def test_a_refusal_names_the_url() -> None:
-    call, _ = failing(1, PermissionError("Access Denied"))
-    with pytest.raises(PermissionError, match="s3://mine/a: Access Denied; check the rights"):
-        storage.retry(call, "s3://mine/a")
-
-
-def test_the_s3_clients_own_errors_are_retried_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_pauses(monkeypatch)
-    call, calls = failing(2, EndpointConnectionError(endpoint_url="http://127.0.0.1:1"))
-    assert storage.retry(call, "s3://mine/a") == "done"
-    assert len(calls) == 3
-
-
-@pytest.fixture
-def as_somebody(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """Take the credentials away, or put others in their place; gives the bucket. No call may wait."""
-
-    def become(**variables: str) -> str:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.delenv(name)
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        storage.forget()
-        return bucket
-
-    monkeypatch.setenv("HOME", "/nonexistent")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr("tasks.storage.time.sleep", lambda _: pytest.fail("it waited"))
-    yield become
-    storage.forget()
-
-
-CALLS: list[Callable[[str], object]] = [
-    storage.read,
-    storage.exists,
-    storage.remove,
-    storage.open_seekable,
-    listing.names,
-    lambda url: storage.write(url, b"1"),
-    lambda url: storage.create(url, b"1"),
-    lambda url: list(listing.find(url)),
-]
-
-
-@pytest.mark.parametrize(
-    ("variables", "cause"),
-    [
-        ({}, "Unable to locate credentials"),
-        ({"AWS_ACCESS_KEY_ID": "half"}, "Partial credentials found in env, missing: AWS_SECRET_ACCESS_KEY"),
-        ({"AWS_PROFILE": "nobody"}, r"The config profile \(nobody\) could not be found"),
-    ],
-    ids=["none", "half", "no such profile"],
-)
-def test_credentials_that_are_missing_are_told_at_once(
-    as_somebody: Callable[..., str], variables: dict[str, str], cause: str
-) -> None:
-    bucket = as_somebody(**variables)
-    for call in CALLS:
-        with pytest.raises(PermissionError, match=rf"^{bucket}/a: {cause}; set AWS_ACCESS_KEY_ID and AWS_SECRET"):
-            call(f"{bucket}/a")
-
-
-def test_credentials_that_are_refused_are_told_at_once(
-    as_somebody: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    user = boto3.client("iam").create_user(UserName="li")["User"]["UserName"]
-    key = boto3.client("iam").create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]
-    monkeypatch.setattr("moto.settings.INITIAL_NO_AUTH_ACTION_COUNT", 0)  # from here on the server looks at them
-    for own, code in (("nobodys", "InvalidAccessKeyId"), (key, "SignatureDoesNotMatch")):
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", own)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-        bucket = as_somebody(AWS_ACCESS_KEY_ID=own, AWS_SECRET_ACCESS_KEY="wrong")
-        with pytest.raises(PermissionError, match=rf"^{bucket}/a: .*\({code}\).*; check the rights of this user"):
-            storage.write(f"{bucket}/a", b"1")
-        for call in CALLS:
-            with pytest.raises(PermissionError, match=rf"^{bucket}/a: [^;]*; check the rights of this user or key$"):
-                call(f"{bucket}/a")
-
-
-def test_a_refusal_whose_code_the_client_does_not_know_is_told_at_once() -> None:
-    answer = ClientError(
-        {"Error": {"Code": "InvalidTokenId"}, "ResponseMetadata": {"HTTPStatusCode": 403}},  # type: ignore[typeddict-item]
-        "PutObject",
-    )
-    call, calls = failing(99, translate_boto_error(answer))
-    with pytest.raises(PermissionError, match=r"s3://mine/a: .*\(InvalidTokenId\).*; check the rights"):
-        storage.retry(call, "s3://mine/a")
-    assert len(calls) == 1
-
-
-def test_a_store_that_takes_no_writes_is_told_at_once() -> None:
-    call, calls = failing(99, OSError(errno.EROFS, "Read-only file system"))
-    with pytest.raises(StorageError, match=r"/store/a: .*Read-only file system; name another place"):
-        storage.retry(call, "/store/a")
-    assert len(calls) == 1
-
-
-def test_a_fault_is_not_taken_for_an_object_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fault(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    url = storage.normalise(str(folder / "a"))
-    storage.write(url, b"1")
-    without_pauses(monkeypatch)
-    monkeypatch.setattr(LocalFileSystem, "info", fault)
-    with pytest.raises(StorageError, match="Input/output error"):
-        storage.exists(url)
-
-
-def test_a_server_that_is_down_gives_a_storage_error(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_pauses(monkeypatch)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        storage.filesystem(bucket)[0].clear_instance_cache()
-        try:
-            with pytest.raises(StorageError, match="s3://mine/a: failed 8 times"):
-                storage.read(f"{bucket}/a")
-            with pytest.raises(StorageError, match="s3://mine: failed 8 times"):
-                storage.exists(bucket)
-        finally:
-            storage.filesystem(bucket)[0].clear_instance_cache()
 
 
 @pytest.mark.parametrize("part", ["../b", "a/../../b", "..", "/etc/passwd", "a/.."])
