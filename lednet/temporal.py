@@ -26,7 +26,7 @@ from lednet.model import SIDE_SCALE, SMALLEST
 
 @dataclass(frozen=True)
 class TemporalSettings:
-    """Every number that steers the memory. docs/video.md says how they were found."""
+    """The numbers that a memory may be given others of. docs/video.md says how they were found."""
 
     revision: int = 2
     """Of what is done with these numbers and the constants below: counted up where the same ones begin to give other

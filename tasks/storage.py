@@ -1,11 +1,11 @@
 """The one place where URLs are opened: file://, s3:// and any other that fsspec knows.
 
 Covers joining URLs, and reading, writing and removing single objects. Objects are written whole or not at all: local
-files through a hidden temporary name and a rename, object stores by their own semantics. Transient faults are retried
-here and nowhere else, what can't pass is told at once, and every call to a remote store has a deadline. File systems
-are made inside the process that uses them and never pickled. No character of a name means anything but itself: URLs are
-taken as they stand, without escapes. Not covered: what lies below a URL (`tasks.listing`), and whether a fault that
-stays is the store's or one object's (`tasks.faults`).
+files through a hidden temporary name and a rename, object stores by their own semantics; `create` and `replace` only
+where nobody else has written since. Transient faults are retried here and nowhere else, what can't pass is told at
+once, and every call to a remote store has a deadline. File systems are made inside the process that uses them and never
+pickled. No character of a name means anything but itself: URLs are taken as they stand, without escapes. Not covered:
+what lies below a URL (`tasks.listing`), and whether a fault that stays is the store's or one object's (`tasks.faults`).
 """
 
 from __future__ import annotations
