@@ -1,4 +1,4 @@
-"""The commands of the store: `lednet verify` and `gc`.
+"""The commands of the store: `lednet show`, `verify` and `gc`.
 
 What is done and what is under way is `lednet status`, in `flows.night_commands`. The rest of the command line is
 `flows.cli`, which these are registered with.
@@ -10,6 +10,7 @@ import json
 import logging
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,11 +26,44 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lednet")
 
+STRETCH_S = 10.0
+"""Of the video that `lednet show` writes, unless another length is asked for."""
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `lednet`."""
+    app.command()(show)
     app.command()(verify)
     app.command()(gc)
+
+
+def show(
+    camera: Annotated[str, typer.Argument(help="Its id, as in cameras.toml.")],
+    when: Annotated[
+        str, typer.Argument(metavar="TIME", help="YYYY-MM-DDTHH:MM:SS by its own clock, or with an offset.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A .png or .jpg for one frame, a .mp4 for a stretch.")],
+    seconds: Annotated[float, typer.Option(help="How long a stretch is.")] = STRETCH_S,
+    store: Store = "store",
+    as_json: Json = False,
+) -> None:
+    """What a camera saw: the restored frame nearest to a moment as a picture, or a stretch from it on as a video."""
+    from tasks import storage
+    from tasks.listing import need_store
+    from tasks.moments import PICTURES, find_frame, find_stretch, save
+
+    need_store(store)
+    url = storage.normalise(store)
+    one = target.suffix.lower() in PICTURES
+    stretch = find_frame(url, camera, when) if one else find_stretch(url, camera, when, seconds)
+    count = save(stretch, target)
+    first, last = stretch.local_time(0), stretch.local_time(-1)
+    emit(
+        as_json,
+        {"camera": camera, "night": stretch.night, "first": first, "last": last, "frames": count}
+        | {"model": stretch.model, "target": str(target)},
+        f"{target}: {camera} at {first}" if one else f"{target}: {camera} from {first} to {last}, {count} frames",
+    )
 
 
 def verify(

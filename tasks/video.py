@@ -1,10 +1,12 @@
-"""Video out: the night's preview, and `lednet clip`, one file in and one out. H.264 through PyAV's libx264."""
+"""Video out: the night's preview, a stretch of stored frames, and `lednet clip`, one file in and one out. H.264 through
+PyAV's libx264."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 CRF = "18"
 PRESET = "veryfast"
 PREVIEW_CRF = "23"
+MILLISECONDS = Fraction(1, 1000)
+"""The clock of stored frames' videos."""
 BT709 = 1
 """The matrix, primaries and transfer curve of HD video, in FFmpeg's numbering."""
 TRANSPORT_STREAM = frozenset({"h264", "aac", "ac3", "eac3", "mp2", "mp3"})
@@ -106,21 +110,62 @@ def restore_clip(
         OSError: if the source, or the target's folder, is not there, or the target can't be written.
         ValueError: if the target is a folder or a device, or its name tells no container that holds H.264.
     """
+    with (
+        whole(target) as temporary,
+        open_video(f"file://{source.absolute()}") as (container, stream),
+        _open_target(temporary, target) as out,
+    ):
+        count = _transcode(container, stream, out, restorer, progress, frame_wise)
+        if count == 0:
+            raise VideoError(str(source), "no frame of it can be decoded")
+    return count
+
+
+def write_frames(target: Path, frames: Iterable[tuple[int, NDArray[np.uint8]]], rate: Fraction) -> int:
+    """Frames with their times as an H.264 file, which appears when it is whole.
+
+    Args:
+        frames: (time in ns, uint8 sRGB [h, w, 3]), times rising; they need not be evenly apart.
+        rate: frames a second where they are.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        OSError, ValueError: as `restore_clip` for its target; ValueError for no frame as well.
+    """
+    with whole(target) as temporary, _open_target(temporary, target) as out:
+        stream: VideoStream | None = None
+        began = count = 0
+        for time_ns, frame in frames:
+            if stream is None:
+                stream = _add_h264(out, rate, frame.shape[0], frame.shape[1], CRF)
+                stream.codec_context.time_base = MILLISECONDS
+                began = time_ns
+            picture = _yuv(frame, stream)
+            picture.pts, picture.time_base = round((time_ns - began) / 1_000_000), MILLISECONDS
+            out.mux(stream.encode(picture))
+            count += 1
+        if stream is None:
+            raise ValueError(f"{target}: no frame to write")
+        out.mux(stream.encode(None))
+    return count
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A hidden file beside the target to write into, which takes its place when the context ends well."""
     if not target.absolute().parent.is_dir():
         raise FileNotFoundError(f"{target}: its folder {target.absolute().parent} is not there; make it first")
     if target.exists() and not target.is_file():
-        raise ValueError(f"{target}: is there and is no file; name the video file to write")
+        raise ValueError(f"{target}: is there and is no file; name the file to write")
     # Absolute: FFmpeg would take what stands before a colon in a name, as 22:00.mp4 has one, for a protocol.
     temporary = target.absolute().with_name(f".{target.stem}.{os.getpid()}{target.suffix or '.mp4'}")
     try:
-        with open_video(f"file://{source.absolute()}") as (container, stream), _open_target(temporary, target) as out:
-            count = _transcode(container, stream, out, restorer, progress, frame_wise)
-            if count == 0:
-                raise VideoError(str(source), "no frame of it can be decoded")
+        yield temporary
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    return count
 
 
 def _open_target(temporary: Path, target: Path) -> OutputContainer:

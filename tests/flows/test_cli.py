@@ -60,7 +60,7 @@ def where(site: Path) -> tuple[str, ...]:
 
 def test_help_names_every_command(lednet: Run) -> None:
     text = lednet("--help").stdout
-    commands = "demo", "clip", "plan", "enhance", "evaluate", "report", "status", "deploy", "train", "bench"
+    commands = "demo", "clip", "plan", "enhance", "evaluate", "report", "status", "show", "deploy", "train", "bench"
     for command in commands:
         assert command in text
 
@@ -73,6 +73,7 @@ def test_help_names_every_command(lednet: Run) -> None:
         (("plan", "2026-01-15", "--site", "nowhere.toml"), "nowhere.toml: not there"),
         (("report", "2026-01-15", "--site", "nowhere.toml"), "nowhere.toml: not there"),
         (("gc", "--store", "/nowhere"), "store /nowhere: not there"),
+        (("show", "pit", "2026-01-15T22:00", "out.png", "--store", "/nowhere"), "store /nowhere: not there"),
         (("clip", "nothing.mp4", "out.mp4"), "nothing.mp4"),
         (("clip", __file__, "out.mp4", "--model", "huge"), "huge"),
     ],

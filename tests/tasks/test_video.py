@@ -322,7 +322,7 @@ def test_a_target_that_is_a_folder_or_a_device_is_refused_before_anything_is_res
     (tmp_path / "out").mkdir()
     os.mkfifo(tmp_path / "pipe")
     for name in ("out", "pipe"):
-        with pytest.raises(ValueError, match=f"{name}: is there and is no file; name the video file to write"):
+        with pytest.raises(ValueError, match=f"{name}: is there and is no file; name the file to write"):
             restore(source, tmp_path / name, restorer)
     assert not restorer.seen
     assert only(tmp_path, "in.mp4", "out", "pipe")
