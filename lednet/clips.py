@@ -19,11 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from lednet.degrade import (
-    SRGB,
     Recipe,
     average_burst,
     interpolate,
-    linear_to_srgb,
     lose_colour,
     make_blur,
     make_night,
@@ -263,7 +261,8 @@ class PairSampler:
         return torch.cat([torch.cat(row, 3) for row in patches], 2)
 
     def _crop(self, clip: Clip, recipe: Recipe, height: int, width: int, mosaic: bool) -> tuple[Tensor, Tensor, bool]:
-        """One random crop: (blurred linear light, sharp sRGB), each [3, height, width]; whether it is unmoved."""
+        """One random crop: (blurred linear light, sharp sRGB), each [3, height, width]; whether it is unmoved, as is a
+        still, and a high-speed clip of one or two frames."""
         shrink = self._shrink((clip.frames.shape[2], clip.frames.shape[3]), height, width, mosaic)
         boost = draw(recipe.highlight_boost, (1, 1, 1), self.generator)
         # Shrunk further, motion is gone, and stills will do.
@@ -273,9 +272,9 @@ class PairSampler:
         window = take(clip.frames[centre - reach : centre + reach + 1], shrink * height, shrink * width)
         linear = average_burst(window, boost, recipe.response)
         if shrink > 1:  # in linear light, as a sensor of larger pixels would
-            label = linear_to_srgb(functional.avg_pool2d(SRGB.to_linear(window[reach]), shrink))
-            return functional.avg_pool2d(linear, shrink), label.clamp(0, 1), not burst
-        return linear, window[reach].float() / 255, not burst
+            sharp = functional.avg_pool2d(recipe.response.to_linear(window[reach]), shrink)
+            return functional.avg_pool2d(linear, shrink), recipe.response.to_stored(sharp).clamp(0, 1), reach == 0
+        return linear, window[reach].float() / 255, reach == 0
 
     def _burst(self, clip: Clip, moving: bool) -> tuple[int, int]:
         """A burst's centre, and how many frames it has on either side: 2 to 7, fewer of a shorter clip."""
@@ -320,5 +319,5 @@ class PairSampler:
             still.append(unmoved)
         linear_batch, label_batch = torch.stack(blurred), torch.stack(labels)
         linear_batch = make_blur(linear_batch, recipe, torch.tensor(still), self.generator)
-        linear_batch, label_batch = lose_colour(linear_batch, label_batch, recipe, self.generator)
-        return make_night(linear_batch, recipe, self.generator), label_batch
+        linear_batch, label_batch, infrared = lose_colour(linear_batch, label_batch, recipe, self.generator)
+        return make_night(linear_batch, recipe, self.generator, infrared), label_batch

@@ -26,7 +26,7 @@ MOST_SIDE = 2048
 """Longer photographs are shrunk by a whole number: the pixels of large ones are soft, and would fill the memory."""
 
 SMALLEST_SIDE = 64
-"""What is smaller is an icon."""
+"""What is smaller is an icon. Long and narrow photographs are shrunk no further than to this."""
 
 
 def find_photos(folder: Path) -> list[Path]:
@@ -66,13 +66,16 @@ def read_photos(folder: Path, device: torch.device, most_bytes: int) -> list[Cli
 
 def _read(path: Path, device: torch.device) -> Clip | None:
     """One photograph, or None with a line in the log."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # a header that states more pixels than OpenCV takes
+        image = None
     if image is None or min(image.shape[:2]) < SMALLEST_SIDE:
         cause = "not a picture that OpenCV reads" if image is None else f"below {SMALLEST_SIDE} pixels a side"
         log.warning("%s: %s; it is left out", path, cause)
         return None
     frame = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)))[None]
-    shrink = -(-max(image.shape[:2]) // MOST_SIDE)
+    shrink = min(-(-max(image.shape[:2]) // MOST_SIDE), min(image.shape[:2]) // SMALLEST_SIDE)
     if shrink > 1:
         linear = functional.avg_pool2d(srgb_to_linear(frame.float() / 255), shrink)
         frame = (linear_to_srgb(linear).clamp(0, 1) * 255).round().byte()

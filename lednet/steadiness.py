@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from lednet.clips import ClipError, find_clips, split_clips
-from lednet.degrade import Range, Recipe, find_recipe, make_night, srgb_to_linear, uniform
+from lednet.degrade import Range, Recipe, find_recipe, make_night, uniform
 from lednet.noreference.plain import flicker
 from lednet.restorer import Restorer
 from lednet.temporal import TemporalSettings
@@ -138,7 +138,8 @@ def darkened(frames: Frames, recipe: Recipe, seed: int) -> Frames:
     dark = []
     for frame in frames:
         x = torch.from_numpy(frame.copy()).permute(2, 0, 1)[None].float() / 255
-        dark.append((make_night(srgb_to_linear(x), night, generator)[0] * 255).round().byte().permute(1, 2, 0).numpy())
+        levels = make_night(night.response.to_linear(x), night, generator)[0] * 255
+        dark.append(levels.round().byte().permute(1, 2, 0).numpy())
     return np.stack(dark)
 
 

@@ -1,8 +1,9 @@
 """Recipes: which degradations a pair goes through, how strongly and in which order; built in or from a TOML file.
 
-Physical order, each step drawn once an image: lamps above white -> motion, vibration, defocus -> infrared -> fog, dust,
-lit dust -> the sensor's few pixels -> clipping and camera response -> darkness -> noise -> compression -> 8 bits. A
-range of zeros switches a step off, and then it draws nothing; shake alone always draws.
+Physical order, each step drawn once an image: lamps above white -> motion, vibration, defocus -> infrared -> lit dust,
+dust, fog -> the sensor's few pixels -> clipping and camera response -> darkness -> noise -> infrared's one channel ->
+compression -> 8 bits. A probability or a range of zeros switches a step off, and then it draws nothing; shake alone
+always draws.
 """
 
 from __future__ import annotations
@@ -31,24 +32,37 @@ from lednet.degrade.blur import (
 from lednet.degrade.compression import jpeg, transform_coding
 from lednet.degrade.draw import Range, uniform
 from lednet.degrade.night import darken, darken_locally
-from lednet.degrade.response import SRGB, Response, linear_to_srgb, srgb_to_linear
+from lednet.degrade.response import SRGB, Response
 from lednet.degrade.sensor import add_row_noise, add_sensor_noise, lower_resolution, to_infrared
 
 NONE: Range = (0.0, 0.0)
 
 BOUNDS: dict[str, Range] = {
+    # Above them all is white or black, and in the end no number; below gamma 0.5 `darken` would turn black grey.
+    "gain": (0, 10),
+    "gamma": (0.5, 10),
     # What kernels hold: they would cut what reaches further, and shift the picture against its label.
     "shake_px": (0, KERNEL_SIDES[-1] - 1),
     "parallax": (0, 2),
     "vibration_px": (0, 12),
     "defocus_px": (0, 12),
     **dict.fromkeys(("dust", "fog", "lit_dust", "lamp_depth"), (0, 1)),
+    **dict.fromkeys(("shot_noise", "read_noise", "row_noise"), (0, 1)),
     "highlight_boost": (1, 1000),
     "low_resolution": (1, 100),
     "jpeg_quality": (1, 100),
     "video_qp": (0, 51),
 }
-"""Between which a range of these fields must lie."""
+"""Between which the range of a field must lie."""
+
+HOW_OFTEN = {
+    "dust": "dust_probability",
+    "fog": "fog_probability",
+    "lamp_depth": "lamp_probability",
+    "jpeg_quality": "jpeg_probability",
+    "video_qp": "video_probability",
+}
+"""Ranges that do nothing without their probability, nor it without them: a file states both."""
 
 
 @dataclass(frozen=True)
@@ -183,11 +197,11 @@ def read_recipe(path: Path) -> Recipe:
 
     Raises:
         RecipeError: if it is no TOML, a field is missing, unknown or of the wrong kind, or a range runs backwards or
-            beyond its `BOUNDS`.
+            beyond its `BOUNDS`, or one of `HOW_OFTEN` stands without the other.
     """
     try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark before the text
+    except (OSError, ValueError, RecursionError) as error:  # of endless numbers and nested lists too
         raise RecipeError(f"{path}: not a readable TOML file ({error}); write a recipe's fields") from error
     known = {f.name: f for f in fields(Recipe)}
     unknown = sorted(set(table) - set(known))
@@ -200,6 +214,11 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path}: {missing[0]} is missing; write {missing[0]} = [low, high]")
     if values.get("jpeg_probability", 0) + values.get("video_probability", 0) > 1:
         raise RecipeError(f"{path}: jpeg_probability and video_probability come to more than 1; lower one")
+    for strength, probability in HOW_OFTEN.items():
+        if strength in values and probability not in values:
+            raise RecipeError(f"{path}: {strength} does nothing without {probability}; write a number from 0 to 1")
+        if values.get(probability, 0) > 0 and strength not in values:
+            raise RecipeError(f"{path}: {probability} does nothing without {strength}; write {strength} = [low, high]")
     return Recipe(**values)
 
 
@@ -212,7 +231,7 @@ def _checked(path: Path, key: str, kind: object, value: Any) -> Any:
     if kind == "Response":
         try:
             return Response(tuple(value) if isinstance(value, list) else value)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise RecipeError(f"{path}: {error}") from error
     numbers = value if isinstance(value, list) else [value]
     if not all(isinstance(n, int | float) and not isinstance(n, bool) and 0 <= n < float("inf") for n in numbers):
@@ -223,7 +242,7 @@ def _checked(path: Path, key: str, kind: object, value: Any) -> Any:
         raise RecipeError(f"{path}: {key} must be one number from 0 to 1, not {value!r}")
     if len(numbers) != 2 or numbers[0] > numbers[1]:
         raise RecipeError(f"{path}: {key} must be a range [low, high], not {value!r}")
-    least, most = BOUNDS.get(key, (0, float("inf")))
+    least, most = BOUNDS[key]
     if not least <= numbers[0] <= numbers[1] <= most:
         raise RecipeError(f"{path}: {key} must lie between {least} and {most}, not {value!r}")
     return float(numbers[0]), float(numbers[1])
@@ -254,17 +273,26 @@ def make_blur(linear: Tensor, recipe: Recipe, still: Tensor, generator: torch.Ge
     return linear
 
 
-def lose_colour(linear: Tensor, label: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Infrared mode, on some pairs: linear light and sRGB label lose their colour together, as it can't be known."""
+def lose_colour(
+    linear: Tensor, label: Tensor, recipe: Recipe, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Infrared mode, on some pairs: linear light and stored label lose their colour together, as it can't be known.
+
+    Returns:
+        Both, and which pairs are infrared, [n, 1, 1, 1] (bool), for `make_night`; None where the recipe has none.
+    """
     if recipe.infrared_probability <= 0:
-        return linear, label
+        return linear, label, None
     chosen = _chosen(recipe.infrared_probability, linear.shape[0], generator)
-    grey = linear_to_srgb(to_infrared(srgb_to_linear(label)))
-    return torch.where(chosen, to_infrared(linear), linear), torch.where(chosen, grey, label)
+    grey = recipe.response.to_stored(to_infrared(recipe.response.to_linear(label)))
+    return torch.where(chosen, to_infrared(linear), linear), torch.where(chosen, grey, label), chosen
 
 
-def make_night(linear: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Blurred linear light (highlights may exceed 1) -> degraded sRGB in 8-bit levels: all that comes after blur."""
+def make_night(linear: Tensor, recipe: Recipe, generator: torch.Generator, infrared: Tensor | None = None) -> Tensor:
+    """Blurred linear light (highlights may exceed 1) -> degraded sRGB in 8-bit levels: all that comes after blur.
+
+    Images that are `infrared` [n, 1, 1, 1] (bool) get one channel's dust and noise, as such a camera has no other.
+    """
     n = linear.shape[0]
     linear = _haze(linear, recipe, generator)
     if recipe.low_resolution[1] > 1:
@@ -274,7 +302,10 @@ def make_night(linear: Tensor, recipe: Recipe, generator: torch.Generator) -> Te
     if recipe.lamp_probability > 0:
         depth = uniform(recipe.lamp_depth, (n,), generator)
         x = darken_locally(x, depth * _chosen(recipe.lamp_probability, n, generator).flatten(), generator)
-    x = _compress(_noise(x, recipe, generator), recipe, generator)
+    x = _noise(x, recipe, generator)
+    if infrared is not None:
+        x = torch.where(infrared, x[:, :1], x)
+    x = _compress(x, recipe, generator)
     return (x.clamp(0, 1) * 255).round() / 255
 
 
@@ -300,9 +331,10 @@ def _noise(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     n = x.shape[0]
     if max(recipe.shot_noise[1], recipe.read_noise[1]) > 0:
         shot = uniform(recipe.shot_noise, (n,), generator, log=True)
-        x = add_sensor_noise(x, shot, uniform(recipe.read_noise, (n,), generator, log=True), generator)
+        read = uniform(recipe.read_noise, (n,), generator, log=True)
+        x = add_sensor_noise(x, shot, read, generator, recipe.response)
     if recipe.row_noise[1] > 0:
-        x = add_row_noise(x, uniform(recipe.row_noise, (n,), generator), generator)
+        x = add_row_noise(x, uniform(recipe.row_noise, (n,), generator), generator, recipe.response)
     return x
 
 
@@ -314,6 +346,7 @@ def _compress(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     if recipe.video_probability > 0:
         qp = uniform(recipe.video_qp, (n,), generator)
     draw = uniform((0, 1), (n, 1, 1, 1), generator)
+    x = x.clamp(0, 1)  # a gain above 1 is clipped by the sensor, and a coder sees no more than white
     if recipe.jpeg_probability > 0:
         x = torch.where(draw < recipe.jpeg_probability, jpeg(x, quality), x)
     if recipe.video_probability > 0:  # of the others

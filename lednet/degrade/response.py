@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -24,13 +25,21 @@ def linear_to_srgb(x: Tensor) -> Tensor:
     return torch.where(x <= 0.0031308, x * 12.92, 1.055 * x.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
 
 
+GAMMAS = 0.1, 10.0
+"""The least and the greatest gamma of a camera. Far beyond them nearly all light is stored as one level."""
+
+LEAST_RISE = 1e-6
+"""Of a measured curve, from value to value: float32 does not tell apart what lies closer."""
+
+
 @dataclass(frozen=True)
 class Response:
     """A camera's response: "srgb", a gamma, or a measured curve.
 
     Args:
-        curve: "srgb"; a number, for stored = light ** (1 / number); or stored values, 0 to 1 and rising, of evenly
-            spaced light from 0 to 1, as a chart or a set of exposures yields them.
+        curve: "srgb"; a number within `GAMMAS`, for stored = light ** (1 / number); or stored values, from 0 to 1 and
+            rising by `LEAST_RISE` or more, of evenly spaced light from 0 to 1, as a chart or a set of exposures yields
+            them.
 
     Raises:
         ValueError: if the curve is none of these.
@@ -40,14 +49,16 @@ class Response:
 
     def __post_init__(self) -> None:
         c = self.curve
-        if isinstance(c, str):
-            good = c == "srgb"
-        elif isinstance(c, tuple):
-            good = len(c) >= 2 and c[0] == 0 and c[-1] == 1 and all(b > a for a, b in pairwise(c))
+        if isinstance(c, tuple):
+            good = len(c) >= 2 and all(map(_is_number, c)) and c[0] == 0 and c[-1] == 1
+            good = good and all(b - a >= LEAST_RISE for a, b in pairwise(c))
         else:
-            good = c > 0
+            good = c == "srgb" or (_is_number(c) and GAMMAS[0] <= c <= GAMMAS[1])
         if not good:
-            raise ValueError(f'response {c!r}: must be "srgb", a gamma above 0, or stored values rising from 0 to 1')
+            least, most = GAMMAS
+            raise ValueError(
+                f'response {c!r}: must be "srgb", a gamma from {least} to {most}, or stored values rising from 0 to 1'
+            )
 
     def to_linear(self, stored: Tensor) -> Tensor:
         """g^-1: stored values in [0, 1], or the uint8 levels themselves -> linear light.
@@ -72,6 +83,10 @@ class Response:
 
 
 SRGB = Response()
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @lru_cache(maxsize=16)

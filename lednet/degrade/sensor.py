@@ -6,25 +6,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lednet.degrade.response import linear_to_srgb, srgb_to_linear
+from lednet.degrade.response import SRGB, Response
 
 INFRARED_MIX = (0.45, 0.35, 0.2)
 """Share of R, G and B in the one channel of a camera whose infrared filter is swung away; red lies nearest."""
 
 
-def add_sensor_noise(x: Tensor, shot: Tensor, read: Tensor, generator: torch.Generator) -> Tensor:
-    """Poisson-Gaussian noise of variance shot * I + read**2 in linear light (Foi et al., TIP 2008), on sRGB x."""
-    linear = srgb_to_linear(x)
+def add_sensor_noise(
+    x: Tensor, shot: Tensor, read: Tensor, generator: torch.Generator, response: Response = SRGB
+) -> Tensor:
+    """Poisson-Gaussian noise of variance shot * I + read**2 in linear light I (Foi et al., TIP 2008), on stored x.
+
+    `shot` and `read` are [n]; linear light is what `response` makes of x, 1 being white.
+    """
+    linear = response.to_linear(x)
     sigma = (shot[:, None, None, None] * linear + read[:, None, None, None] ** 2).sqrt()
     noise = torch.randn(x.shape, generator=generator, device=x.device)
-    return linear_to_srgb((linear + sigma * noise).clamp(0, 1))
+    return response.to_stored((linear + sigma * noise).clamp(0, 1))
 
 
-def add_row_noise(x: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
-    """One offset a row, the same in all channels: Gaussian of deviation `sigma` [n], linear light, on sRGB x."""
+def add_row_noise(x: Tensor, sigma: Tensor, generator: torch.Generator, response: Response = SRGB) -> Tensor:
+    """One offset a row, the same in all channels: Gaussian of deviation `sigma` [n], linear light, on stored x."""
     n, _, height, _ = x.shape
     offset = torch.randn((n, 1, height, 1), generator=generator, device=x.device) * sigma[:, None, None, None]
-    return linear_to_srgb((srgb_to_linear(x) + offset).clamp(0, 1))
+    return response.to_stored((response.to_linear(x) + offset).clamp(0, 1))
 
 
 def to_infrared(linear: Tensor) -> Tensor:

@@ -278,6 +278,13 @@ def test_a_slow_clip_gives_bursts_whose_centre_is_a_frame_of_its_own(tmp_path: P
         assert any(torch.equal(centre, frame) for frame in own)
 
 
+def test_bursts_of_a_slow_clip_are_spread_over_it_and_their_frames_over_the_time_of_three(tmp_path: Path) -> None:
+    clip = read_bursts(write_video(tmp_path / "slow.avi", list(range(0, 240, 20)), 25), 2, 4, CPU)
+    assert clip is not None
+    levels = [first + 5 * i for first in (0, 120) for i in range(9)]
+    assert levels_of(clip) == pytest.approx(levels, abs=2)
+
+
 def test_a_clip_of_two_frames_has_no_burst(tmp_path: Path) -> None:
     assert read_bursts(write_video(tmp_path / "short.avi", [10, 90], 25), 2, 4, CPU) is None
 
@@ -296,6 +303,13 @@ def test_a_burst_is_centred_on_the_sharpest_frame_near_its_place() -> None:
     labels = [PairSampler([sharpest], [CLEAR], seeded(seed)).sample(1, 16, 16)[1].mean() * 255 for seed in range(12)]
     centre = clip.frames[4, 0, 0, 0].item()
     assert sum(round(v.item()) == centre for v in labels) >= 3
+
+
+def test_a_burst_near_the_end_of_a_clip_is_whole_however_sharp_the_last_frame_is() -> None:
+    sharpest_last = replace(counting_clip(12), sharpness=tuple(float(i) for i in range(12)))
+    sampler = PairSampler([sharpest_last], [CLEAR], seeded())
+    for centre, reach in (sampler._burst(sharpest_last, True) for _ in range(60)):
+        assert reach <= centre < 12 - reach
 
 
 def test_infrared_pairs_lose_the_colour_of_input_and_label_together() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from lednet.degrade import (
     Response,
+    add_dust,
     add_fog,
     add_row_noise,
     blur_in_depth,
@@ -63,8 +65,12 @@ def test_a_measured_curve_passes_through_its_points() -> None:
     torch.testing.assert_close(response.to_stored(light), torch.tensor([0.0, 0.5, 0.8, 1.0]), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("curve", ["rec709", 0.0, -1.0, (0.0, 0.5), (0.0, 0.6, 0.5, 1.0), (1.0,)])
-def test_a_curve_that_does_not_rise_from_0_to_1_is_refused(curve: str | float | tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    "curve",
+    ["rec709", 0.0, -1.0, 1000.0, float("inf"), float("nan"), True, None, [0.0, 1.0], (0.0, 0.5),
+     (0.0, 0.6, 0.5, 1.0), (0.0, 0.5, 0.5, 1.0), (0.0, 1e-50, 1.0), (0.0, "a", 1.0), (False, True), (1.0,)],
+)  # fmt: skip
+def test_a_curve_that_does_not_rise_from_0_to_1_is_refused(curve: Any) -> None:
     with pytest.raises(ValueError, match="response"):
         Response(curve)
 
@@ -117,6 +123,41 @@ def test_what_is_far_moves_less_and_neither_near_nor_far_leaves_its_place(seed: 
     assert right.max() > left.max()
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_path_of_y_and_x_smears_along_its_axis(axis: int) -> None:
+    path = torch.zeros(1, 64, 2)
+    path[..., axis] = torch.linspace(-8, 8, 64)
+    dot = torch.zeros(1, 1, 41, 41)
+    dot[..., 20, 20] = 1.0
+    smeared = blur_in_depth(dot, torch.ones_like(dot), path, torch.zeros(1))[0, 0]
+    ys, xs = torch.nonzero(smeared > 1e-3, as_tuple=True)
+    spread = [int(places.max() - places.min()) for places in (ys, xs)]
+    assert spread[axis] in (16, 17)
+    assert spread[1 - axis] <= 1
+
+
+def test_cameras_begin_to_shake_in_any_direction() -> None:
+    paths = shake_paths(torch.full((64,), 20.0), seeded())
+    begun = paths[:, 1] - paths[:, 0]
+    assert all(16 < (begun[:, axis] > 0).sum() < 48 for axis in (0, 1))
+
+
+def test_the_path_of_a_shake_is_as_long_as_asked_and_straight_or_curved() -> None:
+    paths = shake_paths(torch.full((64,), 20.0), seeded())
+    steps = paths.diff(dim=1).norm(dim=2)
+    torch.testing.assert_close(steps, torch.full_like(steps, 20 / 64), rtol=1e-3, atol=0)
+    reached = (paths[:, -1] - paths[:, 0]).norm(dim=1)
+    assert (reached > 19).any()
+    assert (reached < 12).any()
+
+
+def test_cameras_vibrate_in_any_direction() -> None:
+    kernels = vibration_kernels(torch.full((64,), 6.0), seeded())
+    place = (torch.arange(25) - 12.0) ** 2
+    steep = kernels.sum(2) @ place > kernels.sum(1) @ place
+    assert 16 < steep.sum() < 48
+
+
 @given(seed=seeds)
 def test_with_whole_parallax_only_the_near_things_move(seed: int) -> None:
     x = torch.rand((1, 3, 30, 80), generator=seeded(seed))
@@ -148,6 +189,22 @@ def test_fog_takes_the_top_and_leaves_the_bottom() -> None:
 def test_no_fog_changes_nothing() -> None:
     linear = torch.rand(2, 3, 16, 16)
     torch.testing.assert_close(add_fog(linear, torch.zeros(2), seeded()), linear)
+
+
+def test_fog_is_grey() -> None:
+    fog = add_fog(torch.zeros(4, 3, 16, 16), torch.full((4,), 0.8), seeded())
+    assert torch.equal(fog, fog[:, :1].expand_as(fog))
+    assert fog[:, 0, 0, 0].min() >= 0.8 * 0.3
+    assert fog.max() <= 0.8 * 0.8
+
+
+def test_dust_takes_no_more_light_than_its_density_and_gives_its_own() -> None:
+    density = torch.full((16,), 0.6)
+    bright, black = (add_dust(torch.full((16, 3, 24, 32), level), density, seeded()) for level in (1000.0, 0.0))
+    assert bright.min() >= 1000 * (1 - 0.6)
+    assert bright.max() <= 1000 + 1e-3
+    assert black.min() >= 0
+    assert 0.6 * 0.2 * 0.9 < black.max() <= 0.6 * 0.7 * 1.1
 
 
 def test_lit_dust_keeps_the_light_and_needs_a_lamp() -> None:
@@ -198,6 +255,39 @@ def test_a_coarser_step_of_the_video_coder_means_more_error(textured: Draw) -> N
     errors = [(transform_coding(x, torch.tensor([qp])) - x).abs().mean().item() for qp in (4.0, 24.0, 34.0, 44.0)]
     assert errors == sorted(errors)
     assert errors[-1] > 2 * errors[0]
+
+
+@pytest.mark.parametrize(("factor", "size"), [(1.3, (40, 60)), (2.0, (48, 64)), (3.7, (33, 50))])
+@pytest.mark.parametrize("side", [-1, -2])
+def test_fewer_pixels_move_nothing(factor: float, size: tuple[int, int], side: int) -> None:
+    linear = torch.rand(1, 3, *size)
+    mirrored = lower_resolution(linear.flip(side), factor).flip(side)
+    torch.testing.assert_close(mirrored, lower_resolution(linear, factor), rtol=0, atol=1e-5)
+
+
+def test_fewer_pixels_show_a_slope_where_it_was() -> None:
+    slope = torch.linspace(0, 1, 64).expand(1, 3, 32, 64)
+    shown = lower_resolution(slope, 4.0)
+    torch.testing.assert_close(shown[..., 4:-4], slope[..., 4:-4], rtol=0, atol=1e-4)
+
+
+def test_fewer_pixels_keep_the_light_of_what_is_smaller_than_them() -> None:
+    dot = torch.zeros(1, 3, 32, 32)
+    dot[..., 17, 18] = 4.0
+    torch.testing.assert_close(lower_resolution(dot, 4.0).sum((2, 3)), torch.full((1, 3), 4.0))
+
+
+def test_infrared_sees_red_best_and_blue_least() -> None:
+    red, green, blue = (to_infrared(torch.eye(3)[c].reshape(1, 3, 1, 1)).mean().item() for c in range(3))
+    assert red > green > blue > 0
+
+
+@pytest.mark.parametrize("qp", [22.0, 28.0, 34.0])
+def test_the_video_coders_step_is_the_standards(qp: float) -> None:
+    step = {22: 8, 28: 16, 34: 32}[int(qp)]  # levels, of coefficients of the orthonormal transform
+    texture = torch.rand((1, 1, 64, 64), generator=seeded()).expand(-1, 3, -1, -1) * 0.6 + 0.2
+    error = (transform_coding(texture, torch.tensor([qp])) - texture) * 255
+    assert error.std().item() == pytest.approx(step / 12**0.5, rel=0.1)  # of rounding to multiples of the step
 
 
 # Frames between frames

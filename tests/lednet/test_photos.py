@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -65,12 +67,32 @@ def test_a_folder_of_unreadable_photographs_is_refused(tmp_path: Path) -> None:
 
 def test_large_photographs_are_shrunk_in_linear_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photos, "MOST_SIDE", 100)
-    stripes = np.zeros((80, 160, 3), np.uint8)
+    stripes = np.zeros((128, 160, 3), np.uint8)
     stripes[:, ::2] = 255
     cv2.imwrite(str(tmp_path / "stripes.png"), stripes)
     (photo,) = read_photos(tmp_path, CPU, ROOM)
-    assert photo.frames.shape == (1, 3, 40, 80)
+    assert photo.frames.shape == (1, 3, 64, 80)
     assert set(photo.frames.flatten().tolist()) == {188}  # half of white's light, in sRGB
+
+
+@pytest.mark.parametrize(("height", "width", "shrink"), [(130, 6_400, 2), (64, 140_000, 1)])
+def test_long_and_narrow_photographs_are_shrunk_to_no_icons(
+    height: int, width: int, shrink: int, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(tmp_path / "panorama.png"), np.full((height, width, 3), 90, np.uint8))
+    (photo,) = read_photos(tmp_path, CPU, ROOM)
+    assert photo.frames.shape == (1, 3, height // shrink, width // shrink)
+
+
+def test_a_photograph_that_states_more_pixels_than_can_be_read_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_photo(tmp_path / "good.png")
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "huge.png").write_bytes(bomb + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    assert [photo.name for photo in read_photos(tmp_path, CPU, ROOM)] == ["good"]
+    assert "huge.png: not a picture that OpenCV reads" in caplog.text
 
 
 def test_no_more_photographs_are_held_than_memory_is_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lednet.degrade import (
+    RECIPES,
+    Recipe,
     RecipeError,
     Response,
     defocus_kernels,
@@ -20,7 +23,8 @@ from lednet.degrade import (
     vibration_kernels,
 )
 from lednet.degrade.blur import kernel_side
-from lednet.degrade.recipe import BOUNDS
+from lednet.degrade.recipe import BOUNDS, HOW_OFTEN
+from lednet.degrade.response import GAMMAS
 
 OWN = """
 gain = [0.5, 0.9]
@@ -67,13 +71,45 @@ def test_a_recipe_of_ones_own_is_read_and_named_after_its_file(tmp_path: Path) -
         ("gain = [1, 1]\ngamma = [2, 2]\nlamp_depth = [0.5, 1.5]", "lamp_depth must lie between 0 and 1"),
         ("gain = [1, 1]\ngamma = [2, 2]\njpeg_quality = [0, 90]", "jpeg_quality must lie between 1 and 100"),
         ("gain = [1, 1]\ngamma = [2, 2]\nlow_resolution = [0, 2]", "low_resolution must lie between 1"),
+        ("gain = [1, 11]\ngamma = [2, 2]", "gain must lie between 0 and 10, not"),
+        (f"gain = [1, 1{400 * '0'}]\ngamma = [2, 2]", "gain must lie between 0 and 10, not"),
+        ("gain = [1, 1]\ngamma = [0, 2]", "gamma must lie between 0.5 and 10, not"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nread_noise = [0, 9]", "read_noise must lie between 0 and 1, not"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nresponse = inf", "response inf: must be"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nresponse = true", "response True: must be"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nresponse = {gamma = 2}", "response {'gamma': 2}: must be"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nresponse = [0, [0.5], 1]", "must be .* stored values rising from 0 to 1"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nfog = [0.2, 0.6]", "fog does nothing without fog_probability; write"),
+        ("gain = [1, 1]\ngamma = [2, 2]\nvideo_probability = 0.5", "does nothing without video_qp; write video_qp = "),
         ("gain = [", "not a readable TOML"),
+        ("gain = " + 5000 * "[", "not a readable TOML"),
+        ("gain = [1, " + 5000 * "1" + "]", "not a readable TOML"),
     ],
 )
 def test_a_bad_recipe_is_refused_with_the_file_and_the_cause(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=said) as caught:
         read_recipe(written(tmp_path, text))
     assert "pit.toml" in str(caught.value)
+
+
+def test_a_file_with_the_mark_that_some_editors_put_before_a_text_is_read(tmp_path: Path) -> None:
+    assert read_recipe(written(tmp_path, "\ufeff" + OWN)).gain == (0.5, 0.9)
+
+
+def test_a_step_can_be_switched_off_by_its_probability(tmp_path: Path) -> None:
+    off = read_recipe(written(tmp_path, OWN.replace("fog_probability = 0.5", "fog_probability = 0")))
+    assert (off.fog, off.fog_probability) == ((0.2, 0.6), 0)
+
+
+def test_every_range_has_bounds() -> None:
+    assert {field.name for field in fields(Recipe) if field.type == "Range"} == set(BOUNDS)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_built_in_recipes_keep_to_the_bounds(name: str) -> None:
+    for field, (least, most) in BOUNDS.items():
+        low, high = getattr(RECIPES[name], field)
+        assert least <= low <= high <= most
 
 
 @st.composite
@@ -84,12 +120,13 @@ def own_recipes(draw: st.DrawFn) -> dict[str, object]:
         return sorted(draw(st.tuples(*[st.floats(least, most)] * 2)))
 
     share = draw(st.floats(0, 1))
-    values: dict[str, object] = {"gain": span(0, 4), "gamma": span(0, 5), "response": draw(st.floats(0.3, 4))}
-    values |= {name: span(0, 1) for name in ("shot_noise", "read_noise", "row_noise")}
+    values: dict[str, object] = {"response": draw(st.floats(*GAMMAS))}
     values |= {name: span(least, min(most, 16 * least + 60)) for name, (least, most) in BOUNDS.items()}
     values |= {f"{name}_probability": draw(st.floats(0, 1)) for name in ("infrared", "dust", "fog", "lamp")}
     values |= {"jpeg_probability": share, "video_probability": 1 - share}
-    return {name: values[name] for name in values if name in ("gain", "gamma") or draw(st.booleans())}
+    stated = {name for name in values if name in ("gain", "gamma") or draw(st.booleans())}
+    stated |= {other for pair in HOW_OFTEN.items() if stated & {*pair} for other in pair}
+    return {name: value for name, value in values.items() if name in stated}
 
 
 @settings(max_examples=25)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lednet.clips import ClipError, find_clips, split_clips
-from lednet.degrade import RECIPES
+from lednet.degrade import RECIPES, Recipe, Response
 from lednet.restorer import Restorer
 from lednet.steadiness import (
     HELD_OUT,
@@ -127,6 +127,11 @@ def test_a_fixed_cameras_night_has_one_light_and_new_noise_in_every_frame() -> N
 
 DRAWN = "gain gamma shot_noise read_noise jpeg_quality video_qp low_resolution row_noise".split()
 ANEW = "video_probability dust_probability fog_probability lamp_probability".split()
+
+
+def test_a_night_that_takes_nothing_away_is_the_day_whatever_the_cameras_response() -> None:
+    recipe = Recipe("plain", gain=(1.0, 1.0), gamma=(1.0, 1.0), response=Response(1.0))
+    assert np.array_equal(darkened(still(), recipe, seed=2), still())
 
 
 @pytest.mark.parametrize("recipe", ["mine", "night"])

@@ -54,6 +54,17 @@ def test_any_order_of_work_gives_the_same_bytes(plan: PairsPlan, tmp_path: Path)
     assert objects(plan) == first
 
 
+def test_each_clip_and_each_seed_has_random_numbers_of_its_own(plan: PairsPlan) -> None:
+    clip = plan.clips[0]
+    pairs_of = [
+        pairs.make_pairs(*made)[0]
+        for made in ((clip, LEARN), (clip, LEARN), (replace(clip, name="other"), LEARN), (clip, replace(LEARN, seed=2)))
+    ]
+    assert np.array_equal(pairs_of[0], pairs_of[1])
+    for other in pairs_of[2:]:
+        assert not np.array_equal(pairs_of[0], other)
+
+
 def test_a_finished_data_set_opens_with_labels_beside_degraded_frames(plan: PairsPlan) -> None:
     for k in range(3):
         assert pairs.synthesise_clip(plan, k) == ""
