@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from prefect import flow
 from prefect.context import FlowRunContext
@@ -98,7 +99,8 @@ def draw(night: str, site: Site, store_url: str, outcomes: Sequence[CameraNight]
     known = {o.camera: o for o in outcomes if o.status != "under way"}
     outcomes = [known.get(camera.id) or stored_outcome(store_url, camera.id, night) for camera in site.cameras]
     under_way = {o.camera for o in outcomes if o.status == "under way"}
-    judged = judge_night(store_url, night, site.cameras, site.health, site.language, under_way)
+    published = _published_runs(night, site, store_url)
+    judged = judge_night(store_url, night, site.cameras, site.health, site.language, under_way, published)
     page = collect(
         night,
         store_url,
@@ -112,6 +114,16 @@ def draw(night: str, site: Site, store_url: str, outcomes: Sequence[CameraNight]
     url = write_page(page)
     publish_report(page, url)
     return url
+
+
+def _published_runs(night: str, site: Site, store_url: str) -> dict[str, str]:
+    """Camera -> the run that is published of its night; without those that have none, or a damaged manifest."""
+    runs: dict[str, str] = {}
+    for camera in site.cameras:
+        with suppress(store.StoreError):  # the report tells it
+            manifest = store.read_manifest(store_url, camera.id, night)
+            runs |= {camera.id: str(manifest["run"])} if manifest else {}
+    return runs
 
 
 def _known_truths(night: str, site: Site, store_url: str, truths: Mapping[str, str]) -> dict[str, Truth]:

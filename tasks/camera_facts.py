@@ -213,25 +213,29 @@ def _reference_figures(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, 
     if not job.camera.daylight:
         return nothing
     model = manifest["model"]["sha256"]
+    known: dict[str, Any] | None = None
     try:
         entries = synthesised.find_daylight(job.camera.daylight)
         key = synthesised.daylight_key(entries, job.synthesis)
         known = _known_figures(job, manifest["night"], model, key)
-        if known is not None:
+        # Those that lack LPIPS are made again, since its weights may be there by now, and kept where they can't be.
+        if known and math.isfinite(known["lpips"]):
+            return known
+        perceptual = synthesised.load_perceptual(job.synthesis.lpips_weights)
+        if known and perceptual is None:
             return known
         weights = models.fetch(models.resolve(job.settings.checkpoint, job.store_url))
         card, _ = checkpoint.identify(weights)
         if card.sha256 != model:
             log.warning(
-                "%s, %s: no figures of the synthesised night: the night was restored by %s (%s), not by the present "
+                "%s, %s: no new figures of the synthesised night: it was restored by %s (%s), not by the present "
                 "checkpoint %s", job.camera.id, manifest["night"], manifest["model"]["name"], model[:8], card.name,
             )  # fmt: skip
-            return nothing
+            return known or nothing
         daylight = synthesised.read_daylight(entries, job.synthesis, job.settings.most_pixels)
     except (synthesised.DaylightError, checkpoint.CheckpointError, models.ModelError, OSError) as error:
-        log.warning("%s, %s: no figures of the synthesised night: %s", job.camera.id, manifest["night"], error)
-        return nothing
-    perceptual = synthesised.load_perceptual(job.synthesis.lpips_weights)
+        log.warning("%s, %s: no new figures of the synthesised night: %s", job.camera.id, manifest["night"], error)
+        return known or nothing
     restorer = load_restorer(weights, job.settings.tile_mb, job.settings.precision, False)
     rows = synthesised.synthesised_figures(daylight, restorer, job.synthesis, perceptual)
     means = {name: float(rows[name].mean()) for name in facts.REFERENCE_METRICS}
@@ -245,10 +249,6 @@ def _known_figures(job: FactsJob, night: str, model: str, key: str) -> dict[str,
     rows = rows[(rows["model_sha"] == model) & (rows["reference_key"] == key) & (rows["reference_count"] > 0)]
     if rows.empty:
         return None
-    # One that lacks LPIPS is done again, since its weights may be there by now.
-    last = rows.iloc[-1]
-    if math.isnan(last["lpips"]) and synthesised.load_perceptual(job.synthesis.lpips_weights) is not None:
-        return None
     frames = [c for c in rows.columns if "_frame_" in c]
-    columns = (*facts.REFERENCE_METRICS, *frames, "reference_count", "reference_key")
-    return {name: last[name] for name in columns}
+    columns = [*facts.REFERENCE_METRICS, *frames, "reference_count", "reference_key"]
+    return {str(name): value for name, value in rows.iloc[-1][columns].items()}

@@ -69,6 +69,8 @@ class HealthSettings:
     """Share of the night without footage that is worth telling."""
     missing_bad_share: float = 0.5
     """Share without footage from which the night is bad."""
+    sparse_share: float = 0.1
+    """Share of the pictures that should exist, of the time with footage, that lack one by one and are worth telling."""
     trend_confidence: float = 0.999
     """Of the interval that a night's figure must leave to be called worse or better: 50 cameras are judged daily."""
     trend_change: float = 0.3
@@ -93,10 +95,10 @@ def findings_of(night: Row, earlier: pd.DataFrame, peers: pd.DataFrame, settings
     """
     if not night["frames"]:
         return []
-    known = _unspoilt(earlier[earlier["frames"] > 0], settings)
+    known = unspoilt(earlier[earlier["frames"] > 0], settings)
     if len(known) < settings.least_nights:
         known = known.iloc[:0]
-    found = [*_clock(night, settings), *_missing(night, settings)]
+    found = [*_clock(night, settings), *_missing(night, settings), *_sparse(night, settings)]
     covered = list(_covered(night, known, peers, settings))
     if covered:  # nothing else can be read from a covered lens
         return [*covered, *found]
@@ -115,7 +117,7 @@ def findings_of(night: Row, earlier: pd.DataFrame, peers: pd.DataFrame, settings
     ]
 
 
-def _unspoilt(nights: pd.DataFrame, s: HealthSettings) -> pd.DataFrame:
+def unspoilt(nights: pd.DataFrame, s: HealthSettings) -> pd.DataFrame:
     """Nights without those that were covered or out of focus, by the nights before them: what nobody mends would soon
     be the camera's usual, and no fault any more."""
     ordered = nights.sort_values("night")
@@ -197,7 +199,8 @@ def _moved(night: Row, known: pd.DataFrame, s: HealthSettings) -> Iterator[Findi
         return
     values = {"since": night["moved_since"], "slot": float(night["typical_slot"])}
     if math.isfinite(night["match"]) and night["match"] < s.moved_match:
-        values |= {"case": "turned", "value": night["match"], "threshold": s.moved_match}
+        # Scenes that have nothing in common may correlate a little below zero.
+        values |= {"case": "turned", "value": max(0.0, night["match"]), "threshold": s.moved_match}
         yield _finding(night, "moved", "attention", **values)
     elif _above(night["moved"], s.moved_share):
         yield _finding(night, "moved", "attention", value=night["moved"], threshold=s.moved_share, **values)
@@ -247,6 +250,15 @@ def _missing(night: Row, s: HealthSettings) -> Iterator[Finding]:
         values = {"share": night["missing"], "threshold": s.missing_share, "gap": night["longest_gap"]}
         unit, case = _time_unit(night["gaps_s"])
         yield _finding(night, "missing_hours", severity, case=case, value=night["gaps_s"] / unit, **values)
+
+
+def _sparse(night: Row, s: HealthSettings) -> Iterator[Finding]:
+    # Slots that stand empty between others are no stretch: a recorder that was set to a lower rate leaves every second.
+    recorded = 1 - night["missing"]
+    lacking = 1 - night["coverage"] / recorded if recorded > 0 else math.nan
+    if _above(lacking, s.sparse_share):
+        values = {"value": lacking, "threshold": s.sparse_share}
+        yield _finding(night, "missing_hours", "attention", case="sparse", **values)
 
 
 def _time_unit(seconds: float) -> tuple[float, str]:

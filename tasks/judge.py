@@ -8,7 +8,7 @@ Not covered: the page (`tasks.report`) and where facts come from (`tasks.camera_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -45,6 +45,7 @@ def judge_night(
     settings: HealthSettings,
     language: str = "en",
     under_way: Collection[str] = (),
+    published: Mapping[str, str] | None = None,
 ) -> Judgement:
     """Judge a night by the facts in the store and write its tables.
 
@@ -55,12 +56,17 @@ def judge_night(
         settings: thresholds of camera health.
         language: of the reasons in the tables.
         under_way: ids of the cameras that are still being restored: they have no verdict yet.
+        published: camera id -> the run that is published of this night. What is known of another run, which that one
+            took the place of, is not of the pictures that are shown, so such a camera is judged by nothing. By default
+            all facts are taken.
 
     Raises:
         StorageError: if the store can't be read or written.
     """
     first = night_before(night, max(HISTORY_NIGHTS, settings.history_nights))
     history = read_facts(store_url, [c.id for c in cameras] or None, first, night)
+    if published is not None:
+        history = history[(history["night"] != night) | (history["run"] == history["camera"].map(published))]
     summary = camera_summary(history, night, cameras, settings, under_way)
     findings = [f for found in summary["findings"] for f in found]
     _write_tables(store_url, night, summary, history, language)

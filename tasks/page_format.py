@@ -22,8 +22,15 @@ def encodable(text: str) -> str:
 
 
 def number(value: float, digits: int) -> str:
-    """A figure with its digits after the point."""
-    return NOTHING if math.isnan(value) else "∞" if value == math.inf else f"{value:,.{digits}f}"
+    """A figure with its digits after the point; only one that is nothing is shown as 0."""
+    if math.isnan(value):
+        return NOTHING
+    if value == math.inf:
+        return "∞"
+    text = f"{abs(value):,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        return f"<{10**-digits:.{digits}f}" if value > 0 else text
+    return text if value > 0 else "−" + text
 
 
 def change(value: float, digits: int) -> str:

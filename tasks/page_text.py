@@ -51,6 +51,8 @@ class PageText:
 
     def duration(self, seconds: float) -> str:
         """A length of time in the two or three units that a person would say."""
+        if 0 < seconds < 0.05:
+            return self("duration.s", n="<0.1")
         if seconds < 9.95:
             return self("duration.s", n=f"{round(seconds, 1):g}")
         hours, rest = divmod(round(seconds), 3600)

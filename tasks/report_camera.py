@@ -17,8 +17,8 @@ from tasks.page_format import NOTHING, change, data_uri, link, local, number, pe
 from tasks.page_text import PageText
 from tasks.report_figures import SIDES
 from tasks.report_plot import over_the_night, trends
-from tasks.report_table import fact, fell, gaps_s, mean, quarantined, seconds, state, unjudged
-from tasks.report_values import METRICS, TRUTH_METRICS, CameraSection, Metric, ReportPage
+from tasks.report_table import fell, gaps_s, mean, quarantined, seconds, state, unjudged
+from tasks.report_values import METRICS, TRUTH_METRICS, CameraSection, Metric, ReportPage, bounds, fact
 from tasks.types import NANOSECONDS, CameraNight
 from tasks.wording import say, title
 
@@ -40,7 +40,7 @@ def section_view(page: ReportPage, section: CameraSection, anchor: str, text: Pa
         "state": judged,
         "manifest": m,
         "camera": m["camera"],
-        "rate": f"{float(Fraction(str(m['camera']['rate']))):.4g}",
+        "rate": _rate(f"{float(Fraction(str(m['camera']['rate']))):.4g}", text),
         "scene": text.known(f"scene.{m['camera']['scene']}", m["camera"]["scene"]),
         "findings": findings,
         "marks": marks,
@@ -88,6 +88,10 @@ def under_way_view(page: ReportPage, camera: CameraNight, text: PageText) -> dic
 def _stored(done: float) -> str:
     """How much of a run is stored, in whole per cent; only a whole one is shown as 100."""
     return f"{min(math.floor(done * 100), 99)}%"
+
+
+def _rate(rate: str, text: PageText) -> str:
+    return text("camera.rate.one" if rate == "1" else "camera.rate.other", rate=rate)
 
 
 def findings_view(findings: list[Finding], text: PageText) -> list[dict[str, Any]]:
@@ -157,7 +161,7 @@ def _synthesised(metric: Metric, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spread(metric: Metric, facts: Mapping[str, Any], column: str) -> dict[str, str]:
-    low, high = (number(fact(facts, f"{column}_{end}") * metric.scale, metric.digits) for end in ("low", "high"))
+    low, high = (number(bound, metric.digits) for bound in bounds(metric, facts, column))
     return {
         "interval": f"{low} … {high}" if NOTHING not in (low, high) else NOTHING,
         **{f"change{n}": change(fact(facts, f"{column}_change{n}") * metric.scale, metric.digits) for n in (7, 28)},

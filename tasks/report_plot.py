@@ -16,10 +16,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from tasks.page_format import local, number
+from tasks.page_format import local, number, percent
 from tasks.report_figures import SIDES
-from tasks.report_table import fact
-from tasks.report_values import METRICS, TRUTH_METRICS, CameraSection, Metric
+from tasks.report_values import METRICS, TRUTH_METRICS, CameraSection, Metric, bounds, fact
 from tasks.types import NANOSECONDS
 
 WIDTH, HEIGHT = 1000, 100
@@ -59,11 +58,10 @@ def _trend(
     span = max((last - days[0]).days, 1)
     x = [(day - days[0]).days * WIDTH / span for day in days]
     values = [fact(row, column) * metric.scale for row in known]
-    low, high = (fact(summary, column + end) * metric.scale for end in ("_low", "_high"))
+    low, high = bounds(metric, summary, column)
     bottom, top = _scale([*values, low, high], metric)
     y = [_y(v, bottom, top) for v in values]
     unbroken = [False, *((b - a).days == 1 for a, b in pairwise(days))]
-    written = [number(v, metric.digits) for v in values]
     return {
         "metric": metric,
         "nights": len(known),
@@ -73,10 +71,10 @@ def _trend(
         "models": [f"{at:.0f}" for at in _model_changes(known, x)],
         "bottom": number(bottom, metric.digits),
         "top": number(top, metric.digits),
-        "first": written[0],
-        "now": written[-1],
-        "lowest": number(min(values), metric.digits),
-        "highest": number(max(values), metric.digits),
+        "first": _written(values[0], metric),
+        "now": _written(values[-1], metric),
+        "lowest": _written(min(values), metric),
+        "highest": _written(max(values), metric),
         "from": days[0].isoformat(),
         "to": days[-1].isoformat(),
     }
@@ -90,6 +88,11 @@ def _scale(values: list[float], metric: Metric) -> tuple[float, float]:
     low, high = min(finite), max(finite)
     room = max((high - low) * 0.15, abs(high) * 0.05, 10.0**-metric.digits)
     return max(low - room, 0.0) if low >= 0 else low - room, high + room
+
+
+def _written(value: float, metric: Metric) -> str:
+    """A night's figure; only a whole night is covered by 100 %, as everywhere on the page."""
+    return percent(value / metric.scale).removesuffix("%") if metric is COVERAGE else number(value, metric.digits)
 
 
 def _y(value: float, bottom: float, top: float) -> float:

@@ -38,19 +38,29 @@ def tiles(page: ReportPage) -> list[tuple[str, str, str]]:
     text = page_text(page.language)
     cameras = len(page.sections) + len(page.unpublished)
     filled, whole = _lengths(page)
-    calling, files, lost = len(_calling(page)), _files(page), len(unpublished_by_attention(page))
+    calling, files, lost = len(_calling(page)), _files(page), _lost(page)
     bad = lost or any(state(page, s) in ("bad", "missing") for s in page.sections)
     return [
-        (text("tile.restored"), f"{len(page.sections):,} / {cameras:,}", "bad" if lost else ""),
+        (text("tile.restored"), f"{_restored(page):,} / {cameras:,}", "bad" if lost else ""),
         (text("tile.attention"), f"{calling:,}", "bad" if calling and bad else "attention" if calling else "good"),
         (text("tile.covered"), percent(filled / whole) if whole else percent(math.nan), ""),
         (text("tile.quarantined"), f"{files:,}", "attention" if files else ""),
     ]
 
 
+def _restored(page: ReportPage) -> int:
+    """Cameras of which a picture was restored: a night of broken files is published without any."""
+    return sum(s.manifest["frames"] > 0 for s in page.sections)
+
+
+def _lost(page: ReportPage) -> int:
+    """Cameras of which none was, nor will be by the run that is at work."""
+    return len(page.sections) - _restored(page) + len(unpublished_by_attention(page))
+
+
 def _footage(page: ReportPage, text: PageText) -> str:
     filled, whole = _lengths(page)
-    done, footage = f"{len(page.sections):,}", text.duration(filled)
+    done, footage = f"{_restored(page):,}", text.duration(filled)
     cameras = text.count("cameras", len(page.sections) + len(page.unpublished))
     waiting = len(under_way(page))
     more = text.count("summary.under_way", waiting) if waiting else ""
@@ -71,7 +81,7 @@ def _attention(page: ReportPage, text: PageText) -> str:
 
 
 def _missing(page: ReportPage, text: PageText) -> list[str]:
-    cameras = len(unpublished_by_attention(page))
+    cameras = _lost(page)
     parts = [text.count("summary.without_night", cameras)] if cameras else []
     filled, whole = _lengths(page)
     if whole > filled:
@@ -90,8 +100,9 @@ def _gain(page: ReportPage, text: PageText) -> str:
     (dark, bright), (before, after) = (_means(table, key) for key in ("brightness", "psnr"))
     measured = text("summary.no_figures")
     if not math.isnan(dark):
-        times = text("summary.times", times=f"{bright / dark:.1f}") if dark > 0 else ""
-        measured = text("summary.brightness", times=times, bright=f"{bright:.1%}", dark=f"{dark:.1%}")
+        times = text("summary.times", times=number(bright / dark, 1)) if dark > 0 else ""
+        light, shade = (f"{number(share * 100, 1)}%" for share in (bright, dark))
+        measured = text("summary.brightness", times=times, bright=light, dark=shade)
     elif math.isnan(before):
         return measured + text("stop")
     if not math.isnan(before):

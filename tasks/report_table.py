@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
-from numbers import Real
 from typing import Any
 
 import pandas as pd
@@ -132,12 +131,6 @@ def mean(section: CameraSection, key: str) -> float:
 def fell(section: CameraSection) -> bool:
     """Whether restoring took the pictures further from a known truth."""
     return mean(section, "psnr_after") < mean(section, "psnr_before")
-
-
-def fact(facts: Mapping[str, Any], key: str) -> float:
-    """A figure of the facts; NaN where it is not known."""
-    value = facts.get(key)
-    return float(value) if isinstance(value, Real) else math.nan
 
 
 def gaps_s(manifest: Mapping[str, Any]) -> float:

@@ -6,9 +6,11 @@ Covers the values only. Collected by `tasks.report`, judged and tabled by `tasks
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import pandas as pd
@@ -26,18 +28,37 @@ class Metric:
     unit: str
     scale: float
     digits: int
+    least: float = 0.0
+    most: float = math.inf
+    """What it can be, before it is scaled."""
 
 
 METRICS = (
-    Metric("brightness", "%", 100, 1),
-    Metric("contrast", "%", 100, 1),
+    Metric("brightness", "%", 100, 1, most=1),
+    Metric("contrast", "%", 100, 1, most=0.5),
     Metric("noise", "%", 100, 2),
     Metric("sharpness", "", 1, 2),
 )
-TRUTH_METRICS = (Metric("psnr", "dB", 1, 1), Metric("ssim", "", 1, 3))
+TRUTH_METRICS = (Metric("psnr", "dB", 1, 1), Metric("ssim", "", 1, 3, least=-1, most=1))
 """Against a true picture: the demo's, or the camera's own daylight frames that were darkened and restored."""
 LONG = "segments", "shards", "sha256"
 """Of a manifest, what has an entry for every file or shard of the night, and of which a page shows the number."""
+
+
+def bounds(metric: Metric, facts: Mapping[str, Any], column: str) -> tuple[float, float]:
+    """The range of a figure's nights by the facts, scaled, within what the figure can be; NaN where it is not known.
+
+    The interval of a few nights that differ much reaches beyond: to a brightness below 0.
+    """
+    low, high = (fact(facts, f"{column}_{end}") for end in ("low", "high"))
+    # The facts' first, so that what is not known stays so.
+    return max(low, metric.least) * metric.scale, min(high, metric.most) * metric.scale
+
+
+def fact(facts: Mapping[str, Any], key: str) -> float:
+    """A figure of the facts; NaN where it is not known."""
+    value = facts.get(key)
+    return float(value) if isinstance(value, Real) else math.nan
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from tasks.findings import Finding
-from tasks.health import HealthSettings
+from tasks.health import HealthSettings, unspoilt
 
 TREND_METRICS = ("contrast_after", "sharpness_after")
 LEAST_PAIRS = 3
@@ -49,7 +49,9 @@ def trend_findings(
     found = list(_model_change(night, known, settings))
     if hindered:
         return found
-    return [*found, *_unproven_change(night, known, settings), *_night_change(night, known, settings)]
+    # Pictures of a night that was covered or out of focus tell nothing of what restores them.
+    seen = unspoilt(known, settings)
+    return [*found, *_unproven_change(night, seen, settings), *_night_change(night, seen, settings)]
 
 
 def _model_change(night: Mapping[str, Any], known: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:

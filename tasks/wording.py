@@ -28,6 +28,8 @@ def say(finding: Finding, language: str) -> str:
     texts = finding_texts(language)
     values = dict(finding.values)
     case = values.pop("case", "")
+    if "share" in values and float(values["share"]) < 1:  # only a night without any picture lacks 100%
+        values["share"] = min(float(values["share"]), 0.99)
     if "metric" in values:
         if values["metric"] in SHARES:
             values |= {n: 100 * float(values[n]) for n in ("value", "usual", "threshold") if n in values}

@@ -9,10 +9,12 @@ import pytest
 
 from flows import evaluate
 from tasks import lease, storage
+from tasks import store as stored
 from tasks.facts import write_facts
 from tasks.site import Site, parse_site
 from tasks.types import CameraNight
 from tests.tasks.made_facts import made_row
+from tests.tasks.report_example import manifest
 
 NIGHT = "2026-03-01"
 
@@ -26,6 +28,13 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     return parse_site({"camera": cameras}, "a site")
 
 
+def published(store: str, camera: str, run: str = made_row()["run"]) -> None:
+    """A camera's night is published with facts of it, which are of the run `made_row` names."""
+    night = manifest(camera=camera, night=NIGHT, run=run)
+    storage.write(stored.manifest_url(store, camera, NIGHT), stored.sealed(night))
+    write_facts(store, made_row(camera, night=NIGHT))
+
+
 def verdicts(folder: Path) -> dict[str, str]:
     summary = pd.read_parquet(folder / "reports" / NIGHT / "summary.parquet")
     return dict(zip(summary["camera"], summary["verdict"], strict=True))
@@ -34,11 +43,24 @@ def verdicts(folder: Path) -> dict[str, str]:
 def test_cameras_that_were_not_done_just_now_stay_in_the_report(site: Site, tmp_path: Path) -> None:
     store = storage.normalise(str(tmp_path))
     for camera in ("pit", "hall"):
-        write_facts(store, made_row(camera, night=NIGHT))
+        published(store, camera)
     page = evaluate.draw(NIGHT, site, store, [CameraNight("gate", "failed", "planning: no space left")], {})
     assert verdicts(tmp_path) == {"pit": "good", "hall": "good", "gate": "missing"}
     told = Path(page.removeprefix("file://")).read_text()
     assert "no space left" in told
+
+
+def test_a_night_that_was_run_again_is_not_judged_by_the_facts_of_the_run_before(site: Site, tmp_path: Path) -> None:
+    store = storage.normalise(str(tmp_path))
+    published(store, "pit")
+    published(store, "hall", run="newer")
+    write_facts(store, made_row("gate", night=NIGHT))  # its manifest was removed, so that the night is run anew
+    gone = stored.manifest_url(store, "gate", NIGHT)
+    evaluate.draw(NIGHT, site, store, [], {})
+    assert verdicts(tmp_path) == {"pit": "good", "hall": "missing", "gate": "missing"}
+    storage.write(gone, b"no manifest")
+    evaluate.draw(NIGHT, site, store, [], {})
+    assert verdicts(tmp_path) == {"pit": "good", "hall": "missing", "gate": "missing"}
 
 
 def test_a_camera_that_somebody_else_is_at_work_on_is_under_way(site: Site, tmp_path: Path) -> None:

@@ -129,6 +129,24 @@ def test_another_model_whose_pictures_look_alike_is_not_called_worse() -> None:
     assert without_truth(3, sharpness_after=1.1)["verdict"] == "good"
 
 
+COVERED = {"covered_share": 1.0, "flat": 1.0, "sharpness_after": 0.02, "contrast_after": 0.01}
+
+
+def test_a_new_model_is_not_blamed_for_nights_on_which_the_lens_was_covered() -> None:
+    nothing = {"psnr": float("nan"), "ssim": float("nan"), "reference_count": 0, "reference_key": ""}
+    old = [made_row(before_last=k, **nothing) for k in range(7, 30)]
+    new = [made_row(before_last=k, model_sha="bbbb", **nothing, **(COVERED if 0 < k < 6 else {})) for k in range(7)]
+    row = summary_of(made_facts(*old, *new))
+    assert (row["verdict"], kinds(row)) == ("good", [])
+
+
+def test_nights_on_which_the_lens_was_covered_are_no_usual_ones() -> None:
+    covered = [made_row(before_last=k, **COVERED) for k in range(5, 15)]
+    row = summary_of(made_facts(*covered, made_row(sharpness_after=0.3)))
+    assert (row["verdict"], kinds(row)) == ("attention", ["worse"])
+    assert row["findings"][0].values["nights"] == 18
+
+
 def test_a_picture_much_less_sharp_than_usual_asks_for_attention() -> None:
     row = summary_of(made_facts(made_row(sharpness_after=0.3)))
     assert (row["verdict"], kinds(row)) == ("attention", ["worse"])
@@ -193,6 +211,45 @@ def test_nights_without_a_metric_do_not_count_for_it() -> None:
     facts = made_facts(*(made_row("pit", k, psnr=float("nan")) for k in range(4)), nights=10)
     counts = aggregate(facts, ["camera"]).set_index("metric")["count"]
     assert (counts["psnr"], counts["ssim"]) == (6, 10)
+
+
+def test_the_coverage_of_a_group_is_the_mean_of_its_nights() -> None:
+    table = aggregate(made_facts(made_row(coverage=0.4), nights=3), ["camera"])
+    assert set(table["coverage"].round(9)) == {0.8}
+
+
+def test_three_nights_before_are_enough_for_a_change_and_a_range() -> None:
+    row = summary_of(made_facts(nights=4))
+    assert np.isfinite([row[f"psnr_{name}"] for name in ("change7", "change28", "low", "high")]).all()
+    assert np.isfinite(aggregate(made_facts(nights=3), ["camera"])["low"]).all()
+
+
+def test_the_gravest_is_told_first_of_a_camera_and_of_the_cameras() -> None:
+    bad, dark = (
+        made_row("gate", frozen_s=900.0, frozen_at="23:10:00", blown=0.5, colour=0.0),
+        made_row("hall", dark=1.0),
+    )
+    cameras = [Camera(i, i.title(), "indoor", "UTC", "*", Fraction(5)) for i in ("gate", "hall", "pit", "trail")]
+    summary = camera_summary(made_facts(bad, dark, cameras=("gate", "hall", "pit")), LAST, cameras)
+    assert summary["camera"].tolist() == ["trail", "gate", "hall", "pit"]
+    assert [f.severity for f in summary.loc[1, "findings"]] == ["bad", "attention", "attention"]
+
+
+def test_what_does_not_hinder_seeing_does_not_explain_a_worse_picture() -> None:
+    rows = [made_row(before_last=k, colour=0.0) for k in range(1, 30)]
+    assert kinds(summary_of(made_facts(*rows, made_row(colour=0.0, sharpness_after=0.3)))) == ["worse", "infrared"]
+
+
+def test_a_camera_is_not_its_own_neighbour() -> None:
+    covered = made_row(covered_share=1.0, flat=1.0, dark=0.99)
+    assert kinds(summary_of(made_facts(covered, nights=1, cameras=("gate", "pit")))) == ["covered"]
+
+
+def test_nights_before_those_that_the_settings_ask_for_are_not_compared_with() -> None:
+    summary = camera_summary(
+        made_facts(made_row(contrast_after=0.05)), LAST, settings=HealthSettings(history_nights=10)
+    )
+    assert [f.values["nights"] for f in summary.loc[0, "findings"]] == [10]
 
 
 def test_groups_are_cameras_scenes_models_and_nights() -> None:

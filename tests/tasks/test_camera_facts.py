@@ -11,17 +11,21 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tasks import models, storage, store
 from tasks.aggregate import camera_summary
 from tasks.camera_facts import FactsJob, camera_facts
 from tasks.evidence import kept_pictures, with_pictures
-from tasks.facts import read_facts, scene_url
+from tasks.facts import read_facts, scene_url, write_facts
 from tasks.findings import Finding
 from tasks.health import HealthSettings
+from tasks.picture import jpeg
 from tasks.plan import plan_night
 from tasks.publish import publish
 from tasks.settings import SynthesisSettings
+from tasks.synthesised import daylight_key, find_daylight
+from tests.tasks.made_facts import made_row
 from tests.tasks.night import CAMERA, NIGHT, Frames, Site, enhance, film, make_site, pictures, run_night, write_clip
 
 NEXT = "2026-01-16"
@@ -148,6 +152,47 @@ def test_an_empty_production_costs_its_figures_alone(tmp_path: Path, site: Site)
     camera = replace(CAMERA, daylight=str(tmp_path / "day.png"))
     facts = row(site._replace(store=store_without), camera=camera, settings=settings)
     assert facts["reference_count"] == 0
+
+
+def test_figures_under_another_model_are_not_taken_over(site: Site, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "day.png"), np.random.default_rng(0).integers(90, 255, (60, 80, 3), np.uint8))
+    shutil.copytree(site.folder / "enhanced", tmp_path / "store" / "enhanced")
+    synthesis, before = SynthesisSettings(width=64), {"night": "2026-01-14", "psnr": 50.0, "reference_count": 1}
+    key = daylight_key(find_daylight(str(tmp_path / "day.png")), synthesis)
+    url = f"file://{tmp_path}/store"
+    write_facts(url, made_row("pit", model_sha="another", reference_key=key, **before))
+    sunny = replace(CAMERA, daylight=str(tmp_path / "day.png"))
+    camera_facts(job(site._replace(store=url), camera=sunny, synthesis=synthesis))
+    assert read_facts(url).set_index("night").loc[NIGHT, "psnr"] < 40
+
+
+def test_slots_are_those_whose_pictures_show_a_sign_most(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(40, 200, (96, 128, 3)).astype(np.uint8)
+    flat, white, black = (np.full_like(noise, level) for level in (90, 255, 0))
+    white[:40], black[:40] = noise[:40], noise[:40]
+    shown = pd.DataFrame({"slot": [3, 5, 7, 9], "before_jpeg": [jpeg(p, 128) for p in (noise, flat, white, black)]})
+    monkeypatch.setattr("tasks.camera_facts.kept_pictures", lambda *_: shown)
+    shutil.copytree(site.folder / "enhanced", tmp_path / "enhanced")
+    facts = row(site._replace(store=f"file://{tmp_path}"))
+    assert [facts[f"{name}_slot"] for name in ("flat", "blown", "dark", "typical")] == [5, 7, 9, 7]
+    assert facts["covered_share"] == 0.25
+
+
+def test_figures_that_only_lack_lpips_are_not_lost_where_the_model_is_another_by_now(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2.imwrite(str(tmp_path / "day.png"), np.random.default_rng(0).integers(90, 255, (60, 80, 3), np.uint8))
+    sunny = replace(CAMERA, daylight=str(tmp_path / "day.png"))
+    monkeypatch.setattr("tasks.synthesised.load_perceptual", lambda _: None)
+    before = row(site, camera=sunny, synthesis=SynthesisSettings(width=64))
+    assert np.isnan(before["lpips"])
+    assert before["psnr"] > 0
+    monkeypatch.setattr("tasks.synthesised.load_perceptual", lambda _: torch.nn.MSELoss())  # its weights were installed
+    promoted = replace(site.settings, checkpoint="small")
+    after = row(site, camera=sunny, synthesis=SynthesisSettings(width=64), settings=promoted)
+    pd.testing.assert_series_equal(after, before)
 
 
 def test_a_daylight_that_is_gone_costs_its_figures_alone(site: Site, tmp_path: Path) -> None:

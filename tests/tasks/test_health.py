@@ -183,3 +183,88 @@ def test_a_night_without_a_frame_has_no_findings() -> None:
 
 def test_every_threshold_is_a_number_that_can_be_set() -> None:
     assert all(isinstance(f.default, int | float) for f in fields(HealthSettings))
+
+
+def test_a_scene_that_has_nothing_in_common_agrees_by_nothing_and_not_by_less() -> None:
+    (finding,) = findings(match=-0.04, moved=0.4)
+    assert "only 0% of the picture's structure agrees" in say(finding, "en")
+
+
+def test_a_recorder_that_takes_fewer_pictures_than_it_should_asks_for_attention() -> None:
+    """No stretch is missing: every second slot is empty, since the recorder's rate was set anew."""
+    (finding,) = findings(coverage=0.5)
+    assert (finding.kind, finding.severity) == ("missing_hours", "attention")
+    assert "50% of the pictures that should exist were not there (limit 10%)" in say(finding, "en")
+    assert kinds(coverage=0.91) == []
+
+
+def test_what_a_gap_costs_is_not_told_again_as_a_low_rate() -> None:
+    gap = {"missing": 0.6, "gaps_s": 25_920.0, "longest_gap": "20:00–03:12"}
+    assert kinds(coverage=0.4, **gap) == ["missing_hours"]
+    assert [f.values["case"] for f in findings(coverage=0.2, **gap)] == ["", "sparse"]
+    assert kinds(coverage=0.0, missing=1.0, gaps_s=43_200.0, longest_gap="18:00–06:00") == ["missing_hours"]
+
+
+def test_only_a_night_without_a_picture_is_missing_by_100_per_cent() -> None:
+    (finding,) = findings(missing=0.9985, gaps_s=43_135.0, coverage=0.0015, longest_gap="18:00–05:58")
+    assert "(99%; limit 2%)" in say(finding, "en")
+
+
+SHOWN_BY = {"covered": "flat", "defocused": "typical", "moved": "typical", "frozen": "typical", "blown": "blown",
+            "dark": "dark", "dusty": "typical", "infrared": "typical"}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SHOWN_BY)
+def test_a_fault_is_shown_by_the_picture_that_shows_it_best(kind: str) -> None:
+    slots = {"typical_slot": 1, "flat_slot": 2, "blown_slot": 3, "dark_slot": 4}
+    (finding,) = findings(**FAULTS[kind][0], **slots)
+    assert finding.values["slot"] == slots[f"{SHOWN_BY[kind]}_slot"]
+    assert findings(flat=0.8, **slots)[0].values["slot"] == slots["flat_slot"]
+
+
+@pytest.mark.parametrize(("usual", "good", "soft"), [(2.0, 2.9, 3.1), (6.0, 7.7, 7.9)])
+def test_edges_are_soft_that_are_wider_by_a_pixel_and_by_a_third(usual: float, good: float, soft: float) -> None:
+    before = EARLIER.assign(edge_width=usual)
+    assert kinds(before, edge_width=good) == []
+    assert kinds(before, edge_width=soft) == ["defocused"]
+
+
+def test_a_dark_picture_is_told_neither_as_dust_nor_as_infrared() -> None:
+    assert kinds(dark=0.99, colour=0.0, veil=0.9, relative_contrast=0.1) == ["dark"]
+
+
+def test_blocks_that_are_black_on_every_night_do_not_lower_the_limit_of_a_part() -> None:
+    assert kinds(EARLIER.assign(flat=0.1, dark=0.5), flat=0.5, dark=0.15) == []
+
+
+def test_a_part_that_stays_covered_does_not_become_the_usual() -> None:
+    part = {"flat": 0.9, "sharpness_after": 0.5}
+    before = made_facts(*(made_row("pit", k, **part) for k in range(18)), nights=28)
+    assert kinds(before[before["night"] < LAST], **part) == ["covered"]
+
+
+def test_nights_without_a_frame_are_no_history() -> None:
+    before = EARLIER.tail(4).copy()
+    before.loc[before.index[:2], "frames"] = 0
+    assert kinds(before, edge_width=14.0) == []
+
+
+def test_as_many_nights_as_the_settings_ask_for_are_enough() -> None:
+    assert kinds(EARLIER.tail(3), edge_width=14.0) == ["defocused"]
+
+
+@pytest.mark.parametrize(("frozen_s", "words"), [(100.0, "100 seconds"), (5400.0, "90 minutes"), (9000.0, "2.5 hours")])
+def test_a_standstill_is_told_in_the_unit_that_a_person_would_say(frozen_s: float, words: str) -> None:
+    (finding,) = findings(frozen_s=frozen_s, frozen_at="23:10:00")
+    assert f"stood still for {words} from 23:10:00 on" in say(finding, "en")
+
+
+def test_what_is_told_of_the_clock_is_its_own_figure() -> None:
+    back, drift = findings(overlap_s=3.0, overlap_at="23:00:00")[0], findings(drift_s_per_h=-12.0)[0]
+    assert "files overlap by 3 s at 23:00:00 (limit 2 s)" in say(back, "en")
+    assert "part by 12.0 s an hour on average (limit 10.0 s)" in say(drift, "en")
+
+
+def test_a_move_is_told_since_the_night_that_it_was_compared_with() -> None:
+    for change in ({"moved": 0.1}, {"match": 0.05}):
+        assert "than on 2026-02-20:" in say(findings(moved_since="2026-02-20", **change)[0], "en")

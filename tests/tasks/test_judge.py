@@ -54,6 +54,13 @@ def test_the_summary_of_a_judgement_is_that_of_the_tables(store: str, tmp_path: 
     pd.testing.assert_frame_equal(judged.summary, tables(tmp_path)[0].drop(columns="reasons"))
 
 
+def test_the_findings_carry_their_pictures(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.evidence._picture_at", lambda *_: b"a picture")
+    ailing(store)
+    judged = judge_night(store, LAST, [PIT], HealthSettings())
+    assert [f.picture for f in judged.findings if "slot" in f.values] == [b"a picture"]
+
+
 def test_the_findings_are_those_of_all_cameras(store: str) -> None:
     for camera in ("hall", "pit"):
         ailing(store, camera)
@@ -78,6 +85,17 @@ def test_as_many_nights_are_read_as_the_trends_show_and_the_comparisons_need(sto
         write_facts(store, made_row(before_last=before))
     judged = judge_night(store, LAST, [PIT], HealthSettings(history_nights=needed))
     assert nights(judged) == [night_name(first), LAST]
+
+
+def test_facts_of_a_run_that_another_took_the_place_of_are_not_of_this_night(store: str) -> None:
+    """Neither its verdict nor its findings may stand beside the newer run's pictures. Nights before stay."""
+    write_facts(store, made_row(before_last=1, run="old"))
+    ailing(store)
+    for published, known in (({"pit": "newer"}, [night_name(1)]), ({}, [night_name(1)])):
+        judged = judge_night(store, LAST, [PIT], HealthSettings(), published=published)
+        assert (judged.summary["verdict"].tolist(), judged.findings, nights(judged)) == (["missing"], (), known)
+    same = judge_night(store, LAST, [PIT], HealthSettings(), published={"pit": made_row()["run"]})
+    assert (same.summary["verdict"].tolist(), nights(same)) == (["bad"], [night_name(1), LAST])
 
 
 def test_cameras_that_the_site_no_longer_has_are_not_judged(store: str) -> None:
