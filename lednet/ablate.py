@@ -62,6 +62,7 @@ ROWS = {
     "full": Row("LEDNet"),
     "again": Row("LEDNet, another seed", settings=lambda s: replace(s, seed=s.seed + 1)),
     "convolutions": Row("convolutions for axial attention", lambda size: convolve(LEDNet(size))),
+    "at_half": Row("axial attention at 1/2 as well", lambda size: LEDNet(f"{size}-v2")),
     "addition": Row("addition for selective fusion", lambda size: add(LEDNet(size))),
     "no_side": Row("no side image in the loss", settings=lambda s: replace(s, loss=replace(s.loss, side=0.0))),
     "no_vgg": Row("no VGG19 in the loss", settings=lambda s: replace(s, loss=replace(s.loss, perceptual=0.0))),

@@ -32,8 +32,8 @@ FLAT = 1.5
 """Standard deviation over 9x9 pixels of the truth up to which a place is flat."""
 LEAST_PLACES = 64
 """A measure that holds for fewer pixels is not told."""
-WINDOW = 64
-"""Pixels between borders of the attention's blocks of queries at the finest scale: 32 tokens of 2 pixels."""
+WINDOW = 128
+"""Pixels between borders of the attention's blocks of queries at the finest scale that has any: 32 tokens of 4."""
 PHASE_BLOCK = 32
 WORST = 48
 """Side of the square whose mean says where a frame is worst."""

@@ -1,7 +1,7 @@
 """Axial attention: self-attention along one image axis at a time.
 
-Covers the attention of one axis (height or width), its windowed form for long axes, and the axial Transformer
-block made of both. The network that stacks the blocks is in `lednet.model`.
+Covers the attention of one axis (height or width), its windowed form for long axes, the axial Transformer block made
+of both, and what such a block is without them. The network that stacks the blocks is in `lednet.model`.
 
 Tensors are named with their shape: B batch, C channels, H height, W width, R rows (every line along the attended
 axis), L length of that axis, K keys each query sees, G heads, D channels of a head.
@@ -212,3 +212,10 @@ class AxialBlock(nn.Sequential):
             AxisAttention(channels, "width", window),
             GatedFeedForward(channels),
         )
+
+
+class FeedForwardBlock(nn.Sequential):
+    """An `AxialBlock` without its attention: all that is needed where only the finest detail is left to do."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(GatedFeedForward(channels))

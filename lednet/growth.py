@@ -40,6 +40,8 @@ def grow(trained: LEDNet, size: str | LEDNetConfig, seed: int = 0) -> LEDNet:
     shallower = any(new < old for new, old in zip(_depths(after), _depths(before), strict=True))
     if shallower or after.axis_window != before.axis_window:
         raise ValueError(f"{before} can't grow into {after}: need as many blocks or more, and the same axis_window")
+    if after.attention_at_half != before.attention_at_half:
+        raise ValueError(f"{before} can't grow into {after}: one has attention at 1/2, the other none")
     chance = torch.Generator().manual_seed(seed)
     known = {name: weights.cpu() for name, weights in trained.state_dict().items()}
     drawn = grown.state_dict()

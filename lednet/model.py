@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lednet.attention import AxialBlock
+from lednet.attention import AxialBlock, FeedForwardBlock
 from lednet.light import NOISE_FIGURES, ToneCurve, apply_curve, as_bright_as, tone_statistics
 
 SIDE_SCALE = 8
@@ -42,9 +42,11 @@ class LEDNetConfig:
     encoder_blocks: tuple[int, int, int]
     middle_blocks: int
     decoder_blocks: tuple[int, int]
-    """Axial blocks after the fusion at 1/2 and at 1/4."""
+    """Blocks after the fusion at 1/2 and at 1/4."""
     axis_window: int = 64
     """Most tokens along an axis that one token attends to, at every scale; a multiple of 4."""
+    attention_at_half: bool = True
+    """Whether blocks at 1/2 are axial ones, as they are at 1/4 and 1/8, or feed-forwards alone."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for what is no LEDNet's shape: cards come from outside, one could ask for any memory."""
@@ -53,6 +55,8 @@ class LEDNetConfig:
         lengths = (len(self.channels), len(self.encoder_blocks), len(self.decoder_blocks)) == (3, 3, 2)
         if not (whole and lengths and all(0 < c <= MOST_CHANNELS for c in self.channels)):
             raise ValueError(f"no shape of a LEDNet of up to {MOST_CHANNELS} channels: {self}")
+        if type(self.attention_at_half) is not bool:
+            raise ValueError(f"attention_at_half must be true or false, not {self.attention_at_half!r}")
         if not all(0 <= b <= MOST_BLOCKS for b in blocks):
             raise ValueError(f"a stage of a LEDNet has 0 to {MOST_BLOCKS} blocks: {self}")
         if self.axis_window < 4 or self.axis_window % 4:
@@ -70,16 +74,19 @@ class LEDNetConfig:
 
 
 SIZES: dict[str, LEDNetConfig] = {
-    "small": LEDNetConfig((32, 64, 128), (0, 2, 2), 2, (1, 1)),
-    "older-small": LEDNetConfig((32, 64, 128), (1, 2, 2), 2, (1, 1)),
-    "base": LEDNetConfig((64, 128, 256), (0, 2, 2), 2, (1, 1)),
-    "older-base": LEDNetConfig((64, 128, 256), (1, 2, 2), 2, (1, 1)),
-    "large": LEDNetConfig((64, 128, 256), (2, 4, 6), 4, (4, 2)),
+    "small": LEDNetConfig((32, 64, 128), (0, 2, 2), 2, (2, 1), attention_at_half=False),
+    "base": LEDNetConfig((64, 128, 256), (0, 2, 2), 2, (2, 1), attention_at_half=False),
+    "large": LEDNetConfig((64, 128, 256), (2, 4, 6), 4, (4, 2), attention_at_half=False),
+    "small-v1": LEDNetConfig((32, 64, 128), (1, 2, 2), 2, (1, 1)),
+    "base-v1": LEDNetConfig((64, 128, 256), (1, 2, 2), 2, (1, 1)),
+    "small-v2": LEDNetConfig((32, 64, 128), (0, 2, 2), 2, (1, 1)),
+    "base-v2": LEDNetConfig((64, 128, 256), (0, 2, 2), 2, (1, 1)),
 }
-"""Each can grow into the next (`lednet.growth`): base is twice as wide as small, large is deeper than base.
+"""The first three can each grow into the next (`lednet.growth`): base is twice as wide as small, large is deeper.
 
-The older ones are what `small` and `base` were until 30 November 2026; models that sites made of them can be trained
-on. Their one block more, in the encoder at 1/2, took a sixth of the time and restored no better (docs/results.md).
+The others are what `small` and `base` were, so that models which sites made of them can be trained on. What has gone
+since was at 1/2, where most tokens are: the encoder's block of v1, the decoder's attention of v2. Each took about a
+sixth of the time and restored no better (docs/results.md).
 """
 
 
@@ -170,10 +177,10 @@ class Upsample(nn.Sequential):
 class LEDNet(nn.Module):
     """Brightens and deblurs sRGB frames jointly.
 
-    An encoder at 1/2, 1/4 and 1/8 of the size, a middle at 1/8, a decoder back to 1/2, all of axial blocks (at 1/2 the
-    encoder of `small` and `base` is the stem alone); encoder and decoder are joined by a `SelectiveFusion` at each
-    scale. Input and output are (un)shuffled by 2, so that no wide tensor lives at full size, where memory traffic would
-    bound the speed. The output is the global residual
+    An encoder at 1/2, 1/4 and 1/8 of the size, a middle at 1/8, a decoder back to 1/2, of axial blocks at 1/4 and 1/8
+    and of feed-forwards alone at 1/2 (where the encoder of `small` and `base` is the stem and no more); encoder and
+    decoder are joined by a `SelectiveFusion` at each scale. Input and output are (un)shuffled by 2, so that no wide
+    tensor lives at full size, where memory traffic would bound the speed. The output is the global residual
 
         exposed(x) + fine(exposed(x) * scale + detail),      exposed(x) = gain * x ** power - offset
 
@@ -196,12 +203,15 @@ class LEDNet(nn.Module):
         c1, c2, c3 = size.channels
         n1, n2, n3 = size.encoder_blocks
 
-        def blocks(channels: int, count: int) -> nn.Sequential:
-            return nn.Sequential(*(AxialBlock(channels, size.axis_window) for _ in range(count)))
+        def block(channels: int, attention: bool) -> nn.Module:
+            return AxialBlock(channels, size.axis_window) if attention else FeedForwardBlock(channels)
+
+        def blocks(channels: int, count: int, attention: bool = True) -> nn.Sequential:
+            return nn.Sequential(*(block(channels, attention) for _ in range(count)))
 
         self.stem = nn.Conv2d(2 * 3 * 4, c1, 3, padding=1)
         self.told = nn.Conv2d(NOISE_FIGURES, c1, 1, bias=False)
-        self.encoder1 = blocks(c1, n1)
+        self.encoder1 = blocks(c1, n1, size.attention_at_half)
         self.down1 = nn.Conv2d(c1, c2, 2, stride=2)
         self.encoder2 = blocks(c2, n2)
         self.down2 = nn.Conv2d(c2, c3, 2, stride=2)
@@ -215,7 +225,7 @@ class LEDNet(nn.Module):
         self.decoder2 = blocks(c2, size.decoder_blocks[1])
         self.up1 = Upsample(c2, c1)
         self.fusion1 = SelectiveFusion(c1, 2)
-        self.decoder1 = blocks(c1, size.decoder_blocks[0])
+        self.decoder1 = blocks(c1, size.decoder_blocks[0], size.attention_at_half)
         self.head = nn.Conv2d(c1, 2 * 3 * 4, 3, padding=1)
         nn.init.zeros_(self.told.weight)
         for last in (self.head, self.side_head):

@@ -200,6 +200,8 @@ def test_a_pickle_is_refused_and_never_run(saved: Path, tmp_path: Path) -> None:
         {"encoder_blocks": [1.5, 1, 1]},
         {"middle_blocks": "two"},
         {"decoder_blocks": []},
+        {"attention_at_half": False},
+        {"attention_at_half": "no"},
     ],
     ids=str,
 )
@@ -212,6 +214,13 @@ def test_a_config_that_is_not_the_weights_own_is_refused(
     ) as caught:
         load(saved)
     assert len(str(caught.value)) < 600
+
+
+def test_a_card_that_does_not_tell_of_attention_at_half_is_of_when_there_was_no_other_kind(
+    saved: Path, tiny: LEDNetConfig
+) -> None:
+    give_card(saved, config={k: v for k, v in tiny.to_dict().items() if k != "attention_at_half"})
+    assert load(saved)[0].config.attention_at_half
 
 
 def test_a_config_without_a_field_is_refused(saved: Path, tiny: LEDNetConfig) -> None:

@@ -74,6 +74,7 @@ def test_every_new_block_learns(trained: LEDNet) -> None:
         (LEDNetConfig((32, 32, 96), (1, 1, 1), 1, (1, 1), axis_window=16), "need doubles"),
         (LEDNetConfig((32, 32, 64), (1, 0, 1), 1, (1, 1), axis_window=16), "as many blocks"),
         (LEDNetConfig((32, 32, 64), (1, 1, 1), 1, (1, 1), axis_window=32), "axis_window"),
+        (LEDNetConfig((32, 32, 64), (1, 1, 1), 1, (1, 1), axis_window=16, attention_at_half=False), "attention at 1/2"),
     ],
 )
 def test_what_can_not_grow_is_refused(trained: LEDNet, size: LEDNetConfig, cause: str) -> None:

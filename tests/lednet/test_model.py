@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from lednet.attention import AxisAttention, GatedFeedForward
 from lednet.light import lift
 from lednet.model import SIZES, SMOOTH_SCALE, LEDNet, LEDNetConfig, SelectiveFusion, fine
 
@@ -33,15 +34,27 @@ def small(with_heads: Wake) -> LEDNet:
 @pytest.mark.parametrize(
     ("size", "count"),
     [
-        ("small", 1_058_407),
-        ("older-small", 1_071_495),
-        ("base", 4_028_703),
-        ("older-base", 4_077_407),
-        ("large", 9_247_711),
+        ("small", 1_053_063),
+        ("base", 4_007_775),
+        ("large", 9_038_815),
+        ("small-v1", 1_071_495),
+        ("base-v1", 4_077_407),
+        ("small-v2", 1_058_407),
+        ("base-v2", 4_028_703),
     ],
 )
 def test_every_size_builds_with_its_known_number_of_parameters(size: str, count: int) -> None:
     assert sum(p.numel() for p in LEDNet(size).parameters()) == count
+
+
+@pytest.mark.parametrize(
+    ("size", "attends"), [("small", False), ("base", False), ("large", False), ("small-v2", True), ("small-v1", True)]
+)
+def test_only_former_sizes_attend_at_half_the_frames_size(size: str, attends: bool) -> None:
+    model = LEDNet(size)
+    at_half = [*model.encoder1.modules(), *model.decoder1.modules()]
+    assert any(isinstance(part, AxisAttention) for part in at_half) == attends
+    assert sum(isinstance(part, GatedFeedForward) for part in at_half) > 0
 
 
 @pytest.mark.parametrize("size", sorted(SIZES))
@@ -51,7 +64,9 @@ def test_every_size_restores_an_odd_frame(size: str) -> None:
 
 
 def test_an_unknown_size_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'huge'; choose one of small, older-small, base, older-base, large"):
+    with pytest.raises(
+        ValueError, match="'huge'; choose one of small, base, large, small-v1, base-v1, small-v2, base-v2"
+    ):
         LEDNet("huge")
 
 

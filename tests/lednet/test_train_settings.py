@@ -48,7 +48,7 @@ def test_a_short_run_warms_up_for_a_tenth_of_it_and_falls_to_a_hundredth(steps: 
     "config", [LEDNetConfig((32, 32, 64), (1, 1, 1), 1, (1, 1)).to_dict(), {"model": "drbn"}, {"channels": "many"}]
 )
 def test_a_checkpoint_of_no_known_size_is_refused_with_the_known_ones(config: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError, match=r"own: .* small, older-small, base, older-base, large"):
+    with pytest.raises(CheckpointError, match=r"own: .* small, base, large, small-v1, base-v1, small-v2, base-v2"):
         checkpoint.size_of(Card("own", "ab", config))
 
 
@@ -74,7 +74,7 @@ def test_stages_follow_each_other_at_their_shares_of_the_steps() -> None:
 @pytest.mark.parametrize(
     ("change", "known"),
     [
-        ({"size": "huge"}, "small, older-small, base, older-base, large"),
+        ({"size": "huge"}, "small, base, large, small-v1, base-v1, small-v2, base-v2"),
         ({"recipes": ("night", "fog")}, "paper, night"),
         ({"recipes": ()}, "paper, night"),
     ],
