@@ -138,18 +138,34 @@ def _night_of(store_url: str, camera: str, when: str) -> tuple[dict[str, Any], i
             f"time {when!r}: write YYYY-MM-DDTHH:MM:SS, by the camera's clock, or with an offset such as +08:00 or Z"
         ) from None
     nights = [night for _, night in published(store_url, None, [camera])]
+    damaged: store.StoreError | None = None
     for night in nights:
-        if abs((date.fromisoformat(night) - moment.date()).days) <= DAYS_AROUND:
+        if not _is_near(night, moment):
+            continue
+        try:
             manifest = store.read_manifest(store_url, camera, night)
-            if manifest is not None:
-                grid, moment_ns = night_grid_of(manifest), _in_ns(moment, ZoneInfo(manifest["camera"]["timezone"]))
-                if grid.start_ns <= moment_ns < grid.time_ns(grid.slots):
-                    return manifest, moment_ns
+        except store.StoreError as error:  # told if no other night holds the moment
+            damaged = error
+            continue
+        if manifest is not None:
+            grid, moment_ns = night_grid_of(manifest), _in_ns(moment, ZoneInfo(manifest["camera"]["timezone"]))
+            if grid.start_ns <= moment_ns < grid.time_ns(grid.slots):
+                return manifest, moment_ns
+    if damaged is not None:
+        raise damaged
     if nights:
         told = f"of {nights[0]}" if len(nights) == 1 else f"{len(nights)}, from {nights[0]} to {nights[-1]}"
         raise store.StoreError(f"{camera}: no published night holds {when}; published: {told}")
     others = ", ".join(listing.names(storage.join(store_url, "enhanced"))) or "none"
     raise store.StoreError(f"{camera}: no night is published in {store_url}; cameras there: {others}")
+
+
+def _is_near(night: str, moment: datetime) -> bool:
+    """Whether a night of this name may hold a moment; a folder that is named by no date holds none."""
+    try:
+        return abs((date.fromisoformat(night) - moment.date()).days) <= DAYS_AROUND
+    except ValueError:
+        return False
 
 
 def _in_ns(moment: datetime, zone: ZoneInfo) -> int:

@@ -144,6 +144,16 @@ def test_what_the_store_does_not_hold_is_told_with_what_it_does(site: Site, came
         find_frame(site.store, camera, when)
 
 
+def test_a_damaged_night_beside_it_hides_no_intact_one_and_is_told_where_it_may_hold_the_moment(tmp_path: Path) -> None:
+    site = make_site(tmp_path, (10,))
+    site.run()
+    for name in ("2026-01-14", "2026-01-16", "backup"):
+        storage.write(store.manifest_url(site.store, CAMERA.id, name), b"{}")
+    assert find_frame(site.store, CAMERA.id, at(1)).night == NIGHT
+    with pytest.raises(store.StoreError, match=r"2026-01-16/manifest\.json: not a manifest"):
+        find_frame(site.store, CAMERA.id, "2026-01-16T22:00:01")
+
+
 def test_a_shard_that_is_gone_is_told_and_not_shown_as_black(tmp_path: Path) -> None:
     site = make_site(tmp_path, (10,))
     site.run()
