@@ -175,17 +175,28 @@ def find_segments(
     named, problems = _list(camera, archive, days)
     dated = [n for n in named if n.start_ns is None or earliest <= n.start_ns < end_ns]
     empty = [n for n in dated if n.entry.size == 0]
-    problems += [Problem(n.entry.url, "the file is empty (0 bytes)") for n in empty if _may_matter(n, start_ns)]
     segments, broken = _measure([n for n in dated if n.entry.size], camera, probe)
     found = tuple(s for s in segments if s.start_ns < end_ns and s.end_ns > start_ns)
-    recent = {n.entry.url for n in dated if _may_matter(n, start_ns)}
-    problems += [p for p in broken if p.url in recent]
+    broken += [Problem(n.entry.url, "the file is empty (0 bytes)") for n in empty]
+    longest = _longest(segments, camera)
+    missed = {n.entry.url for n in dated if _may_matter(n, start_ns, longest)}
+    problems += [p for p in broken if p.url in missed]
     return Found(found, tuple(sorted(problems, key=lambda p: p.url)))
 
 
-def _may_matter(named: _Named, start_ns: int) -> bool:
-    """Whether an unreadable file's absence may be missed tonight: it begins in the night, or its time is unknown."""
-    return named.start_ns is None or named.start_ns >= start_ns
+def _longest(segments: Iterable[Segment], camera: Camera) -> int:
+    """How long a file is at most that can't be asked, in nanoseconds: as long as the camera's description says, or as
+    the longest other one that tells its length; 0 where there is none."""
+    if camera.segment_s:
+        return round(camera.segment_s * NANOSECONDS)
+    lengths = (s.end_ns - s.start_ns for s in segments)
+    return max((length for length in lengths if length != UNKNOWN_LENGTH_S * NANOSECONDS), default=0)
+
+
+def _may_matter(named: _Named, start_ns: int, longest: int) -> bool:
+    """Whether an unreadable file's absence may be missed tonight: it begins in the night or may reach into it, or its
+    time is unknown."""
+    return named.start_ns is None or named.start_ns >= start_ns or named.start_ns + longest > start_ns
 
 
 def _measure(

@@ -127,7 +127,12 @@ def probe(url: str) -> Header:
 
 
 def read_frames(
-    url: str, from_s: float, to_s: float, errors: list[str], most_pixels: int
+    url: str,
+    from_s: float,
+    to_s: float,
+    errors: list[str],
+    most_pixels: int,
+    decoded: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Frames with times in [from_s, to_s), seconds since the stream's first timestamp, in the order they are shown.
 
@@ -135,6 +140,7 @@ def read_frames(
 
     Args:
         errors: causes of damage met on the way are appended, each kind once; the readable rest is still yielded.
+        decoded: called for every frame that is decoded, those before `from_s` as well.
 
     Raises:
         VideoError: if the file can't be opened, holds no video, or its frames are larger than `most_pixels`.
@@ -143,7 +149,7 @@ def read_frames(
     back = SEEK_MARGIN_S
     while True:
         try:
-            yield from _read_after_seek(url, from_s - back, from_s, to_s, errors, most_pixels)
+            yield from _read_after_seek(url, from_s - back, from_s, to_s, errors, most_pixels, decoded)
             return
         except _LandedLateError:
             back *= 4
@@ -154,7 +160,13 @@ class _LandedLateError(Exception):
 
 
 def _read_after_seek(
-    url: str, seek_s: float, from_s: float, to_s: float, errors: list[str], most_pixels: int
+    url: str,
+    seek_s: float,
+    from_s: float,
+    to_s: float,
+    errors: list[str],
+    most_pixels: int,
+    decoded: Callable[[], None],
 ) -> Iterator[tuple[float, VideoFrame]]:
     sound = seek_s <= 0  # from here on frames are whole: the file's start, or a key frame
     latest, shown_s = 0.0, 0.0
@@ -168,9 +180,9 @@ def _read_after_seek(
         clock = _Clock(url, container, stream, from_start=sound)
         if not sound:
             _seek(container, stream, seek_s)
-        for frame in _decode(container, stream, note):
+        frames = _counted(_decode(container, stream, note), decoded)
+        for seconds, frame in _without_strays(frames, clock, note):
             refuse_large(url, frame.width, frame.height, most_pixels)
-            seconds = clock.time(frame)
             if not sound and seconds is not None and seconds > from_s:
                 raise _LandedLateError
             sound = sound or (seconds is not None and frame.key_frame)
@@ -188,6 +200,12 @@ def _read_after_seek(
             raise _LandedLateError
         if clock.last_s + max(CUT_OFF_S, shown_s) < _stated_seconds(container, stream):
             note("ends early (its header promises more)")
+
+
+def _counted(frames: Iterator[VideoFrame], decoded: Callable[[], None]) -> Iterator[VideoFrame]:
+    for frame in frames:
+        decoded()
+        yield frame
 
 
 def refuse_large(url: str, width: int, height: int, most_pixels: int) -> None:
@@ -221,6 +239,31 @@ class _Clock:
         elif self.last is not None:
             self.last += self.step
         return None if self.last is None else float(self.last)
+
+
+def _without_strays(
+    frames: Iterator[VideoFrame], clock: _Clock, note: Callable[[str], None]
+) -> Iterator[tuple[float | None, VideoFrame]]:
+    """Frames with their times. One by itself that stands far ahead of those before and after it is left out and told:
+    taken at its word, it would be the end of what is wanted, and all that comes after it too late."""
+    latest: float | None = None
+    ahead: tuple[float, VideoFrame] | None = None
+    for frame in frames:
+        seconds = clock.time(frame)
+        if ahead is not None and latest is not None:
+            if seconds is not None and latest <= seconds < ahead[0] - JUMP_BACK_S:
+                note("damaged (a frame whose timestamp stands far ahead of its neighbours')")
+            else:
+                latest = ahead[0]
+                yield ahead
+            ahead = None
+        if latest is not None and seconds is not None and seconds > latest + JUMP_BACK_S:
+            ahead = seconds, frame
+            continue
+        latest = latest if seconds is None else seconds
+        yield seconds, frame
+    if ahead is not None:
+        yield ahead
 
 
 def rate_of(stream: VideoStream) -> Fraction:
@@ -259,7 +302,9 @@ def _stated_seconds(container: InputContainer, stream: VideoStream) -> float:
         return 0.0
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / av.time_base - max(0, container.start_time or 0) / av.time_base
+    # Counted from the container's zero: the picture may begin seconds after the sound, at the first key frame.
+    begins = float((stream.start_time or 0) * (stream.time_base or 0))
+    return (container.duration or 0) / av.time_base - max(0.0, begins)
 
 
 def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> None:

@@ -36,7 +36,7 @@ from tasks.picture import fit
 from tasks.types import Grid, Segment
 
 HEADER = struct.Struct("qq")
-"""Number of the segment that is being read, counted from 0; frames read so far."""
+"""Number of the segment that is being read, counted from 0; a count that grows with every frame that is decoded."""
 HEADER_BYTES = mmap.PAGESIZE
 BUFFERS = 4
 """Frames on their way at once. With two, a wait for the interpreter's lock on the other side held this one up too."""
@@ -128,10 +128,16 @@ def _fill(job: Job, shared: Shared, tell: Callable[..., None]) -> None:
     numbers = {s.url: k for k, s in enumerate(segments)}
     grid = Grid(job["start_ns"], Fraction(job["rate"]), job["slots"])
 
-    def read(url: str, *args: Any) -> Iterator[tuple[float, VideoFrame]]:
-        frames = decode.read_frames(url, *args)
-        while True:
+    def read(
+        url: str, from_s: float, to_s: float, errors: list[str], most_pixels: int
+    ) -> Iterator[tuple[float, VideoFrame]]:
+        def on_it() -> None:
             shared.progress(numbers[url])
+
+        # Told of every decoded frame: where no key frame stands, hours of them may come before the first wanted one.
+        frames = decode.read_frames(url, from_s, to_s, errors, most_pixels, on_it)
+        while True:
+            on_it()
             frame = next(frames, None)
             if frame is None:
                 return

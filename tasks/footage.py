@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from lednet.clips import HIGH_SPEED_FPS, VIDEO_SUFFIXES, Clip, ClipError, clip_and_chapter, sharpness, split_clips
 from tasks import listing, storage
 from tasks.decode import VideoError, pixels, probe, read_frames
+from tasks.landed import NO_FOOTAGE
 from tasks.listing import Entry
 from tasks.picture import read_picture
 from tasks.settings import LearnSettings
@@ -37,9 +38,6 @@ DATA_SET_CLIP = re.compile(r"GOPR\d{4}_\d\d_\d\d")
 DATA_SET_SPLITS = ("train", "test")
 BLURRED = ("blur", "blur_gamma")
 SHARP = "sharp"
-NO_FOOTAGE = (".", "$", "@")
-"""How the names of folders begin that hold what was deleted, or small pictures of what stands beside them: a card's
-.Trash-1000, a disk's $RECYCLE.BIN, a NAS's @eaDir."""
 UNSAFE = re.compile(r"[^\w.]+")
 """What no name of a clip holds. Letters of all scripts stay, or folders with Chinese names would all be one camera."""
 

@@ -21,6 +21,9 @@ from tasks import listing, storage
 from tasks.decode import Header, VideoError, probe
 
 VIDEO = re.compile(r"\.(mp4|mov)$", re.IGNORECASE)
+NO_FOOTAGE = (".", "$", "@")
+"""How the names of folders begin that hold what was deleted, or small pictures of what stands beside them: a card's
+.Trash-1000, a disk's $RECYCLE.BIN, a NAS's @eaDir."""
 CHAPTER = re.compile(r"G[A-Z](?P<chapter>\d{2})(?P<clip>\d{4})\.MP4", re.IGNORECASE)
 
 FORMAT = 1
@@ -64,6 +67,8 @@ def find_clips(upload: str) -> dict[str, Clip]:
     for entry in listing.find(upload):
         path = storage.relative(entry.url, upload)
         folder, _, name = path.rpartition("/")
+        if any(part.startswith(NO_FOOTAGE) for part in folder.split("/")):
+            continue
         numbered = CHAPTER.fullmatch(name)
         if numbered:
             clip = f"{folder}/{numbered['clip']}".lstrip("/")

@@ -113,3 +113,32 @@ def test_broken_files_of_the_day_are_no_problem_of_the_night(tmp_path: Path) -> 
     archive = put(tmp_path, "pit/2026-01-15/12-00-00.mp4", "pit/2026-01-16/06-00-00.mp4")
     (tmp_path / "pit/2026-01-15/13-00-00.mp4").touch()
     assert find(SHANGHAI, archive, probe) == Found((), ())
+
+
+def test_a_broken_file_of_the_evening_that_may_reach_into_the_night_is_a_problem(tmp_path: Path) -> None:
+    def probe(url: str) -> Header:
+        if "-50-00" in url:
+            raise VideoError(url, "broken")
+        return header(3600.0)
+
+    archive = put(tmp_path, *(f"pit/2026-01-15/{time}.mp4" for time in ("16-50-00", "17-50-00", "18-50-05")))
+    assert [p.url[-12:] for p in find(SHANGHAI, archive, probe).problems] == ["17-50-00.mp4"]
+
+
+@pytest.mark.parametrize(("time", "told"), [("17-58-59", False), ("17-59-00", False), ("17-59-01", True)])
+def test_an_empty_file_is_a_problem_of_the_nights_that_its_stated_length_reaches(
+    time: str, told: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "pit/2026-01-15").mkdir(parents=True)
+    (tmp_path / f"pit/2026-01-15/{time}.mp4").touch()
+    assert len(find(MINUTES, f"file://{tmp_path}").problems) == told
+
+
+def test_a_file_of_unknown_length_makes_no_problem_of_the_days_broken_ones(tmp_path: Path) -> None:
+    def probe(url: str) -> Header:
+        if "12-00" in url:
+            raise VideoError(url, "broken")
+        return header(None)
+
+    archive = put(tmp_path, "pit/2026-01-15/12-00-00.mp4", "pit/2026-01-15/22-00-00.mp4")
+    assert find(SHANGHAI, archive, probe).problems == ()

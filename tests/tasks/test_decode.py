@@ -127,6 +127,14 @@ def test_reading_from_the_middle_gives_the_frames_that_reading_from_the_start_gi
         assert all(np.array_equal(p, q) for (_, p), (_, q) in zip(part, wanted, strict=True))
 
 
+@pytest.mark.parametrize("kind", ["mpeg2.ts", "mpeg2.mpg"])
+def test_no_frame_is_lost_where_the_next_key_frame_after_a_seek_comes_too_late(
+    kind: str, clips: dict[str, Path]
+) -> None:
+    # Key frames stand at 2.4 and 4.8 s: seeking some seconds before 4.5 s leads between them.
+    assert [number_of(picture) for _, picture in read(clips[kind], 4.5, 4.95)] == list(range(113, 124))
+
+
 @settings(max_examples=12)
 @given(
     kind=st.sampled_from([k for k in KINDS if k != "hevc.mp4"]),

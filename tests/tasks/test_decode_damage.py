@@ -13,15 +13,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
-from footage import WIDTH, noisy, paced, write_clip
+from footage import WIDTH, noisy, number_of, numbered, paced, write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import storage
 from tasks.decode import VideoError, pixels, probe, read_frames
 from tasks.faults import UnreadableError
+from tests.tasks.damaged import astray
 from tests.tasks.night import without_pauses
 from tests.tasks.reading import NO_LIMIT, read, times_of, url_of
 
@@ -118,6 +120,24 @@ def test_the_last_frame_of_a_time_lapse_is_shown_up_to_the_end_and_nothing_is_cu
     assert times_of(path, from_s=53.0) == [55.0]
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.flv"])
+def test_a_picture_that_begins_seconds_after_the_sound_is_not_cut_off(name: str, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / name), "w") as out:
+        video, sound = out.add_stream("libx264", rate=10), out.add_stream("aac", rate=8000, layout="mono")
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        for k in range(64):  # of 128 ms each, 8.192 s in all
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            silence.sample_rate, silence.pts, silence.time_base = 8000, 1024 * k, Fraction(1, 8000)
+            out.mux(sound.encode(silence))
+        for k in range(50):
+            frame = av.VideoFrame.from_ndarray(numbered(k), format="rgb24")
+            frame.pts, frame.time_base = 3000 + 100 * k, Fraction(1, 1000)
+            out.mux(video.encode(frame))
+        out.mux([*video.encode(None), *sound.encode(None)])
+    assert len(read(tmp_path / name)) == 50
+
+
 def test_a_time_lapse_that_is_cut_off_is_told(tmp_path: Path) -> None:
     path = write_clip(
         tmp_path / "a.mp4", range(0, 60, 5), fps=Fraction(1, 5), base=Fraction(5), pictures=noisy(12),
@@ -152,6 +172,24 @@ def test_timestamps_have_begun_anew_only_where_they_go_back_by_much(again_s: flo
     errors: list[str] = []
     assert len(read(tmp_path / "both.ts", errors=errors)) == 60
     assert any("jump back" in cause for cause in errors) == told
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+@pytest.mark.parametrize("from_s", [0.0, 3.0, 6.0])
+def test_one_timestamp_far_ahead_of_its_neighbours_costs_its_own_frame_and_is_told(
+    name: str, from_s: float, tmp_path: Path
+) -> None:
+    path = astray(write_clip(tmp_path / f"whole_{name}", paced(100, 10)), tmp_path / name, 50)
+    errors: list[str] = []
+    numbers = [number_of(p) for _, p in read(path, from_s, errors=errors)]
+    assert numbers == [k for k in range(100) if k != 50 and k >= 10 * from_s]
+    assert any("far ahead" in cause for cause in errors) or from_s > 5
+
+
+def test_a_pause_within_a_file_leaves_every_frame_in(tmp_path: Path) -> None:
+    times = [*paced(10, 10), Fraction(30), *paced(10, 10, 600), Fraction(90)]
+    path = write_clip(tmp_path / "a.mkv", times)
+    assert times_of(path) == pytest.approx([float(t) for t in times], abs=0.0011)
 
 
 def test_a_stretch_that_ends_before_the_damage_tells_none(sound: dict[str, bytes], tmp_path: Path) -> None:

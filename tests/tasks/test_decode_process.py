@@ -302,6 +302,16 @@ def test_a_helper_that_gets_on_is_not_hung_however_long_the_next_answer_takes(tm
     helper.end()
 
 
+def test_frames_that_are_decoded_on_the_way_to_the_wanted_ones_count_as_getting_on(tmp_path: Path) -> None:
+    times = [Fraction(n, 10) for n in range(80)]  # of which the first alone is a key frame
+    path = write_clip(tmp_path / "a.mkv", times, gop=1000)
+    footage = (Segment(f"file://{path}", "", 1, 0, "", 8 * NANOSECONDS),)
+    assert len(run(footage, first=35)[0]) == 5
+    helper = decode_process._borrow(SETTINGS)
+    assert helper.progress()[1] >= 80
+    helper.end()
+
+
 @pytest.mark.parametrize(
     ("what", "cause"),
     [

@@ -103,6 +103,12 @@ def test_pictures_and_proxies_of_the_camera_are_no_footage(uploads: Uploads) -> 
     assert find_clips(uploads.url) == {}
 
 
+@pytest.mark.parametrize("folder", [".Trash-1000/files", "$RECYCLE.BIN", "pit/@eaDir/GX010119.MP4"])
+def test_what_was_deleted_is_no_footage(folder: str, uploads: Uploads) -> None:
+    uploads.put(f"{folder}/GX010119.MP4")
+    assert find_clips(uploads.url) == {}
+
+
 def test_footage_under_another_name_is_a_clip_by_itself(uploads: Uploads) -> None:
     uploads.put("pit/walk.mov")
     assert [uploads.look(), uploads.look()] == [[], ["pit/walk.mov"]]

@@ -18,6 +18,7 @@ from footage import number_of, paced, write_clip
 from tasks.decode import read_frames
 from tasks.slots import Damage, FrameReader, SlotFrame, fill_slots
 from tasks.types import NANOSECONDS
+from tests.tasks.damaged import astray
 from tests.tasks.filling import LIMIT, START, fill, filled, grid_of, segment
 
 # One file
@@ -162,6 +163,15 @@ def test_damage_is_told_within_the_slots_that_were_asked_for(first: int, last: i
     events = fill(grid_of(100), *segments, first=first, last=last)
     assert {type(e) for e in events} == {Damage}
     assert len(events) == len([s for s in segments if s.start_ns - START < last / 5 * NANOSECONDS])
+
+
+def test_one_timestamp_far_ahead_of_its_neighbours_hides_no_later_frame(tmp_path: Path) -> None:
+    clip = astray(write_clip(tmp_path / "a.mp4", paced(100, 10)), tmp_path / "b.mp4", 50)
+    whole = fill(grid_of(60), segment(clip))
+    parts = fill(grid_of(60), segment(clip), last=30) + fill(grid_of(60), segment(clip), first=30)
+    for events in (whole, parts):
+        assert [e.slot for e in events if isinstance(e, SlotFrame)] == list(range(50))
+        assert any("far ahead" in e.cause for e in events if isinstance(e, Damage))
 
 
 def damaged_clip(folder: Path) -> Path:
