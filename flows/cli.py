@@ -34,7 +34,7 @@ app = typer.Typer(
 )
 log = logging.getLogger("lednet")
 
-TOLD = (ValueError, OSError, RuntimeError)
+TOLD = (ValueError, OSError, RuntimeError, FloatingPointError)
 """Errors whose message is all that a user is shown, unless LEDNET_DEBUG is set."""
 
 

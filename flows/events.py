@@ -17,6 +17,7 @@ from typing import Any
 from prefect.client.orchestration import get_client
 from prefect.events import Event
 
+from tasks.page_format import percent_below
 from tasks.types import CameraNight
 
 FOOTAGE_LANDED = "gopro.footage.landed"
@@ -58,8 +59,8 @@ def tell_night(night: str, site: str, store_url: str, outcomes: Sequence[CameraN
     }
     # What another run is at work on has no coverage yet; that run tells it.
     told = [o for o in outcomes if o.status != "under way"]
-    low = [f"{o.camera} {o.coverage:.0%}" for o in told if o.coverage < alarm_coverage]
-    words = f"night of {night}, coverage below {alarm_coverage:.0%}: {', '.join(low)}"
+    low = [f"{o.camera} {percent_below(o.coverage)}" for o in told if o.coverage < alarm_coverage]
+    words = f"night of {night}, coverage below {100 * alarm_coverage:g}%: {', '.join(low)}"
     try:
         if low:
             send(COVERAGE_LOW, f"lednet.night.{night}", payload | {"words": words})

@@ -87,6 +87,8 @@ def list_models(store: Store = "store", as_json: Json = False) -> None:
     url = storage.normalise(store)
     production = models.read_production(url)
     versions, damaged = models.read_versions(url)
+    if production.version and production.version not in {*damaged, *(v.name for v in versions)}:
+        damaged[production.version] = "it is gone; add the checkpoint again, or promote another"
     if as_json:
         rows = [{"version": v.name, "sha256": v.card.sha256, "decision": v.decision} for v in versions]
         typer.echo(json.dumps({"production": asdict(production), "versions": rows, "damaged": damaged}))
@@ -119,8 +121,7 @@ def compare(
     paths = [Path(models.fetch(v.url)) for v in versions]
     figures, problems = finetune.compare(paths[0], paths[1], footage, learn)
     decision = decide(old, new, figures, learn)
-    words = decision.why.replace("promoted:", "would be promoted:").replace("kept:", "would not be promoted:")
-    lines = [f"{new} against {old}: {words}", *(f"  {d}" for d in decision.differences)]
+    lines = [f"{new} against {old}: {decision.untried}", *(f"  {d}" for d in decision.differences)]
     emit(as_json, decision.to_dict(), *lines, *(f"not readable: {p.url}: {p.reason}" for p in problems))
 
 

@@ -172,11 +172,13 @@ def exit_code(outcomes: Sequence[CameraNight]) -> int:
 
 def show_outcomes(outcomes: Sequence[CameraNight], report_url: str) -> None:
     """The night in a table, the report's place below it."""
+    from tasks.page_format import percent
+
     table = Table(title="Night")
     for name in ("camera", "status", "frames", "coverage", "quarantined", "reason"):
         table.add_column(name)
     for o in outcomes:
-        table.add_row(o.camera, o.status, str(o.frames), f"{o.coverage:.1%}", str(o.quarantined), o.reason)
+        table.add_row(o.camera, o.status, str(o.frames), percent(o.coverage), str(o.quarantined), o.reason)
     out = screen()
     out.print(table)
     for line in quarantined(outcomes):

@@ -69,10 +69,22 @@ def retrain(
     if decision.promote and taken_out is not None:
         why = f"kept: {new.name} was rolled back by {taken_out.who} ({taken_out.why}); promote it by hand, or film more"
         decision = replace(decision, promote=False, why=why)
-    problems = [f"{p.url}: {p.reason}" for p in (*unread, *unseen)]
-    models.record_decision(new, decision.to_dict() | {"unreadable": sorted(set(problems))})
+    if decision.promote and not promote:
+        decision = replace(decision, why=decision.untried)
+    problems = sorted({f"{p.url}: {p.reason}" for p in (*unread, *unseen)})
+    models.record_decision(new, decision.to_dict() | {"unreadable": problems})
     if decision.promote and promote:
-        put_in_production(store_url, old.name, decision)
+        try:
+            put_in_production(store_url, old.name, decision)
+        except models.ModelError as refusal:  # what stands beside the version must not say that it was promoted
+            refused = replace(decision, promote=False, why=f"kept: {refusal}")
+            models.record_decision(new, refused.to_dict() | {"unreadable": problems})
+            raise
+        if described.settings.checkpoint != models.PRODUCTION:
+            log.warning(
+                "nights go on with checkpoint = %s of %s; to have them take what is promoted, write %s in its place",
+                *(described.settings.checkpoint, site, models.PRODUCTION),
+            )
     return told(decision)
 
 

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from flows.screen import asked_for
+from tasks.page_format import percent
 from tasks.status import STOPPED, UNDER_WAY, NightStatus, list_nights
 
 EVERY_S = 5.0
@@ -57,7 +58,7 @@ def nights_table(
     for name in ("camera", "night", "state", "shards", "frames", "coverage", "quarantined"):
         table.add_column(name)
     for n in nights:
-        done, coverage = f"{n.shards_done}/{n.shards}", f"{n.coverage:.1%}"
+        done, coverage = f"{n.shards_done}/{n.shards}", percent(n.coverage)
         table.add_row(n.camera, n.night, state_words(n), done, str(n.frames), coverage, str(n.problems))
     return table
 

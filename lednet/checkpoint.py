@@ -24,6 +24,7 @@ from torch import Tensor
 
 from lednet.baselines.peer import Peer
 from lednet.baselines.peers import PEERS, SHIPPED_PEERS
+from lednet.legs import legs_of
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -60,16 +61,16 @@ class Card:
     config: dict[str, Any]
     """`LEDNetConfig.to_dict()`; of a peer `{"model": its name}`."""
     training: dict[str, Any] = field(default_factory=dict)
-    """Command, data, recipe, steps, hours, device, seed."""
+    """Command, data, recipe, steps, hours, device, seed; with all legs before it as `lednet.legs` keeps them."""
     validation: dict[str, Any] = field(default_factory=dict)
     """Figures, with what they were measured on."""
 
+    def __post_init__(self) -> None:
+        self.steps(), self.trained_clips()  # of a damaged card they can't be had, and its reader says so
+
     def legs(self) -> Iterator[dict[str, Any]]:
         """Of its training, each from where the one after it ended: the last leg first."""
-        leg: Any = self.training
-        while isinstance(leg, dict) and leg:
-            yield leg
-            leg = leg.get("from")
+        return legs_of(self.training)
 
     def trained_clips(self) -> set[str]:
         """Names of all clips that it, and those that it was made from, were trained on."""

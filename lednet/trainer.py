@@ -31,6 +31,7 @@ from lednet.curves import curves_picture
 from lednet.degrade import find_recipe
 from lednet.growth import grow
 from lednet.inference import multiplies_bf16
+from lednet.legs import legs_before
 from lednet.losses import LEDNetLoss, VGG19Features
 from lednet.metrics import EQUAL_DB, psnr, ssim
 from lednet.model import SIDE_SCALE, LEDNet
@@ -318,7 +319,7 @@ class Trainer:
     def export(self, command: str) -> None:
         """Validate the moving average and write it as a checkpoint with its card."""
         figures = self.validate()
-        training: dict[str, Any] = {"from": self.origin.training} if self.origin else {}
+        training: dict[str, Any] = legs_before(self.origin.training) if self.origin else {}
         training |= {
             "command": command,
             "settings": asdict(self.settings),

@@ -26,7 +26,7 @@ WEEK, FOUR_WEEKS = 7, 28
 LEAST_NIGHTS = 3
 """Fewer nights give neither an interval nor a change."""
 CONFIDENCE = 0.95
-SUMMARY_COLUMNS = ("camera", "name", "scene", "night", "model", "frames", "coverage", "quarantined", "gaps_s")
+SUMMARY_COLUMNS = ("camera", "name", "scene", "night", "model", "frames", "coverage", "quarantined", "no_frame_s")
 GRAVITY = ("missing", "bad", "attention", "under way", "good")
 LEVELS = ("camera", "scene", "model_sha", "night")
 
@@ -127,17 +127,20 @@ def camera_summary(
         under_way: ids of the cameras that are still being restored, which are not missing.
 
     Returns:
-        camera, name, scene, night, model, frames, coverage, quarantined, gaps_s; for each headline metric m: m, the
-        night's mean; m_low and m_high, in which 95 % of such nights fall by how the 28 nights before vary: their mean
-        +- t * s * sqrt(1 + 1/n); m_change7 and m_change28, the difference to the mean of the nights before; verdict
-        (good, attention, bad, missing or under way); findings, a list of Finding.
+        camera, name, scene, night, model, frames, coverage, quarantined; no_frame_s, the facts' gaps_s: the seconds of
+        the stretches without a frame, NaN for a camera without facts; for each headline metric m: m, the night's mean;
+        m_low and m_high, in which 95 % of such nights fall by how the 28 nights before vary: their mean +- t * s *
+        sqrt(1 + 1/n); m_change7 and m_change28, the difference to the mean of the nights before; verdict (good,
+        attention, bad, missing or under way); findings, a list of Finding.
     """
     window = between(facts, night_before(night, FOUR_WEEKS), night)
     known = _described(window, night, cameras)
     tonight = window[window["night"] == night]
     rows = known.merge(tonight.drop(columns=["name", "scene"]), on="camera", how="left")
+    # Under another name than in cameras.csv, whose gaps_s are those between recorded files.
+    rows = rows.rename(columns={"gaps_s": "no_frame_s"})
     rows["night"] = night
-    for name in ("frames", "coverage", "quarantined", "gaps_s"):
+    for name in ("frames", "coverage", "quarantined"):
         rows[name] = rows[name].fillna(0)
     rows["model"] = rows["model"].fillna("")
     summary = rows[[*SUMMARY_COLUMNS]].astype({"frames": int, "quarantined": int})

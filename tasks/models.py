@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -102,9 +102,11 @@ def add_version(store: str, weights: Path, when: str) -> Version:
         CheckpointError: if the checkpoint is not whole.
     """
     card, data = checkpoint.identify(weights)
-    known = [name for name in version_names(store) if name.endswith(card.sha256[:SHA_DIGITS])]
-    name = known[0] if known else f"{when[:10]}-{card.sha256[:SHA_DIGITS]}"
-    if not known or not _is_whole(store, name):
+    # Also one that has lost its card: under another day's name, production would still lack what it names.
+    known = [name for name in _folders(store) if name.endswith(card.sha256[:SHA_DIGITS])]
+    whole = [name for name in known if _is_whole(store, name)]
+    name = next(iter((*whole, *known)), f"{when[:10]}-{card.sha256[:SHA_DIGITS]}")
+    if not whole:
         url = version_url(store, name)
         storage.write(storage.join(url, "model.safetensors"), data)
         storage.write(storage.join(url, "card.json"), canonical_json(asdict(replace(card, name=name))))
@@ -128,8 +130,12 @@ def record_decision(version: Version, decision: Mapping[str, Any]) -> Version:
 
 def version_names(store: str) -> list[str]:
     """The whole versions, oldest first. What a crash left without a card is none."""
-    found = [name for name in listing.names(models_url(store)) if VERSION.fullmatch(name)]
-    return [name for name in found if storage.exists(storage.join(version_url(store, name), "card.json"))]
+    return [name for name in _folders(store) if storage.exists(storage.join(version_url(store, name), "card.json"))]
+
+
+def _folders(store: str) -> list[str]:
+    """Where versions are or were begun, oldest first."""
+    return [name for name in listing.names(models_url(store)) if VERSION.fullmatch(name)]
 
 
 def read_version(store: str, name: str) -> Version:
@@ -142,7 +148,7 @@ def read_version(store: str, name: str) -> Version:
     except FileNotFoundError:
         known = ", ".join(version_names(store)) or "none"
         raise ModelError(f"{name}: no such version in {models_url(store)}; stored are {known}") from None
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{url}/card.json: not a card ({error}); add the checkpoint again") from error
     return Version(name, url, card, _decision(url))
 
@@ -226,10 +232,9 @@ def rollback(store: str, who: str, when: str, why: str) -> Production:
             meanwhile: two who roll back the same version must not go back two.
     """
     now = read_production(store)
-    came = [p for p in now.history if p.action == "promote" and p.version == now.version]
-    if not came or not came[-1].previous:
+    back = _replaced(now.history)
+    if not back:
         raise ModelError(f"{models_url(store)}: nothing was in production before {now.version or 'now'}; promote one")
-    back = came[-1].previous
     _download(read_version(store, back))
     with _alone(store):
         found, mark = _read_production(store)
@@ -239,6 +244,18 @@ def rollback(store: str, who: str, when: str, why: str) -> Production:
                 "`lednet models list`, and run it again if that is to go back as well"
             )
         return _write(store, now, mark, Promotion(back, now.version, "rollback", who, when, why))
+
+
+def _replaced(history: Sequence[Promotion]) -> str:
+    """What the last promotion that still stands took the place of, empty for the first or none. A rollback takes back
+    one promotion and not a version, which may have been promoted twice."""
+    standing: list[str] = []
+    for change in history:
+        if change.action == "promote":
+            standing.append(change.previous)
+        elif standing:
+            standing.pop()
+    return standing[-1] if standing else ""
 
 
 @contextmanager

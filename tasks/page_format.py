@@ -48,6 +48,12 @@ def percent(share: float) -> str:
     return NOTHING if math.isnan(share) else f"{min(round(share * 100, 1), 100 if share == 1 else 99.9):g}%"
 
 
+def percent_below(share: float) -> str:
+    """A share that is below some limit, in per cent: rounded down, or it would be shown as the limit itself."""
+    down = math.floor(round(share * 1000, 6)) / 1000
+    return percent(down or share)
+
+
 def local(time_ns: int, zone: ZoneInfo) -> tuple[str, str]:
     """ISO 8601 with offset for machines, clock time for people: with its zone's name where the clock changes nearby."""
     when = datetime.fromtimestamp(time_ns // NANOSECONDS, zone)

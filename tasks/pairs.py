@@ -175,8 +175,15 @@ def done_clips(plan: PairsPlan) -> dict[str, str]:
     """The clips that are done -> why one could not be read, empty where it could."""
     folder = storage.join(plan.aside, "done")
     names = {n.removesuffix(".json") for n in listing.names(folder)}
-    done = [c.name for c in plan.clips if c.name in names]
-    return {name: json.loads(storage.read(storage.join(folder, f"{name}.json")))["problem"] for name in done}
+    return {c.name: _problem_of(storage.join(folder, f"{c.name}.json")) for c in plan.clips if c.name in names}
+
+
+def _problem_of(flag: str) -> str:
+    """Why the clip of a done flag could not be read, empty where it could. Raises StoreError if the flag is damaged."""
+    try:
+        return str(json.loads(storage.read(flag))["problem"])
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise StoreError(f"{flag}: not a done flag ({error}); remove it, and its clip is made again") from error
 
 
 def synthesise_clip(plan: PairsPlan, index: int) -> str:

@@ -74,6 +74,12 @@ class Decision:
         """All of them: overall, of cameras, of clips."""
         return (*([self.overall] if self.overall else []), *self.cameras, *self.clips)
 
+    @property
+    def untried(self) -> str:
+        """Why, in the words of one that nothing comes of."""
+        verb, _, reason = self.why.partition(": ")
+        return f"would {'not ' if verb == 'kept' else ''}be promoted: {reason}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
@@ -166,7 +172,8 @@ def decide(old: str, new: str, figures: Sequence[ClipFigures], settings: LearnSe
     elif overall.low <= 0:
         why = f"kept: not better beyond its {settings.confidence:.0%} interval, {overall}"
     elif overall.mean < settings.least_gain_db:
-        why = f"kept: better, but by less than {settings.least_gain_db} dB, {overall}"
+        # With all its digits: a gain that is just too small would be rounded to what it lacks.
+        why = f"kept: better, but by less than {settings.least_gain_db} dB ({overall.mean:g}), {overall}"
     else:
         fresh = sorted({f.camera for f in figures if f.new_camera})
         known = f", new cameras among them: {', '.join(fresh)}" if fresh else ""

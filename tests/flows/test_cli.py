@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli import log_handler
-from flows.night_commands import exit_code, quarantined
+from flows.night_commands import exit_code, quarantined, show_outcomes
 from tasks.types import CameraNight
 from tests.flows.conftest import Run
 
@@ -225,6 +225,25 @@ def test_exit_codes_tell_whole_nights_from_partial_and_failed_ones() -> None:
     assert exit_code(night(("published", 0, True), ("no footage", 0, False))) == 2
     assert exit_code(night(("failed", 0, False))) == 1
     assert exit_code(night(("failed", 0, True))) == 2  # what was published before stays
+
+
+def test_a_training_that_diverges_is_told_without_a_traceback(
+    lednet_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverges(*_: object) -> int:
+        raise FloatingPointError("the gradients are not finite at step 3")
+
+    write_clip(tmp_path / "in.mp4", frames=1)
+    monkeypatch.setattr("tasks.video.restore_clip", diverges)  # as it comes out of `lednet retrain`
+    result = lednet_here("clip", str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4"))
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].endswith("the gradients are not finite at step 3")
+    assert "Traceback" not in result.stderr
+
+
+def test_only_a_whole_night_ends_with_100_per_cent(capsys: pytest.CaptureFixture[str]) -> None:
+    show_outcomes([CameraNight("pit", "published", frames=9, coverage=0.999995)], "")
+    assert "99.9%" in capsys.readouterr().out
 
 
 def test_ctrl_c_is_told_and_ends_as_shells_expect(

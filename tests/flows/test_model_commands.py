@@ -58,6 +58,23 @@ def test_a_damaged_version_is_listed_as_such_beside_the_whole_ones(store: str, t
     assert "add the checkpoint again" in listed["damaged"][damaged]
 
 
+def test_a_card_whose_training_can_not_be_told_hides_no_other_version(store: str, tmp_path: Path) -> None:
+    whole, damaged = added(store, tmp_path, 1), added(store, tmp_path, 2)
+    card = Path(store) / "models" / damaged / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"training": {"clips": 3}}))
+    result = CliRunner().invoke(app, ["models", "list", "--store", store])
+    assert result.exit_code == 0, result.output
+    assert whole in result.stdout
+    assert "damaged" in result.stdout
+
+
+def test_production_whose_version_is_gone_is_listed_as_such(store: str, tmp_path: Path) -> None:
+    version = added(store, tmp_path, 1)
+    lednet("models", "promote", version, "--why", "tried by hand", "--store", store)
+    (Path(store) / "models" / version / "card.json").unlink()
+    assert "add the checkpoint again" in lednet("models", "list", "--store", store)["damaged"][version]
+
+
 def test_compare_names_the_better_one_and_promotes_nothing(store: str, tmp_path: Path) -> None:
     for k, name in enumerate(("pit/GX010119", "pit/GX010120", "silo/GX010119", "silo/GX010120")):
         filmed(tmp_path / f"gopro/{name}.MP4", seed=k)

@@ -144,6 +144,33 @@ def test_a_promotion_can_be_left_to_people(
     assert models.read_production(store).version == ""
 
 
+def test_a_model_that_is_left_to_people_is_not_told_as_promoted(
+    retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate(monkeypatch, tmp_path / "better.safetensors", gain=0.8)
+    decision = retrain(promote=False)
+    recorded = models.read_version(store, decision.new).decision
+    assert recorded is not None
+    assert decision.why == recorded["why"]
+    assert decision.why.startswith("would be promoted: better")
+
+
+def test_nights_that_go_on_with_another_model_than_the_promoted_one_are_told(
+    retrain: Retrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    candidate(monkeypatch, tmp_path / "better.safetensors", gain=0.8)
+    site = tmp_path / "cameras.toml"
+    with caplog.at_level("WARNING", "lednet"):
+        assert retrain().promote
+    assert f"nights go on with checkpoint = {tmp_path}/start.safetensors of {site}" in caplog.text
+    caplog.clear()
+    site.write_text(site.read_text().replace(f"{tmp_path}/start.safetensors", "production"))
+    candidate(monkeypatch, tmp_path / "best.safetensors", gain=0.95)
+    with caplog.at_level("WARNING", "lednet"):
+        retrain()
+    assert "nights go on" not in caplog.text
+
+
 def test_steps_given_by_name_come_before_those_of_the_site(
     retrain: Retrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +228,10 @@ def test_a_model_is_not_put_in_place_of_one_that_it_was_not_compared_with(
     with pytest.raises(models.ModelError, match="not promoted, since production became"):
         retrain()
     assert models.read_production(store).version == other.name
+    refused = next(v for v in models.read_versions(store)[0] if v.card.sha256 == checkpoint.read_card(made).sha256)
+    assert refused.decision is not None
+    assert refused.decision["why"].startswith(f"kept: {refused.name}: not promoted, since production became")
+    assert not refused.decision["promote"]
 
 
 def test_the_flows_page_says_the_decision_and_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +260,16 @@ def test_a_real_fine_tuning_knows_what_it_was_made_from_and_has_its_figures(
     assert listing.names(kept_training.states_url(store)) == []
     assert retrain(promote=False) == decision  # nothing is trained or stored again
     assert models.version_names(store) == sorted({decision.old, decision.new})
+
+
+def test_a_fine_tuned_model_knows_every_leg_of_the_one_that_it_started_from(
+    retrain: Retrain, store: str, tmp_path: Path
+) -> None:
+    known = models.add_version(store, save_model(tmp_path / "a.safetensors", 5, clips=("elsewhere",)), "2026-01-15")
+    models.promote(store, known.name, "me", "2026-01-15", "test")
+    card = models.read_version(store, retrain(promote=False).new).card
+    assert "elsewhere" in card.trained_clips()
+    assert list(card.legs())[1:] == list(known.card.legs())
 
 
 def test_footage_that_production_knows_makes_no_new_model(

@@ -51,3 +51,13 @@ def test_a_coarse_night_does_not_look_complete(lednet_here: Run, monkeypatch: py
 def test_a_night_that_is_not_there_does_not_say_that_none_is(lednet_here: Run, tmp_path: Path) -> None:
     shown = lednet_here("status", "2026-01-16", "--store", str(tmp_path), "--camera", "pit").stdout
     assert shown == f"{tmp_path}: holds no nights of 2026-01-16 of camera pit\n"
+
+
+def test_only_a_whole_night_is_shown_as_covered_by_100_per_cent(
+    lednet_here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = NightStatus("pit", "2026-01-15", PUBLISHED, 3, 3, 215_999, 0.999995)
+    monkeypatch.setattr(status, "list_nights", lambda *_: [night, replace(night, camera="gate", coverage=1.0)])
+    rows = lednet_here("status", "--store", "file:///store").stdout.splitlines()
+    assert [name for name in ("pit", "gate") if any(name in row and "99.9%" in row for row in rows)] == ["pit"]
+    assert [name for name in ("pit", "gate") if any(name in row and "100%" in row for row in rows)] == ["gate"]

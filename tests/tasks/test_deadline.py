@@ -72,6 +72,7 @@ def test_the_work_that_is_left_is_told_with_its_allowance_however_many_share_it(
         [camera("pit", 36000, 1.0, done=0.5)], {"pit": Fraction(5)}, NOW + timedelta(hours=9), NOW, workers=2
     )
     assert told.worker_hours == pytest.approx(5 * ALLOWANCE)
+    assert told.done_by == "2026-01-16T01:00+00:00"  # they take half of it each
 
 
 @pytest.mark.parametrize(("slots", "met", "done_by"), [(20_000, True, "06:40"), (22_000, False, "07:20")])
@@ -102,7 +103,9 @@ def test_no_workers_are_refused() -> None:
         outlook([], {}, NOW, NOW, workers=0)
 
 
-@pytest.mark.parametrize(("deadline", "at"), [("06:30", "2026-01-16 06:30"), ("05:59", "2026-01-17 05:59")])
+@pytest.mark.parametrize(
+    ("deadline", "at"), [("06:30", "2026-01-16 06:30"), ("05:59", "2026-01-17 05:59"), ("06:00", "2026-01-17 06:00")]
+)
 def test_a_time_of_day_is_the_next_one_in_the_cameras_zone(deadline: str, at: str) -> None:
     zone = ZoneInfo("Asia/Shanghai")
     now = datetime(2026, 1, 16, 6, 0, tzinfo=zone)

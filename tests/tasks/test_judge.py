@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -111,3 +112,15 @@ def test_groups_are_those_of_the_night(store: str, tmp_path: Path) -> None:
     judge_night(store, LAST, [PIT], HealthSettings())
     groups = pd.read_parquet(tmp_path / "reports" / LAST / "groups.parquet")
     assert groups[groups["level"] == "night"]["group"].unique().tolist() == [LAST]
+
+
+def test_what_lacks_frames_is_not_called_as_what_lacks_files_and_is_not_0_where_nothing_is_known(
+    store: str, tmp_path: Path
+) -> None:
+    ailing(store)
+    judge_night(store, LAST, [PIT, replace(PIT, id="silo")], HealthSettings())
+    for table in tables(tmp_path):
+        assert "gaps_s" not in table  # in cameras.csv the seconds without a recorded file
+        lacking = dict(zip(table["camera"], table["no_frame_s"], strict=True))
+        assert lacking["pit"] == 600
+        assert math.isnan(lacking["silo"])

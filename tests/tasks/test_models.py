@@ -136,6 +136,13 @@ def test_rollback_goes_back_step_by_step_and_not_to_and_fro(store: str, tmp_path
     assert [p.action for p in models.read_production(store).history] == ["promote"] * 3 + ["rollback"] * 2
 
 
+def test_rollback_of_a_version_that_was_promoted_twice_does_not_go_to_and_fro(store: str, tmp_path: Path) -> None:
+    a, b, c = (add(store, tmp_path, seed) for seed in (1, 2, 3))
+    for version in (a, b, c, b):
+        promote(store, version)
+    assert [models.rollback(store, "me", WHEN, "worse").version for _ in range(3)] == [c, b, a]
+
+
 def test_a_crash_between_the_version_and_its_promotion_leaves_the_old_production(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +338,22 @@ def test_adding_the_checkpoint_again_mends_a_damaged_version(
     assert add(store, tmp_path, 1) == a
     assert path.read_bytes() == whole
     assert promote(store, a).version == a
+
+
+def test_a_version_that_lost_its_card_keeps_its_name_when_it_is_added_another_day(store: str, tmp_path: Path) -> None:
+    a = add(store, tmp_path, 1)
+    promote(store, a)
+    (tmp_path / "store/models" / a / "card.json").unlink()
+    assert models.add_version(store, tmp_path / "1.safetensors", "2027-03-01T00:00:00+00:00").name == a
+    assert checkpoint.load(models.fetch(models.resolve("production", store)))
+
+
+def test_of_two_folders_of_the_same_weights_the_whole_one_is_the_version(store: str, tmp_path: Path) -> None:
+    a = add(store, tmp_path, 1)
+    begun = f"2026-01-01-{a[-12:]}"
+    storage.write(f"{store}/models/{begun}/model.safetensors", b"half of it")
+    assert models.add_version(store, tmp_path / "1.safetensors", "2027-03-01T00:00:00+00:00").name == a
+    assert models.version_names(store) == [a]
 
 
 def test_a_version_that_is_whole_is_not_written_again(

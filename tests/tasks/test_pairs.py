@@ -196,3 +196,11 @@ def test_laying_out_again_leaves_what_is_stored(plan: PairsPlan) -> None:
     before = objects(plan)
     pairs.create(plan, "1")
     assert objects(plan) == before
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[" * 100_000])
+def test_a_damaged_done_flag_is_named_with_what_to_do(plan: PairsPlan, data: bytes) -> None:
+    flag = storage.join(plan.aside, "done", f"{plan.clips[0].name}.json")
+    storage.write(flag, data)
+    with pytest.raises(StoreError, match=r"not a done flag .*remove it, and its clip is made again"):
+        pairs.done_clips(plan)

@@ -249,3 +249,14 @@ def test_a_pair_that_both_models_restore_wholly_counts_as_equal() -> None:
 def test_the_same_figures_give_the_same_decision() -> None:
     rows = figures({"pit": [0.5, 0.1, 0.2]})
     assert decide("a", "b", rows, JUDGE) == decide("a", "b", rows, JUDGE)
+
+
+def test_a_gain_that_is_just_too_small_is_not_told_as_what_it_lacks() -> None:
+    decision = decided({"pit": [0.048, 0.048, 0.048]}, spread=0.001)
+    assert "by less than 0.05 dB (0.048), all clips: +0.05 dB" in decision.why
+
+
+def test_what_nothing_comes_of_is_said_so() -> None:
+    better, worse = (decided({"pit": [gain] * 3}, spread=0.01) for gain in (0.5, -0.5))
+    assert better.untried.startswith("would be promoted: better, all clips: +0.50 dB")
+    assert worse.untried.startswith("would not be promoted: clearly worse on pit")

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tasks.page_format import change, local, number, percent
+from tasks.page_format import change, local, number, percent, percent_below
 from tasks.report_page import render
 from tests.tasks.report_example import NIGHT, SECOND, START, Reader, facts, manifest, page, quality, section
 
@@ -100,3 +100,10 @@ def test_a_small_figure_has_no_scale_below_0() -> None:
     nights = facts(["pit"]).assign(noise_after=0.00005, noise_after_low=0.0, noise_after_high=0.0001)
     html = render(replace(page(section()), summary=nights[nights["night"] == NIGHT], history=nights))
     assert "<span>−" not in html
+
+
+@pytest.mark.parametrize(
+    ("share", "written"), [(0.8999, "89.9%"), (0.89, "89%"), (0.57, "57%"), (0.0002, "<0.1%"), (0.0, "0%")]
+)
+def test_a_share_below_a_limit_is_not_rounded_up_to_it(share: float, written: str) -> None:
+    assert percent_below(share) == written

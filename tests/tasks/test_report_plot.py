@@ -6,11 +6,13 @@ import math
 import re
 from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.report_plot import HEIGHT, MOST_NIGHTS, WIDTH, trends
+from tasks.report_plot import HEIGHT, MOST_NIGHTS, WIDTH, over_the_night, trends
+from tests.tasks.report_example import quality, section
 
 LAST = date(2026, 1, 15)
 
@@ -100,6 +102,32 @@ def test_only_the_last_nights_are_shown() -> None:
     drawn = plot(nights([5.0] * 40 + [1.0] * MOST_NIGHTS))
     assert drawn["nights"] == MOST_NIGHTS
     assert drawn["highest"] == "1.00"
+
+
+def test_the_figures_beside_a_trend_are_of_its_first_and_last_night_and_its_extremes() -> None:
+    drawn = plot(nights([3.0, 1.0, 4.0, 2.0]))
+    assert [drawn[name] for name in ("first", "lowest", "highest", "now")] == ["3.00", "1.00", "4.00", "2.00"]
+
+
+def over_a_night(slots: list[int], bright: float = 0.3) -> dict[str, Any]:
+    """What is drawn of a night of 60 slots with these frames."""
+    drawn = over_the_night(section(rows=quality(slots, bright=bright), frames=len(slots)), ZoneInfo("UTC"))
+    assert drawn is not None
+    return drawn
+
+
+def test_a_stretch_without_a_picture_is_as_wide_as_it_is_long() -> None:
+    assert over_a_night([*range(12), *range(42, 60)])["missing"] == [("200", "500")]
+
+
+def test_brightness_is_drawn_in_the_middle_of_its_part_of_the_night_and_not_over_a_hole() -> None:
+    line = over_a_night([*range(12), *range(42, 60)])["after"]
+    assert [x for x, _ in points(line)][:: len(points(line)) - 1] == [8, 992]
+    assert re.findall(r"M(\d+)", line) == ["8", "708"]
+
+
+def test_the_scale_of_brightness_ends_at_the_next_twentieth() -> None:
+    assert [over_a_night([0, 1], bright)["top"] for bright in (0.3, 0.32, 0.04)] == ["30%", "35%", "10%"]
 
 
 @given(st.lists(st.one_of(st.none(), st.just(math.nan), st.floats(0, 1e6)), min_size=1, max_size=70))

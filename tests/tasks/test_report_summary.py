@@ -12,7 +12,7 @@ from tasks.report_summary import sentences, tiles
 from tasks.report_table import by_attention, camera_table
 from tasks.report_values import ReportPage
 from tasks.types import CameraNight
-from tests.tasks.report_example import Reader, page, quality, section
+from tests.tasks.report_example import SECOND, START, Reader, page, quality, section
 
 DUSTY = {"value": 0.5, "usual": 0.3, "threshold": 0.4, "contrast": 0.5}
 
@@ -78,3 +78,14 @@ def test_a_night_without_a_picture_does_not_count_as_restored() -> None:
     assert "1 of 2 cameras restored" in text
     assert "Cameras restored1 / 2" in text
     assert "missing: 1 camera without a restored night and 12 s without a picture" in text
+
+
+def test_every_gap_of_every_camera_is_counted() -> None:
+    gap = [[START + k * SECOND, START + (k + 1) * SECOND] for k in (1, 5)]
+    report = page(section(frames=50, gaps=gap), section(camera="b", frames=55, gaps=gap[:1]))
+    assert "3 s without a picture (3 gaps)" in sentences(report)[1]
+
+
+def test_the_figure_of_the_synthesised_night_is_the_mean_of_the_cameras() -> None:
+    known = pd.DataFrame([{"camera": c, "verdict": "good", "psnr": psnr} for c, psnr in (("pit", 20.0), ("b", 25.0))])
+    assert "PSNR is 22.5 dB on average" in sentences(replace(page(section(), section(camera="b")), summary=known))[2]

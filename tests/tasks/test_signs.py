@@ -96,6 +96,12 @@ def test_a_scene_without_edges_has_no_edge_width() -> None:
     assert edge_width(grey(drawn())) < EDGE_WINDOW
 
 
+def test_one_small_lamp_in_the_dark_tells_nothing_of_focus() -> None:
+    night = np.full((HEIGHT, WIDTH), 3, np.uint8)
+    night[90:92, 160:162] = 230
+    assert np.isnan(edge_width(night))
+
+
 @given(st.integers(-40, 40), st.integers(-20, 20))
 def test_a_shift_is_found_to_the_pixel(dx: int, dy: int) -> None:
     large = grey(cv2.resize(drawn(3), (480, 270)))  # type: ignore[arg-type]
@@ -137,6 +143,12 @@ def test_traffic_is_not_part_of_the_still_scene() -> None:
     for k, frame in enumerate(frames):
         frame[60:120, 30 * k : 30 * k + 30] = 255
     np.testing.assert_array_equal(still_scene(frames), grey(drawn()))
+
+
+def test_a_recorder_that_is_set_to_another_size_in_the_night_leaves_the_scene_as_it_was() -> None:
+    smaller = cv2.resize(drawn(), (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
+    scene = still_scene([drawn(), drawn(), smaller, drawn(), smaller])  # type: ignore[list-item]
+    np.testing.assert_array_equal(scene, grey(drawn()))
 
 
 def real(name: str, count: int = 12) -> list[Picture]:

@@ -1,0 +1,77 @@
+"""The legs of a training on a checkpoint's card: the last one in full, those before it in a flat list, nothing twice.
+
+    command, settings, recipes, clips ...    of the last leg
+    before      the legs before it, the last of them first; what repeats from leg to leg (recipes, the parts of settings
+                that are lists or tables, clips) is named there by the hash of its content
+    contents    hash -> that content, once for all legs
+
+A card grows with every leg by what is new in it. Older cards, in which each leg holds the one before it under `from`,
+are read as well, and made flat by the next leg. Not covered: what a leg holds (`lednet.trainer`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+FROM, BEFORE, CONTENTS = "from", "before", "contents"
+TABLES = ("settings", "recipes")
+"""Fields of a leg whose entries repeat from leg to leg."""
+CLIPS = "clips"
+HASH_DIGITS = 16
+
+Leg = dict[str, Any]
+
+
+def legs_of(training: Any) -> Iterator[Leg]:
+    """The legs of a card's `training`, each whole and alone: the last first.
+
+    Raises:
+        LookupError, TypeError, AttributeError: if a leg refers to content that is not there, or is of another shape.
+    """
+    leg = training
+    while isinstance(leg, dict) and leg:
+        yield {name: value for name, value in leg.items() if name not in (FROM, BEFORE, CONTENTS)}
+        for one in leg.get(BEFORE, ()):
+            yield _whole(one, leg[CONTENTS])
+        leg = leg.get(FROM)
+
+
+def legs_before(training: Any) -> dict[str, Any]:
+    """What the card of a leg says of those before it, given the `training` of the card that it starts from."""
+    contents: dict[str, Any] = {}
+    before = [_brief(leg, contents) for leg in legs_of(training)]
+    return {BEFORE: before, CONTENTS: contents} if before else {}
+
+
+def _brief(leg: Leg, contents: dict[str, Any]) -> Leg:
+    """A leg with the hashes of what repeats, which is put into `contents`."""
+
+    def kept(value: Any) -> str:
+        key = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
+        contents[key] = value
+        return key
+
+    brief = dict(leg)
+    for name in TABLES:
+        if isinstance(leg.get(name), Mapping):
+            # A table of one key stands for its content; every other table or list of a leg's has gone there.
+            brief[name] = {
+                k: {"of": kept(v)} if isinstance(v, dict | list | tuple) else v for k, v in leg[name].items()
+            }
+    if CLIPS in leg:
+        brief[CLIPS] = kept(leg[CLIPS])
+    return brief
+
+
+def _whole(brief: Leg, contents: Mapping[str, Any]) -> Leg:
+    """A leg as it was before `_brief`."""
+    leg = dict(brief)
+    for name in TABLES:
+        if isinstance(brief.get(name), Mapping):
+            leg[name] = {k: contents[v["of"]] if isinstance(v, dict) else v for k, v in brief[name].items()}
+    if CLIPS in brief:
+        leg[CLIPS] = contents[brief[CLIPS]]
+    return leg
