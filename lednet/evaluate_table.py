@@ -28,7 +28,7 @@ from lednet.baselines.peers import PEERS, SHIPPED_PEERS
 from lednet.baselines.registry import ALIKE, METHODS, ORACLES, Needs, Ready, find_trained, lednet_method
 from lednet.checkpoint import write_atomically
 from lednet.cost import Cost, cost_of, memory_of
-from lednet.degrade import RECIPES
+from lednet.degrade import find_recipe
 from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, mse, psnr, ssim
 from lednet.restorer import choose_device
@@ -93,7 +93,7 @@ def load_lpips(weights: Path | None, folder: Path | None) -> tuple[OfTwo | None,
 def fixed_gamma(settings: Settings, recipe: str) -> tuple[float | None, str]:
     """(the best fixed gamma for a recipe, where it is from); None if the checkpoint was not trained on that recipe."""
     if settings.data is not None:
-        gamma = fit_gamma(training_pairs(settings.data, RECIPES[recipe], settings.most_height, settings.seed + 1))
+        gamma = fit_gamma(training_pairs(settings.data, find_recipe(recipe), settings.most_height, settings.seed + 1))
         return gamma, f"recipe {recipe}: fixed gamma {gamma}, fitted on training clips under this recipe"
     card = checkpoint.read_card(checkpoint.locate(settings.model))
     try:
@@ -127,11 +127,11 @@ def draw_examples(settings: Settings, recipe: str) -> list[Example]:
     examples: list[Example] = []
     if settings.data is not None:
         examples += examples_of_clips(
-            settings.data, RECIPES[recipe], scenes, settings.frames, settings.most_height, settings.seed
+            settings.data, find_recipe(recipe), scenes, settings.frames, settings.most_height, settings.seed
         )
     if settings.pairs is not None:
         examples += examples_of_pairs(
-            settings.pairs, RECIPES[recipe], scenes, settings.nights, settings.most_height, settings.seed
+            settings.pairs, find_recipe(recipe), scenes, settings.nights, settings.most_height, settings.seed
         )
     return examples
 
@@ -187,6 +187,8 @@ def _keep(results: list[Tensor], restore: OfTwo, example: Example) -> None:
 
 def evaluate(settings: Settings) -> Table:
     """Run every method on every frame. Raises ValueError for data or settings that can't be used."""
+    for recipe in settings.recipes:
+        find_recipe(recipe)  # told now if it can't be used, and not after the others
     if settings.data is None and settings.pairs is None:
         raise ValueError("nothing to evaluate on: name a folder of clips by --data, or of pairs by --pairs")
     device = choose_device(settings.device)
@@ -294,7 +296,7 @@ def parse(arguments: Sequence[str] | None, prog: str) -> tuple[Settings, Path | 
     add("--weights", type=Path, help="folder of the published weights, and of AlexNet's for LPIPS")
     add("--lpips", type=Path, help="AlexNet's weights for LPIPS")
     add("--trained", type=Path, default=SHIPPED_PEERS, help="folder of what was trained alike; default: the shipped")
-    add("--recipe", action="append", choices=sorted(RECIPES), help="default: paper and night")
+    add("--recipe", action="append", help="a name, or a .toml file; default: paper and night")
     add("--method", action="append", choices=(*METHODS, *ORACLES), metavar="NAME", help="default: all of the registry")
     add("--model", default="small", help="LEDNet checkpoint of the row `small`")
     add("--frames", type=int, default=6, help="of each held-out clip")

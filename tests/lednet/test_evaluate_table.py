@@ -321,3 +321,21 @@ def test_the_command_prints_json_and_names_what_is_missing(
     assert "--data" in capsys.readouterr().err
     assert main(["--pairs", str(tmp_path), *few]) == 1
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_recipe_of_ones_own_makes_a_table(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hard = Path(__file__).parents[2] / "docs" / "hard_night.toml"
+    own = ["--method", "identity", "--recipe", str(hard), "--device", "cpu", "--json"]
+    assert main(["--pairs", str(pairs), *own]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["recipe"] == str(hard)
+    assert row["frames"] == 4
+
+
+def test_an_unknown_recipe_is_named_before_anything_is_restored(
+    pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--pairs", str(pairs), "--recipe", "paper", "--recipe", "fog", "--device", "cpu"]) == 1
+    said = capsys.readouterr().err
+    assert "'fog'" in said
+    assert "recipe paper" not in said

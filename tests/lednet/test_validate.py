@@ -45,3 +45,14 @@ def test_a_blurred_picture_without_its_sharp_one_is_named(pairs: Path) -> None:
 def test_a_recipe_without_chance_is_restored_once(pairs: Path, recipe: str, drawn: int) -> None:
     [(_, blurred, _)] = read_pairs(pairs)
     assert len(nights(blurred, RECIPES[recipe])) == drawn
+
+
+def test_a_recipe_of_ones_own_has_no_fixed_gamma_beside_it(pairs: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "own.toml"
+    recipe.write_text("gain = [0.5, 0.5]\ngamma = [2.0, 2.0]\n")
+    assert list(compare(pairs, "small", str(recipe), "cpu")) == ["identity", "small"]
+
+
+def test_an_unknown_recipe_is_named(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--pairs", str(pairs), "--recipe", "fog"]) == 1
+    assert "'fog'" in capsys.readouterr().err
