@@ -269,7 +269,7 @@ def test_a_checkpoint_of_ones_own_stands_beside_the_shipped_one_of_its_name(
 
 def test_the_shipped_base_is_called_so_as_well_if_it_knows_the_clips(settings: Settings) -> None:
     (example, *_) = examples_of_pairs(settings.pairs, RECIPES["paper"], {}, 1, 96, 0)  # type: ignore[arg-type]
-    known = checkpoint.read_card(checkpoint.locate("base")).training["clips"][0]
+    known = min(checkpoint.read_card(checkpoint.locate("base")).trained_clips())
     table_of_base = replace(settings, methods=("base",))
     assert all_trained_on(table_of_base, [example]) == []
     (note,) = all_trained_on(table_of_base, [replace(example, group=known)])
