@@ -66,7 +66,9 @@ class Card:
     """Figures, with what they were measured on."""
 
     def __post_init__(self) -> None:
-        self.steps(), self.trained_clips()  # of a damaged card they can't be had, and its reader says so
+        # Asked for now: of a damaged card they can't be had, and the one who reads it says which card it is.
+        self.steps()
+        self.trained_clips()
 
     def legs(self) -> Iterator[dict[str, Any]]:
         """Of its training, each from where the one after it ended: the last leg first."""
