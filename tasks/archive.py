@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 from tasks import listing, storage
 from tasks.decode import Header, VideoError, probe
+from tasks.repeated_hour import tell_apart
 from tasks.types import NANOSECONDS, Camera, Problem, Segment
 
 _TOKENS = {
@@ -107,7 +108,8 @@ def static_prefix(pattern: str, day: date) -> str:
 
 
 def true_time(wall: datetime, camera: Camera) -> int:
-    """A recorder's naive time -> true time in nanoseconds; of two readings when clocks fall back, the first."""
+    """A recorder's naive time -> true time in nanoseconds; of two readings when clocks fall back, the first (see
+    `tasks.repeated_hour`)."""
     zone = UTC if camera.clock == "utc" else ZoneInfo(camera.timezone)
     since = wall.replace(tzinfo=zone) - EPOCH
     return (
@@ -222,7 +224,19 @@ def _measure(
         else:
             segments.append(segment)
             ends[n.clip, n.chapter] = segment.end_ns
-    return _end_at_next_start(sorted(segments, key=lambda s: (s.start_ns, s.url))), problems
+    written = {n.entry.url: n.entry.modified_s for n in named if n.start_ns is not None}
+    later, untold = tell_apart(_end_at_next_start(_by_time(segments)), written, camera)
+    bad = {p.url for p in untold}
+    placed = [_moved(s, later.get(s.url, 0)) for s in segments if s.url not in bad]
+    return _end_at_next_start(_by_time(placed)), [*problems, *untold]
+
+
+def _moved(segment: Segment, by_ns: int) -> Segment:
+    return replace(segment, start_ns=segment.start_ns + by_ns, end_ns=segment.end_ns + by_ns)
+
+
+def _by_time(segments: Iterable[Segment]) -> list[Segment]:
+    return sorted(segments, key=lambda s: (s.start_ns, s.url))
 
 
 def _in_recording_order(named: Iterable[_Named]) -> list[_Named]:

@@ -8,11 +8,14 @@ A container's frame count and frame rate are never used for placing a frame; onl
 from __future__ import annotations
 
 import errno
+import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from itertools import islice
 from typing import Any, cast
 
 import av
@@ -20,6 +23,7 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -35,8 +39,21 @@ shown for longer, as those of a time-lapse are."""
 JUMP_BACK_S = 2.0
 """Timestamps that go back by more have begun anew: the recorder lost its clock, or two files were put together."""
 
+LOOK_AHEAD_PACKETS, LOOK_AHEAD_BYTES = 1000, 64 * 2**20
+"""So far a file is read ahead, undecoded, where its timestamps jump ahead: to tell damaged ones, after which they come
+back, from a pause."""
+
+DECODER_HOLDS = 64
+"""Packets that have gone into a decoder and whose frames have not come out of it: no decoder holds more."""
+
 FALLBACK_FPS = 25
 """Pace of frames that carry no timestamp in a file that states no rate."""
+
+JUMPS_BACK = "its timestamps jump back (what was recorded from there on has no time of its own)"
+FAR_AHEAD = "damaged (frames whose timestamps stand far ahead of their neighbours')"
+
+LIMITED = np.clip((np.arange(256) - 16) * 255 / 219 + 0.5, 0, 255).astype(np.uint8)
+"""What a code of limited range, 16 to 235, stands for."""
 
 
 class VideoError(ValueError):
@@ -106,19 +123,15 @@ def probe(url: str) -> Header:
     with open_video(url) as (container, stream):
         if not stream.width or not stream.height:
             raise VideoError(url, "its header states no picture size")
-        seconds = None
-        if stream.duration and stream.time_base:
-            seconds = float(stream.duration * stream.time_base)
-        elif container.duration:
-            seconds = container.duration / av.time_base
-        first = next(_decode(container, stream, lambda cause: None), None)
+        seconds = _own_seconds(container, stream) or (container.duration or 0) / av.time_base
+        first = next(_decode(_Packets(container, stream), lambda cause: None), None)
         if first is None:
             raise VideoError(url, "no frame of it can be decoded")
         width, height = first.width, first.height
         if first.rotation % 180:
             width, height = height, width
         return Header(
-            seconds if seconds and seconds > 0 else None,
+            seconds if seconds > 0 else None,
             _created(container),
             width,
             height,
@@ -132,7 +145,7 @@ def read_frames(
     to_s: float,
     errors: list[str],
     most_pixels: int,
-    decoded: Callable[[], None] = lambda: None,
+    alive: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Frames with times in [from_s, to_s), seconds since the stream's first timestamp, in the order they are shown.
 
@@ -140,7 +153,7 @@ def read_frames(
 
     Args:
         errors: causes of damage met on the way are appended, each kind once; the readable rest is still yielded.
-        decoded: called for every frame that is decoded, those before `from_s` as well.
+        alive: called for every packet that is read, those of which no wanted frame comes as well.
 
     Raises:
         VideoError: if the file can't be opened, holds no video, or its frames are larger than `most_pixels`.
@@ -149,7 +162,7 @@ def read_frames(
     back = SEEK_MARGIN_S
     while True:
         try:
-            yield from _read_after_seek(url, from_s - back, from_s, to_s, errors, most_pixels, decoded)
+            yield from _read_after_seek(url, from_s - back, from_s, to_s, errors, most_pixels, alive)
             return
         except _LandedLateError:
             back *= 4
@@ -166,7 +179,7 @@ def _read_after_seek(
     to_s: float,
     errors: list[str],
     most_pixels: int,
-    decoded: Callable[[], None],
+    alive: Callable[[], None],
 ) -> Iterator[tuple[float, VideoFrame]]:
     sound = seek_s <= 0  # from here on frames are whole: the file's start, or a key frame
     latest, shown_s = 0.0, 0.0
@@ -180,8 +193,8 @@ def _read_after_seek(
         clock = _Clock(url, container, stream, from_start=sound)
         if not sound:
             _seek(container, stream, seek_s)
-        frames = _counted(_decode(container, stream, note), decoded)
-        for seconds, frame in _without_strays(frames, clock, note):
+        packets = _Packets(container, stream, clock.by_decoding, alive)
+        for seconds, frame in _without_strays(packets, clock, note):
             refuse_large(url, frame.width, frame.height, most_pixels)
             if not sound and seconds is not None and seconds > from_s:
                 raise _LandedLateError
@@ -189,7 +202,7 @@ def _read_after_seek(
             if not sound or seconds is None:
                 continue
             if seconds < latest - JUMP_BACK_S:
-                note("its timestamps jump back (what was recorded from there on has no time of its own)")
+                note(JUMPS_BACK)
             latest, shown_s = max(latest, seconds), float((frame.duration or 0) * clock.base)
             if seconds < from_s:
                 continue
@@ -198,14 +211,8 @@ def _read_after_seek(
             yield seconds, frame
         if not sound:
             raise _LandedLateError
-        if clock.last_s + max(CUT_OFF_S, shown_s) < _stated_seconds(container, stream):
+        if clock.last_s + max(CUT_OFF_S, shown_s) < _stated_seconds(container, stream, packets.sound_s):
             note("ends early (its header promises more)")
-
-
-def _counted(frames: Iterator[VideoFrame], decoded: Callable[[], None]) -> Iterator[VideoFrame]:
-    for frame in frames:
-        decoded()
-        yield frame
 
 
 def refuse_large(url: str, width: int, height: int, most_pixels: int) -> None:
@@ -231,39 +238,109 @@ class _Clock:
         """Time of the last frame; below zero where there was none."""
         return -1.0 if self.last is None else float(self.last)
 
+    def seconds(self, stamp: int) -> Fraction:
+        """What a timestamp says."""
+        return (stamp - self.first) * self.base
+
     def time(self, frame: VideoFrame) -> float | None:
         """None: after a seek, no frame has told its time yet."""
         stamp = stamp_of(frame, self.by_decoding)
         if stamp is not None:
-            self.last = (stamp - self.first) * self.base
+            self.last = self.seconds(stamp)
         elif self.last is not None:
             self.last += self.step
         return None if self.last is None else float(self.last)
 
 
+class _Packets:
+    """A stream's packets, one after the other, with a look at the timestamps of those to come."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        by_decoding: bool = False,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.stream = stream
+        self.sound_s = 0.0
+        """Where the sound that was read ends, counted from the container's zero."""
+        self._source = container.demux(stream, *container.streams.audio)
+        self._by_decoding, self._alive = by_decoding, alive
+        self._given: deque[int | None] = deque(maxlen=DECODER_HOLDS)  # timestamps
+        self._ahead: deque[Any] = deque()  # read before their turn; the last may be the error in place of a packet
+
+    def __next__(self) -> Any:
+        packet = self._ahead.popleft() if self._ahead else self._read()
+        if isinstance(packet, Exception):
+            raise packet
+        self._given.append(self._stamp(packet))
+        return packet
+
+    def stamps_after(self, stamp: int) -> Iterator[int]:
+        """The timestamps that follow one of a frame, in the order of the file, as far as one may look ahead."""
+        given = [s for s in self._given if s is not None]
+        yield from given[len(given) - given[::-1].index(stamp) :] if stamp in given else ()
+        size = 0
+        for k in range(LOOK_AHEAD_PACKETS):
+            if k == len(self._ahead):
+                self._ahead.append(self._read())
+            packet = self._ahead[k]
+            if isinstance(packet, Exception) or size > LOOK_AHEAD_BYTES:
+                return
+            size += packet.size
+            if (coming := self._stamp(packet)) is not None:
+                yield coming
+
+    def _stamp(self, packet: Any) -> int | None:
+        stamp: int | None = packet.dts if self._by_decoding else packet.pts
+        return stamp
+
+    def _read(self) -> Any:
+        """The next packet of the stream, or the error that stands in its place: StopIteration at the end."""
+        try:
+            for packet in self._source:
+                self._alive()
+                if packet.stream.index == self.stream.index:
+                    return packet
+                if packet.pts is not None:
+                    self.sound_s = max(self.sound_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            return error
+        return StopIteration()
+
+
 def _without_strays(
-    frames: Iterator[VideoFrame], clock: _Clock, note: Callable[[str], None]
+    packets: _Packets, clock: _Clock, note: Callable[[str], None]
 ) -> Iterator[tuple[float | None, VideoFrame]]:
-    """Frames with their times. One by itself that stands far ahead of those before and after it is left out and told:
-    taken at its word, it would be the end of what is wanted, and all that comes after it too late."""
+    """A stream's frames with their times. Those that stand far ahead of the ones before and after them are left out and
+    told: taken at their word, they would be the end of what is wanted, and all that comes after them too late."""
     latest: float | None = None
-    ahead: tuple[float, VideoFrame] | None = None
-    for frame in frames:
-        seconds = clock.time(frame)
-        if ahead is not None and latest is not None:
-            if seconds is not None and latest <= seconds < ahead[0] - JUMP_BACK_S:
-                note("damaged (a frame whose timestamp stands far ahead of its neighbours')")
-            else:
-                latest = ahead[0]
-                yield ahead
-            ahead = None
-        if latest is not None and seconds is not None and seconds > latest + JUMP_BACK_S:
-            ahead = seconds, frame
-            continue
-        latest = latest if seconds is None else seconds
+    for frame in _decode(packets, note):
+        before, seconds, stamp = clock.last, clock.time(frame), stamp_of(frame, clock.by_decoding)
+        if latest is not None and seconds is not None and stamp is not None and seconds > latest + JUMP_BACK_S:
+            coming = (float(clock.seconds(s)) for s in packets.stamps_after(stamp))
+            row, back = _row_ahead(latest, seconds - JUMP_BACK_S, coming)
+            if 2 * back > row:
+                note(FAR_AHEAD)
+                clock.last = before
+                continue
+            if back:
+                note(JUMPS_BACK)
+        if seconds is not None:
+            latest = seconds if latest is None else max(latest, seconds)
         yield seconds, frame
-    if ahead is not None:
-        yield ahead
+
+
+def _row_ahead(after_s: float, before_s: float, coming: Iterator[float]) -> tuple[int, int]:
+    """How many packets, beginning with one that is not among those coming, stand outside an interval of time in a row;
+    and how many of as many after them stand within."""
+    row = 1
+    for seconds in coming:
+        if after_s < seconds < before_s:
+            return row, 1 + sum(after_s < s < before_s for s in islice(coming, row - 1))
+        row += 1
+    return row, 0
 
 
 def rate_of(stream: VideoStream) -> Fraction:
@@ -292,19 +369,33 @@ def stamp_of(frame: VideoFrame, by_decoding: bool) -> int | None:
 def _first_decoding_time(url: str) -> int:
     with open_video(url) as (container, stream):
         by_decoding_time(container, stream)
-        first = next(_decode(container, stream, lambda cause: None), None)
+        first = next(_decode(_Packets(container, stream), lambda cause: None), None)
         return 0 if first is None or first.dts is None else first.dts
 
 
-def _stated_seconds(container: InputContainer, stream: VideoStream) -> float:
-    """Duration that the header states; 0 where a duration would be FFmpeg's own estimate."""
+def _own_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """Duration that the header states of the picture alone; 0 where it states none."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if not container.streams.audio:  # that of the file is the picture's
+        return 0.0
+    # Matroska's writers note it so: 00:00:05.000000000.
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) if tag else 0.0
+
+
+def _stated_seconds(container: InputContainer, stream: VideoStream, sound_s: float) -> float:
+    """Duration that the header states; 0 where it states none, or one that may be the sound's: a duration would be
+    FFmpeg's own estimate, or that of the file's longest stream. `sound_s` is where the sound was found to end."""
     if not {"mp4", "matroska", "avi", "flv"} & set(container.format.name.split(",")):
         return 0.0
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
+    whole = (container.duration or 0) / av.time_base
+    if sound_s > whole - CUT_OFF_S:
+        return 0.0
     # Counted from the container's zero: the picture may begin seconds after the sound, at the first key frame.
-    begins = float((stream.start_time or 0) * (stream.time_base or 0))
-    return (container.duration or 0) / av.time_base - max(0.0, begins)
+    return whole - max(0.0, float((stream.start_time or 0) * (stream.time_base or 0)))
 
 
 def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> None:
@@ -315,9 +406,8 @@ def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> Non
         raise _LandedLateError from None
 
 
-def _decode(container: InputContainer, stream: VideoStream, note: Callable[[str], None]) -> Iterator[VideoFrame]:
+def _decode(packets: _Packets, note: Callable[[str], None]) -> Iterator[VideoFrame]:
     """Every frame that can be had; damage is noted and stepped over."""
-    packets = container.demux(stream)
     while True:
         packet: Any = None
         try:
@@ -329,7 +419,7 @@ def _decode(container: InputContainer, stream: VideoStream, note: Callable[[str]
         if packet is not None and packet.is_corrupt:
             note("damaged (packets flagged corrupt by the container)")
         try:
-            frames: list[Any] = stream.codec_context.decode(packet)  # None: what the decoder still holds
+            frames: list[Any] = packets.stream.codec_context.decode(packet)  # None: what the decoder still holds
         except av.error.FFmpegError as error:
             note(f"damaged ({_words(error)})")
             frames = []
@@ -344,6 +434,8 @@ def _decode(container: InputContainer, stream: VideoStream, note: Callable[[str]
 def pixels(frame: VideoFrame) -> NDArray[np.uint8]:
     """A decoded frame as contiguous uint8 [h, w, 3] sRGB, turned as its display matrix says."""
     rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    if len(frame.format.components) == 1 and frame.color_range == ColorRange.MPEG:
+        rgb = LIMITED[rgb]  # FFmpeg takes all grey for full range
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns))
 

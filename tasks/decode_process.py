@@ -120,7 +120,7 @@ class _Helper:
                 if patience_s is None and self.progress() != progress:
                     progress = self.progress()
                     continue
-                raise DecoderDiedError(f"hung (no frame within {patience_s or self.stall_s:g} s)")
+                raise DecoderDiedError(f"hung (no sign of life for {patience_s or self.stall_s:g} s)")
             more = os.read(output, 65536)
             if not more:
                 raise self._dead()
@@ -130,9 +130,9 @@ class _Helper:
         return answer
 
     def progress(self) -> tuple[int, int]:
-        """Number of the segment at hand, frames read so far."""
-        segment, frames = HEADER.unpack_from(self.map, 0)
-        return int(segment), int(frames)
+        """Number of the segment at hand, and a count that grows with what is read."""
+        segment, read = HEADER.unpack_from(self.map, 0)
+        return int(segment), int(read)
 
     def take(self, number: int, height: int, width: int, step: int) -> np.ndarray:
         """A copy of frame `number`."""
@@ -309,8 +309,8 @@ def _fill_once(
         _raise_told(event)
         done = True
     except DecoderDiedError as error:
-        segment, frames = helper.progress()
-        culprit = segments[segment].url if frames > before and 0 <= segment < len(segments) else None
+        segment, read = helper.progress()
+        culprit = segments[segment].url if read > before and 0 <= segment < len(segments) else None
         raise _DiedReadingError(str(error), culprit) from error
     finally:
         _give_back(helper) if done else helper.end()

@@ -36,7 +36,7 @@ from tasks.picture import fit
 from tasks.types import Grid, Segment
 
 HEADER = struct.Struct("qq")
-"""Number of the segment that is being read, counted from 0; a count that grows with every frame that is decoded."""
+"""Number of the segment that is being read, counted from 0; a count that grows with every packet that is read."""
 HEADER_BYTES = mmap.PAGESIZE
 BUFFERS = 4
 """Frames on their way at once. With two, a wait for the interpreter's lock on the other side held this one up too."""
@@ -134,7 +134,7 @@ def _fill(job: Job, shared: Shared, tell: Callable[..., None]) -> None:
         def on_it() -> None:
             shared.progress(numbers[url])
 
-        # Told of every decoded frame: where no key frame stands, hours of them may come before the first wanted one.
+        # Told of every packet: where no key frame stands, hours of them may come before the first wanted frame.
         frames = decode.read_frames(url, from_s, to_s, errors, most_pixels, on_it)
         while True:
             on_it()

@@ -88,7 +88,7 @@ class NightSettings:
     decode_memory_mb: int = 8192
     """Address space of the process that decodes; a file that needs more is left out."""
     decode_stall_s: int = 900
-    """A file that gives no frame for so long is left out; longer than all retries of the store take together."""
+    """A file of which nothing comes for so long is left out; longer than all retries of the store take together."""
     item_stall_s: int = 3600
     """A worker whose work item gets nowhere for so long is ended, and another does the item; longer than a file takes
     that hangs the decoder until it is left out, which is twice `decode_stall_s`."""

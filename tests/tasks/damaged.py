@@ -7,13 +7,13 @@ from pathlib import Path
 import av
 
 
-def astray(source: Path, target: Path, number: int, by_s: int = 3600) -> Path:
-    """A copy of a clip, one frame of which bears a time that is later by `by_s`, as a damaged timestamp may."""
+def astray(source: Path, target: Path, number: int, by_s: int = 3600, count: int = 1) -> Path:
+    """A copy of a clip, `count` frames of which bear times that are later by `by_s`, as damaged timestamps may."""
     with av.open(str(source)) as whole, av.open(str(target), "w") as out:
         stream = out.add_stream_from_template(whole.streams.video[0])
         for k, packet in enumerate(p for p in whole.demux(video=0) if p.dts is not None):
             packet.stream = stream
-            if k == number:
+            if number <= k < number + count:
                 packet.pts += by_s / packet.time_base
             out.mux(packet)
     return target

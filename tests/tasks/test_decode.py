@@ -192,3 +192,11 @@ def test_a_rate_that_is_no_whole_number_does_not_drift(tmp_path: Path) -> None:
     base = Fraction(1001, 30000)
     path = write_clip(tmp_path / "a.mp4", [k * base for k in range(90)], base=base, fps=30)
     assert times_of(path) == [float(k * base) for k in range(90)]
+
+
+def test_packets_of_which_no_frame_comes_are_signs_of_life(tmp_path: Path) -> None:
+    # No key frame stands where seeking leads to: twice the file is read to its end before it is read from its start.
+    path = write_clip(tmp_path / "a.ts", paced(150, 10), gop=300)
+    signs: list[int] = []
+    next(read_frames(url_of(path), 14.0, math.inf, [], NO_LIMIT, lambda: signs.append(1)))
+    assert len(signs) > 200

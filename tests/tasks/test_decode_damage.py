@@ -16,7 +16,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from footage import WIDTH, noisy, number_of, numbered, paced, write_clip
+from footage import WIDTH, noisy, number_of, paced, write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,22 +120,43 @@ def test_the_last_frame_of_a_time_lapse_is_shown_up_to_the_end_and_nothing_is_cu
     assert times_of(path, from_s=53.0) == [55.0]
 
 
-@pytest.mark.parametrize("name", ["a.mkv", "a.flv"])
-def test_a_picture_that_begins_seconds_after_the_sound_is_not_cut_off(name: str, tmp_path: Path) -> None:
-    with av.open(str(tmp_path / name), "w") as out:
+def with_sound(path: Path, begins_s: int) -> Path:
+    """50 noisy frames in 5 s, which begin so long after 8.192 s of silence do."""
+    with av.open(str(path), "w") as out:
         video, sound = out.add_stream("libx264", rate=10), out.add_stream("aac", rate=8000, layout="mono")
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
-        for k in range(64):  # of 128 ms each, 8.192 s in all
+        for k in range(64):  # of 128 ms each
             silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
             silence.sample_rate, silence.pts, silence.time_base = 8000, 1024 * k, Fraction(1, 8000)
             out.mux(sound.encode(silence))
-        for k in range(50):
-            frame = av.VideoFrame.from_ndarray(numbered(k), format="rgb24")
-            frame.pts, frame.time_base = 3000 + 100 * k, Fraction(1, 1000)
+        for k, picture in enumerate(noisy(50)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = 1000 * begins_s + 100 * k, Fraction(1, 1000)
             out.mux(video.encode(frame))
         out.mux([*video.encode(None), *sound.encode(None)])
-    assert len(read(tmp_path / name)) == 50
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.flv"])
+@pytest.mark.parametrize("begins_s", [0, 3], ids=["that ends seconds before the sound", "that begins seconds after it"])
+def test_a_picture_is_not_cut_off(name: str, begins_s: int, tmp_path: Path) -> None:
+    assert len(read(with_sound(tmp_path / name, begins_s))) == 50
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_header_tells_how_long_the_picture_lasts_where_the_sound_lasts_longer(name: str, tmp_path: Path) -> None:
+    # Else each file would seem to overlap the next, and the recorder's clock to be wrong.
+    assert probe(url_of(with_sound(tmp_path / name, 0))).seconds == 5
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.flv"])
+def test_a_cut_off_file_with_sound_is_told(name: str, tmp_path: Path) -> None:
+    path = with_sound(tmp_path / name, 0)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    errors: list[str] = []
+    assert len(read(path, errors=errors)) < 40
+    assert "ends early (its header promises more)" in errors
 
 
 def test_a_time_lapse_that_is_cut_off_is_told(tmp_path: Path) -> None:
@@ -184,6 +205,61 @@ def test_one_timestamp_far_ahead_of_its_neighbours_costs_its_own_frame_and_is_to
     numbers = [number_of(p) for _, p in read(path, from_s, errors=errors)]
     assert numbers == [k for k in range(100) if k != 50 and k >= 10 * from_s]
     assert any("far ahead" in cause for cause in errors) or from_s > 5
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+@pytest.mark.parametrize("count", [2, 9, 30])
+def test_a_row_of_timestamps_far_ahead_of_their_neighbours_costs_its_own_frames_and_is_told(
+    name: str, count: int, tmp_path: Path
+) -> None:
+    path = astray(write_clip(tmp_path / f"whole_{name}", paced(100, 10)), tmp_path / name, 50, count=count)
+    errors: list[str] = []
+    numbers = [number_of(p) for _, p in read(path, to_s=20.0, errors=errors)]
+    assert numbers == [k for k in range(100) if not 50 <= k < 50 + count]
+    assert any("far ahead" in cause for cause in errors)
+
+
+def test_a_row_far_ahead_that_few_frames_come_back_after_is_told(tmp_path: Path) -> None:
+    path = astray(write_clip(tmp_path / "whole.mkv", paced(100, 10)), tmp_path / "a.mkv", 50, count=45)
+    errors: list[str] = []
+    assert [number_of(p) for _, p in read(path, to_s=20.0, errors=errors)] == list(range(50))
+    assert any("jump back" in cause for cause in errors)
+
+
+def test_one_timestamp_far_behind_after_a_pause_costs_no_other_frame(tmp_path: Path) -> None:
+    parts = ([*paced(10, 10), *paced(40, 10, 600)], [24], paced(49, 10, 641))
+    made = [write_clip(tmp_path / f"{k}.ts", parts[k], first=n).read_bytes() for k, n in enumerate((0, 50, 51))]
+    (tmp_path / "a.ts").write_bytes(b"".join(made))
+    errors: list[str] = []
+    assert [number_of(p) for _, p in read(tmp_path / "a.ts", errors=errors)] == list(range(100))
+    assert any("jump back" in cause for cause in errors)
+
+
+def test_of_a_row_far_ahead_that_two_frames_come_back_after_none_is_kept(tmp_path: Path) -> None:
+    path = astray(write_clip(tmp_path / "whole.mkv", paced(100, 10)), tmp_path / "a.mkv", 96, count=2)
+    numbers = [number_of(p) for _, p in read(path, errors=[])]
+    assert numbers == [k for k in range(100) if k not in (96, 97)]
+
+
+def test_a_frame_without_a_timestamp_after_one_far_ahead_follows_those_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = astray(write_clip(tmp_path / "whole.mkv", paced(100, 10)), tmp_path / "a.mkv", 50)
+    monkeypatch.setattr("tasks.decode.stamp_of", lambda frame, _: None if round(frame.time, 3) == 5.1 else frame.pts)
+    assert [number_of(p) for _, p in read(path, to_s=20.0, errors=[])] == [k for k in range(100) if k != 50]
+
+
+@pytest.mark.parametrize(("limit", "value"), [("LOOK_AHEAD_PACKETS", 20), ("LOOK_AHEAD_BYTES", 100)])
+def test_a_file_is_read_ahead_no_further_than_the_limit(
+    limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_clip(tmp_path / "a.mkv", [*paced(10, 10), *paced(90, 10, 600)])
+    seen: list[int] = []
+    monkeypatch.setattr(f"tasks.decode.{limit}", value)
+    for frame in read_frames(url_of(path), 0.0, math.inf, [], NO_LIMIT, lambda: seen.append(1)):
+        if frame[0] > 10:
+            break
+    assert len(seen) < 50
 
 
 def test_a_pause_within_a_file_leaves_every_frame_in(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange
 from footage import Picture, paced, write_clip
 
 from tasks.decode import probe
@@ -92,6 +93,36 @@ def test_grey_footage_comes_out_as_grey_rgb(pix_fmt: str, tmp_path: Path) -> Non
     for (_, picture), level in zip(read(path), levels, strict=True):
         assert picture.shape == (48, 64, 3)
         assert np.abs(picture.astype(int) - level).max() <= 2
+
+
+X265 = {"preset": "ultrafast", "x265-params": "log-level=none:bframes=0:frame-threads=1"}
+GREY: dict[str, tuple[str, str, dict[str, str]]] = {
+    "hevc": ("libx265", "gray", X265),
+    "hevc, 10-bit": ("libx265", "gray10le", X265),
+    "h264": ("libx264", "gray", {"crf": "1"}),
+    "ffv1": ("ffv1", "gray", {}),
+}
+
+
+@pytest.mark.parametrize("kind", GREY)
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+def test_black_and_white_of_grey_footage_are_those_of_its_range(kind: str, full: bool, tmp_path: Path) -> None:
+    codec, pix_fmt, options = GREY[kind]
+    colour_range = ColorRange.JPEG if full else ColorRange.MPEG
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = out.add_stream(codec, rate=10, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        stream.codec_context.color_range, stream.codec_context.thread_count = colour_range, 1
+        for k, code in enumerate((0, 255) if full else (16, 235)):
+            shift = 2 if "10" in pix_fmt else 0
+            plane = np.full((48, 64), code << shift, np.uint16 if shift else np.uint8)
+            frame = av.VideoFrame.from_ndarray(plane, format=pix_fmt)
+            frame.pts, frame.time_base, frame.color_range = k, Fraction(1, 10), colour_range
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    black, white = (picture.astype(int) for _, picture in read(tmp_path / "a.mkv"))
+    assert black.max() <= 1
+    assert white.min() >= 254
 
 
 @pytest.mark.parametrize(("height", "width"), [(51, 67), (48, 65), (49, 64), (2, 2)])

@@ -316,7 +316,7 @@ def test_frames_that_are_decoded_on_the_way_to_the_wanted_ones_count_as_getting_
     ("what", "cause"),
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed (SIGSEGV)"),
-        ("time.sleep(600)", "hung (no frame within 2 s)"),
+        ("time.sleep(600)", "hung (no sign of life for 2 s)"),
         ("bytearray(2**40)", "ran out of memory"),
         ("raise KeyError(url)", "failed (KeyError)"),
     ],

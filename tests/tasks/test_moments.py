@@ -73,6 +73,15 @@ def test_a_moment_after_midnight_is_of_the_night_that_began_before_it(tmp_path: 
     assert (found.night, found.slots) == (NIGHT, (12,))
 
 
+def test_a_moment_may_be_named_by_a_zone_whose_day_is_two_ahead_of_the_nights_name(tmp_path: Path) -> None:
+    site = make_site(tmp_path, ())
+    write_clip(tmp_path / f"archive/pit/{NIGHT}/235958.mp4", pictures(30))
+    camera = replace(CAMERA, timezone="Pacific/Pago_Pago", start="23:59:58", end="00:00:01")
+    run_night(site.archive, site.store, site.settings, camera)
+    found = find_frame(site.store, CAMERA.id, "2026-01-17T01:00:00.4+14:00")
+    assert (found.night, found.slots) == (NIGHT, (12,))
+
+
 def test_frames_are_read_as_they_are_stored_with_their_times(site: Site) -> None:
     stretch = find_stretch(site.store, CAMERA.id, at(1), 5)
     times, frames = zip(*read_stretch(stretch), strict=True)
@@ -134,6 +143,7 @@ def test_a_stretch_of_no_length_is_refused(site: Site, seconds: float) -> None:
     [
         (CAMERA.id, "2 o'clock", r"time \"2 o'clock\": write YYYY-MM-DDTHH:MM:SS"),
         (CAMERA.id, "2026-01-15T22:00:08", "pit: no published night holds .*; published: of 2026-01-15"),
+        (CAMERA.id, "2026-01-15T22:00:07", "no published night holds"),
         (CAMERA.id, "2026-01-15T21:59:59", "no published night holds"),
         (CAMERA.id, "2025-01-15T22:00:01", "no published night holds"),
         ("silo", "2026-01-15T22:00:01", "silo: no night is published in .*; cameras there: pit"),

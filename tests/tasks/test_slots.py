@@ -165,12 +165,27 @@ def test_damage_is_told_within_the_slots_that_were_asked_for(first: int, last: i
     assert len(events) == len([s for s in segments if s.start_ns - START < last / 5 * NANOSECONDS])
 
 
+def test_a_file_that_begins_where_a_stretch_ends_tells_its_damage_in_the_next(tmp_path: Path) -> None:
+    bad = segment(broken(tmp_path / "bad.mp4"), 2)
+    assert fill(grid_of(100), bad, last=10) == []
+    assert len(fill(grid_of(100), bad, first=10)) == 1
+
+
 def test_one_timestamp_far_ahead_of_its_neighbours_hides_no_later_frame(tmp_path: Path) -> None:
     clip = astray(write_clip(tmp_path / "a.mp4", paced(100, 10)), tmp_path / "b.mp4", 50)
     whole = fill(grid_of(60), segment(clip))
     parts = fill(grid_of(60), segment(clip), last=30) + fill(grid_of(60), segment(clip), first=30)
     for events in (whole, parts):
         assert [e.slot for e in events if isinstance(e, SlotFrame)] == list(range(50))
+        assert any("far ahead" in e.cause for e in events if isinstance(e, Damage))
+
+
+def test_a_row_of_timestamps_far_ahead_of_their_neighbours_hides_no_later_frame(tmp_path: Path) -> None:
+    clip = astray(write_clip(tmp_path / "a.mp4", paced(100, 10)), tmp_path / "b.mp4", 50, count=6)
+    whole = fill(grid_of(60), segment(clip))
+    parts = fill(grid_of(60), segment(clip), last=30) + fill(grid_of(60), segment(clip), first=30)
+    for events in (whole, parts):
+        assert [e.slot for e in events if isinstance(e, SlotFrame)] == [s for s in range(50) if s not in (26, 27)]
         assert any("far ahead" in e.cause for e in events if isinstance(e, Damage))
 
 

@@ -99,6 +99,11 @@ def test_pictures_that_are_each_shown_four_times_are_no_standstill() -> None:
     assert longest_standstill(quality([f for _ in range(10) for f in [live()] * 4])).seconds == 0
 
 
+def test_a_picture_that_is_shown_five_times_is_a_standstill() -> None:
+    frames = [*(live() for _ in range(10)), *[live()] * 5, *(live() for _ in range(10))]
+    assert longest_standstill(quality(frames)).seconds == pytest.approx(4 / 5)
+
+
 def test_another_still_picture_is_another_standstill() -> None:
     assert longest_standstill(figures(*[1.0] * 20, *[1.1] * 20)).seconds == pytest.approx(19 / 5)
 
