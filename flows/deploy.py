@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -33,6 +34,8 @@ from flows.events import COVERAGE_LOW
 
 POOL = "lednet"
 ALARM_BLOCK = "lednet-alarm"
+NIGHT_FLOW = "enhance-night"
+"""As the flow names itself (`flows.enhance_night`), whatever a site calls its deployments."""
 
 FRAMES = re.compile(r"[\u2500-\u257f]")
 """What Prefect draws boxes with, which a line of the log has no room for."""
@@ -40,6 +43,11 @@ FRAMES = re.compile(r"[\u2500-\u257f]")
 # What the webhook is sent, as JSON with one field that chat services know.
 RUN_WORDS = '{"text": {{ ("lednet: " ~ flow.name ~ " " ~ event.payload.validated_state.name ~ ". " ~ (event.payload.validated_state.message or "")) | tojson }} }'  # fmt: skip  # noqa: E501
 COVERAGE_WORDS = '{"text": {{ ("lednet: " ~ event.payload.words) | tojson }} }'
+LATE_WORDS = '{"text": {{ ("lednet: " ~ flow.name ~ " was due at " ~ flow_run.expected_start_time.strftime("%Y-%m-%d %H:%M UTC") ~ " and has not started. No Prefect worker took it: start one, or see why the work pool is paused") | tojson }} }'  # fmt: skip  # noqa: E501
+AWAY_WORDS = '{"text": {{ ("lednet: no Prefect worker of the work pool " ~ event.resource.name ~ " is there any more, and nothing starts. Start one, and see what became of the run that it had") | tojson }} }'  # fmt: skip  # noqa: E501
+
+PATIENCE = timedelta(minutes=10)
+"""How late a night may start, and how long a worker may be away, before it is told: it may be being started anew."""
 
 log = logging.getLogger("lednet")
 
@@ -48,7 +56,8 @@ def deploy(prefect_file: Path, alarm_url: str = "") -> list[str]:
     """Register every deployment of a prefect.yaml; returns their names.
 
     Args:
-        alarm_url: webhook that is called when a run fails or crashes, or a camera's coverage is low; none: no alarms.
+        alarm_url: webhook that is called when a run fails or crashes, a camera's coverage is low, a night does not
+            start, or no worker is there; none: no alarms.
 
     Raises:
         EngineError: if no Prefect server is named or answers, the file can't be read or describes no deployments, the
@@ -159,16 +168,7 @@ def _refuse_unknown_parameters(client: SyncPrefectClient, deployment: dict[str, 
 
 def _set_alarms(client: SyncPrefectClient, url: str) -> None:
     block = cast(UUID, Webhook(url=SecretStr(url)).save(ALARM_BLOCK, overwrite=True))
-    failed = EventTrigger(
-        expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
-        match_related={"prefect.resource.role": "work-pool", "prefect.resource.name": POOL},
-        posture=Posture.Reactive,
-    )
-    low = EventTrigger(expect={COVERAGE_LOW}, posture=Posture.Reactive)
-    for name, trigger, words in (
-        ("lednet: a run failed", failed, RUN_WORDS),
-        ("lednet: low coverage", low, COVERAGE_WORDS),
-    ):
+    for name, (trigger, words) in _alarms().items():
         alarm = AutomationCore(
             name=name, trigger=trigger, actions=[CallWebhook(block_document_id=block, payload=words)]
         )  # fmt: skip
@@ -177,3 +177,40 @@ def _set_alarms(client: SyncPrefectClient, url: str) -> None:
             client.update_automation(known[0].id, alarm)
         else:
             client.create_automation(alarm)
+
+
+def _alarms() -> dict[str, tuple[EventTrigger, str]]:
+    """Name -> what sets an alarm off, and what it says.
+
+    Of late runs the nights alone are told: a sensor that looks every few minutes would fill the letterbox.
+    """
+    of_pool: dict[str, str | list[str]] = {"prefect.resource.role": "work-pool", "prefect.resource.name": POOL}
+    of_nights: dict[str, str | list[str]] = {"prefect.resource.role": "flow", "prefect.resource.name": NIGHT_FLOW}
+    failed = EventTrigger(
+        expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
+        match_related=of_pool,
+        posture=Posture.Reactive,
+    )
+    low = EventTrigger(expect={COVERAGE_LOW}, posture=Posture.Reactive)
+    late = EventTrigger(
+        after={"prefect.flow-run.Late"},
+        expect={"prefect.flow-run.*"},
+        match_related=[of_pool, of_nights],
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        within=PATIENCE,
+    )
+    away = EventTrigger(
+        after={"prefect.work-pool.not-ready"},
+        expect={"prefect.work-pool.ready"},
+        match={"prefect.resource.id": "prefect.work-pool.*", "prefect.resource.name": POOL},
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        within=PATIENCE,
+    )
+    return {
+        "lednet: a run failed": (failed, RUN_WORDS),
+        "lednet: low coverage": (low, COVERAGE_WORDS),
+        "lednet: a night has not started": (late, LATE_WORDS),
+        "lednet: no worker": (away, AWAY_WORDS),
+    }

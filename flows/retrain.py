@@ -57,7 +57,7 @@ def retrain(
     old = started_from(store_url, described.settings)
     divided = finetune.divide(clips, old.card, learn)
     log.info("%d clips to train on, %d held out", len(divided.training), len(divided.held_out))
-    if {c.name for c in divided.training} <= old.card.trained_clips():
+    if finetune.knows_all(old.card, divided.training):
         return told(Decision(False, f"kept: {old.name} knows all {len(clips)} clips; film more", old.name, "", None))
     before = Path(models.fetch(old.url))
     after, unread = finetune.fine_tune(before, divided, learn, finetune.train_settings(learn, old.card), store_url)
@@ -109,8 +109,8 @@ def told(decision: Decision) -> Decision:
     """The decision, after showing it in the log and on the flow's page."""
     log.info("%s against %s: %s", decision.new or "nothing new", decision.old, decision.why)
     rows = [
-        f"| {d.of} | {d.old:.2f} | {d.new:.2f} | {d.mean:+.2f} | {d.low:.2f} to {d.high:.2f} |"
-        for d in decision.differences
+        f"| {d.of} | {d.old:.{n}f} | {d.new:.{n}f} | {d.mean:+.{n}f} | {d.low:.{n}f} to {d.high:.{n}f} |"
+        for d, n in ((d, d.digits) for d in decision.differences)
     ]
     head = ["", "| held out | old, dB | new, dB | gain, dB | interval |", "| --- | --- | --- | --- | --- |"]
     create_markdown_artifact("\n".join([decision.why, *(head + rows if rows else [])]), key="retrain")

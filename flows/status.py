@@ -17,7 +17,7 @@ from rich.table import Table
 
 from flows.screen import asked_for
 from tasks.page_format import percent
-from tasks.status import STOPPED, UNDER_WAY, NightStatus, list_nights
+from tasks.status import STOPPED, NightStatus, list_nights
 
 EVERY_S = 5.0
 
@@ -29,8 +29,8 @@ def show_nights(
 
     Args:
         as_json: a list, one line each time.
-        follow: show them anew every `EVERY_S` until none is under way. On a terminal in place, elsewhere one after
-            the other.
+        follow: show them anew every `EVERY_S` until nobody is at work on any. On a terminal in place, elsewhere one
+            after the other.
     """
     in_place = follow and out.is_terminal and not as_json
     screen: AbstractContextManager[Live | None] = Live(console=out, auto_refresh=False) if in_place else nullcontext()
@@ -43,7 +43,7 @@ def show_nights(
                 print(json.dumps([asdict(n) for n in nights]), file=out.file, flush=True)
             else:
                 out.print(nights_table(store, nights, night, cameras))
-            if not follow or not any(n.state == UNDER_WAY for n in nights):
+            if not follow or not any(n.at_work for n in nights):
                 return
             time.sleep(EVERY_S)
 

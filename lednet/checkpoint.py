@@ -24,7 +24,7 @@ from torch import Tensor
 
 from lednet.baselines.peer import Peer
 from lednet.baselines.peers import PEERS, SHIPPED_PEERS
-from lednet.legs import legs_of
+from lednet.legs import CLIP_KEYS, legs_of
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -69,6 +69,7 @@ class Card:
         # Asked for now: of a damaged card they can't be had, and the one who reads it says which card it is.
         self.steps()
         self.trained_clips()
+        self.clip_keys()
 
     def legs(self) -> Iterator[dict[str, Any]]:
         """Of its training, each from where the one after it ended: the last leg first."""
@@ -77,6 +78,13 @@ class Card:
     def trained_clips(self) -> set[str]:
         """Names of all clips that it, and those that it was made from, were trained on."""
         return {name for leg in self.legs() for name in leg.get("clips", ())}
+
+    def clip_keys(self) -> dict[str, str]:
+        """Clip -> what its files were when it was last trained on; without those of which no leg says it."""
+        keys: dict[str, str] = {}
+        for leg in self.legs():
+            keys = {**leg.get(CLIP_KEYS, {}), **keys}
+        return keys
 
     def steps(self) -> int:
         """Of all legs."""

@@ -2,7 +2,7 @@
 
     command, settings, recipes, clips ...    of the last leg
     before      the legs before it, the last of them first; what repeats from leg to leg (recipes, the parts of settings
-                that are lists or tables, clips) is named there by the hash of its content
+                that are lists or tables, clips and their keys) is named there by the hash of its content
     contents    hash -> that content, once for all legs
 
 A card grows with every leg by what is new in it. Older cards, in which each leg holds the one before it under `from`,
@@ -19,7 +19,8 @@ from typing import Any
 FROM, BEFORE, CONTENTS = "from", "before", "contents"
 TABLES = ("settings", "recipes")
 """Fields of a leg whose entries repeat from leg to leg."""
-CLIPS = "clips"
+CLIPS, CLIP_KEYS = "clips", "clip_keys"
+"""Names of the clips of a leg; and name -> what changes with the clip's files, where the one who trained knows it."""
 HASH_DIGITS = 16
 
 Leg = dict[str, Any]
@@ -61,8 +62,9 @@ def _brief(leg: Leg, contents: dict[str, Any]) -> Leg:
             brief[name] = {
                 k: {"of": kept(v)} if isinstance(v, dict | list | tuple) else v for k, v in leg[name].items()
             }
-    if CLIPS in leg:
-        brief[CLIPS] = kept(leg[CLIPS])
+    for name in (CLIPS, CLIP_KEYS):
+        if name in leg:
+            brief[name] = kept(leg[name])
     return brief
 
 
@@ -72,6 +74,7 @@ def _whole(brief: Leg, contents: Mapping[str, Any]) -> Leg:
     for name in TABLES:
         if isinstance(brief.get(name), Mapping):
             leg[name] = {k: contents[v["of"]] if isinstance(v, dict) else v for k, v in brief[name].items()}
-    if CLIPS in brief:
-        leg[CLIPS] = contents[brief[CLIPS]]
+    for name in (CLIPS, CLIP_KEYS):
+        if name in brief:
+            leg[name] = contents[brief[name]]
     return leg

@@ -7,6 +7,7 @@ of earlier frames (`lednet.video`): here equal frames give equal results, in any
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -64,11 +65,19 @@ def tile_spans(length: int, tile: int) -> list[tuple[int, int]]:
     return [(start, min(start + tile, length)) for start in starts]
 
 
+def _restore_on_one_thread() -> None:
+    """What is left to a forked process: torch's other threads stayed with its parent, and it would wait for them."""
+    torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_restore_on_one_thread)
+
+
 class Restorer:
     """Restores dark and blurred frames with the checkpoint of a LEDNet, or of one of its peers.
 
-    Threads may share one, and it can be pickled (but for `compile`). A process that is forked once it has restored on
-    several threads hangs, as torch does there: begin processes by `spawn`.
+    Threads may share one, and it can be pickled (but for `compile`). A forked process restores on one thread; for more,
+    begin processes by `spawn`.
 
     Args:
         model: name of a shipped checkpoint ("small", "base"), path of a .safetensors file, or a network, which is not

@@ -128,7 +128,8 @@ def camera_summary(
 
     Returns:
         camera, name, scene, night, model, frames, coverage, quarantined; no_frame_s, the facts' gaps_s: the seconds of
-        the stretches without a frame, NaN for a camera without facts; for each headline metric m: m, the night's mean;
+        the stretches without a frame; this and quarantined are empty for a camera without facts, of which nobody knows
+        how many files can't be read; for each headline metric m: m, the night's mean;
         m_low and m_high, in which 95 % of such nights fall by how the 28 nights before vary: their mean +- t * s *
         sqrt(1 + 1/n); m_change7 and m_change28, the difference to the mean of the nights before; verdict (good,
         attention, bad, missing or under way); findings, a list of Finding.
@@ -140,10 +141,10 @@ def camera_summary(
     # Under another name than in cameras.csv, whose gaps_s are those between recorded files.
     rows = rows.rename(columns={"gaps_s": "no_frame_s"})
     rows["night"] = night
-    for name in ("frames", "coverage", "quarantined"):
+    for name in ("frames", "coverage"):
         rows[name] = rows[name].fillna(0)
     rows["model"] = rows["model"].fillna("")
-    summary = rows[[*SUMMARY_COLUMNS]].astype({"frames": int, "quarantined": int})
+    summary = rows[[*SUMMARY_COLUMNS]].astype({"frames": int, "quarantined": "Int64"})
     summary = pd.concat([summary, _headlines(rows, window, night)], axis=1)
     findings = _findings(facts, tonight, night, settings)
     summary["findings"] = pd.Series([findings.get(camera, []) for camera in summary["camera"]], dtype=object)

@@ -64,6 +64,13 @@ def divide(clips: Sequence[FootageClip], old: Card, settings: LearnSettings) -> 
     return Footage(tuple(training), tuple(c for c in held_out if c.name not in trained), cameras)
 
 
+def knows_all(old: Card, clips: Sequence[FootageClip]) -> bool:
+    """Whether a model was trained on all of these clips. One that was filmed anew under an old name is another clip,
+    as far as the card says what the old one was."""
+    trained, keys = old.trained_clips(), old.clip_keys()
+    return all(c.name in trained and keys.get(c.name, c.key) == c.key for c in clips)
+
+
 def held_out_of(clips: Sequence[FootageClip], cards: Sequence[Card], settings: LearnSettings) -> Footage:
     """The held-out footage that none of some models was trained on."""
     _, held_out = split_footage(clips, settings.held_out_share)
@@ -103,7 +110,8 @@ def fine_tune(
         causes = "; ".join(f"{p.url}: {p.reason}" for p in problems)
         raise ClipError(f"none of {len(footage.training)} clips can be read ({causes}); look at the files")
     features = None if settings.vgg == "off" else VGG19Features(Path(settings.vgg))
-    trainer = KeptTrainer(store, plan, clips, held, device, features, out, origin)
+    keys = {clip.name: clip.key for clip in footage.training}
+    trainer = KeptTrainer(store, keys, plan, clips, held, device, features, out, origin)
     trainer.resume()
     trainer.run(COMMAND)
     if not path.exists():  # its last state came from another machine, where the checkpoint stayed

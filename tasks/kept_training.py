@@ -8,9 +8,11 @@ which run is which (`tasks.finetune`).
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from lednet import checkpoint
+from lednet.legs import CLIP_KEYS
 from lednet.trainer import Trainer
 from tasks import listing, storage
 
@@ -35,12 +37,17 @@ class KeptTrainer(Trainer):
 
     Args:
         store: the store's URL.
+        clip_keys: clip -> what changes with its files (`tasks.footage`), for the card.
         trainers: what a `Trainer` is given.
     """
 
-    def __init__(self, store: str, *trainers: Any) -> None:
+    def __init__(self, store: str, clip_keys: Mapping[str, str], *trainers: Any) -> None:
         super().__init__(*trainers)
-        self.store = store
+        self.store, self.clip_keys = store, clip_keys
+
+    def description(self) -> dict[str, Any]:
+        """The clips' keys, so that footage that is filmed anew under an old name is told from what is known."""
+        return super().description() | {CLIP_KEYS: {c.name: self.clip_keys[c.name] for c in self.clips}}
 
     @property
     def kept(self) -> str:

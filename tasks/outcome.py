@@ -19,12 +19,12 @@ def stored_outcome(store_url: str, camera: str, night: str) -> CameraNight:
     A published night that is about to be replaced, by a finer pass or because footage came late, is published; its
     `done` says how far that is.
     """
+    folder = lease.folder(store_url, camera, night)
+    held = lease.is_held(folder)  # first: whoever publishes and leaves meanwhile must not look as if he gave up
     try:
         manifest = store.read_manifest(store_url, camera, night)
     except store.StoreError as error:
         return CameraNight(camera, "damaged", str(error))
-    folder = lease.folder(store_url, camera, night)
-    held = lease.is_held(folder)
     done, wanted = aimed_at(unfinished(folder, manifest["run"] if manifest else ""))
     if manifest:
         published = summary(manifest, "published", store_url)

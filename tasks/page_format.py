@@ -14,6 +14,8 @@ from tasks.types import NANOSECONDS
 
 NOTHING = "–"
 """Stands for a figure that is not known."""
+MOST_DIGITS = 4
+"""After the point, of two figures that would look alike with fewer."""
 
 
 def encodable(text: str) -> str:
@@ -31,6 +33,13 @@ def number(value: float, digits: int) -> str:
     if float(text.replace(",", "")) == 0:
         return f"<{10**-digits:.{digits}f}" if value > 0 else text
     return text if value > 0 else "−" + text
+
+
+def two_numbers(before: float, after: float, digits: int) -> tuple[str, str]:
+    """Two figures with at least so many digits after the point, and as many more as tell them apart."""
+    while digits < MOST_DIGITS and before != after and number(before, digits) == number(after, digits):
+        digits += 1
+    return number(before, digits), number(after, digits)
 
 
 def change(value: float, digits: int) -> str:

@@ -51,9 +51,16 @@ class Difference:
     low: float
     high: float
 
+    @property
+    def digits(self) -> int:
+        """After the point, to show these figures with: all four where two would make nothing of a gain, or hide it."""
+        hidden = any(figure and not round(figure, 2) for figure in (self.mean, self.low, self.high))
+        return 4 if hidden or (self.mean and round(self.old, 2) == round(self.new, 2)) else 2
+
     def __str__(self) -> str:
         """`pit-north: +0.52 dB (0.31 to 0.74)`."""
-        return f"{self.of}: {self.mean:+.2f} dB ({self.low:.2f} to {self.high:.2f})"
+        d = self.digits
+        return f"{self.of}: {self.mean:+.{d}f} dB ({self.low:.{d}f} to {self.high:.{d}f})"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from tasks.page_format import number, percent
+from tasks.page_format import number, percent, two_numbers
 from tasks.page_text import PageText, page_text
 from tasks.report_figures import SIDES
 from tasks.report_table import (
@@ -101,13 +101,14 @@ def _gain(page: ReportPage, text: PageText) -> str:
     measured = text("summary.no_figures")
     if not math.isnan(dark):
         times = text("summary.times", times=number(bright / dark, 1)) if dark > 0 else ""
-        light, shade = (f"{number(share * 100, 1)}%" for share in (bright, dark))
+        shade, light = (f"{share}%" for share in two_numbers(dark * 100, bright * 100, 1))
         measured = text("summary.brightness", times=times, bright=light, dark=shade)
     elif math.isnan(before):
         return measured + text("stop")
     if not math.isnan(before):
-        verb = "summary.psnr_rises" if after >= before else "summary.psnr_falls"
-        return text(verb, measured=measured, before=number(before, 1), after=number(after, 1))
+        verb = "stays" if after == before else "rises" if after > before else "falls"
+        low, high = two_numbers(before, after, 1)
+        return text(f"summary.psnr_{verb}", measured=measured, before=low, after=high)
     synthesised = table["psnr_synthesised"].mean() if "psnr_synthesised" in table else math.nan
     if math.isnan(synthesised):
         return text("summary.no_truth", measured=measured)

@@ -28,6 +28,8 @@ class NightStatus:
     """Of a published night: one slot in so many is restored, more than 1 after a deadline."""
     fuller: tuple[int, int] = (0, 0)
     """Of a coarse one: shards that the run which is to take its place has stored, and wants; (0, 0): none is begun."""
+    at_work: bool = False
+    """Whether somebody holds the night's lease; over a published one too, to put another run in its place."""
 
 
 def list_nights(store_url: str, night: str | None = None, cameras: list[str] | None = None) -> list[NightStatus]:
@@ -44,6 +46,8 @@ def list_nights(store_url: str, night: str | None = None, cameras: list[str] | N
 
 
 def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
+    folder = lease.folder(store_url, camera, night)
+    at_work = lease.is_held(folder)  # first: whoever publishes and leaves meanwhile must not look as if he gave up
     try:
         manifest = store.read_manifest(store_url, camera, night)
     except store.StoreError:
@@ -53,7 +57,6 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
     whole = manifest is None or (isinstance(manifest["shards"], list) and isinstance(manifest["problems"], list))
     if not whole or not isinstance(every, int) or every < 1:
         return [NightStatus(camera, night, DAMAGED, 0, 0)]
-    folder = lease.folder(store_url, camera, night)
     left = unfinished(folder, manifest["run"] if manifest else "")
     if manifest is not None:
         count = len(manifest["shards"])
@@ -69,10 +72,11 @@ def _status(store_url: str, camera: str, night: str) -> list[NightStatus]:
                 len(manifest["problems"]),
                 every,
                 aimed_at(left) if every > 1 else (0, 0),
+                at_work,
             )
         )
-    begun = UNDER_WAY if left and lease.is_held(folder) else STOPPED
-    return [*statuses, *(NightStatus(camera, night, begun, done, wanted) for done, wanted in left)]
+    begun = UNDER_WAY if at_work else STOPPED
+    return [*statuses, *(NightStatus(camera, night, begun, *run, at_work=at_work) for run in left)]
 
 
 def unfinished(folder: str, published: str) -> list[tuple[int, int]]:

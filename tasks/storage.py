@@ -10,6 +10,7 @@ what lies below a URL (`tasks.listing`), and whether a fault that stays is the s
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import os
@@ -17,6 +18,7 @@ import random
 import re
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -443,4 +445,25 @@ def zarr_store(url: str) -> Store:
     fs, path = filesystem(url, asynchronous=True)
     if not fs.async_impl:
         fs = AsyncFileSystemWrapper(fs, asynchronous=True)
+    elif hasattr(fs, "_call_s3") and fs._s3 is None:
+        retry(lambda: _connect(fs), url)
     return FsspecStore(fs, path=path)
+
+
+def _connect(fs: Any) -> None:
+    """Connect an S3 file system in Zarr's event loop, and have that end when nobody uses it any more. s3fs ends its own
+    connections alone, and leaves an asynchronous one's to whoever asked for it."""
+    from zarr.core.sync import sync as in_zarrs_loop
+
+    async def connect() -> asyncio.AbstractEventLoop:
+        await fs.set_session()
+        return asyncio.get_running_loop()
+
+    loop = in_zarrs_loop(connect())
+    # A process that ends takes its connections along, and Zarr's loop is gone by then.
+    weakref.finalize(fs, _disconnect, loop, fs._s3creator).atexit = False
+
+
+def _disconnect(loop: asyncio.AbstractEventLoop, connection: Any) -> None:
+    """Without waiting: the garbage collector calls it in any thread, also in that of the loop."""
+    asyncio.run_coroutine_threadsafe(connection.__aexit__(None, None, None), loop)

@@ -246,6 +246,15 @@ def test_the_flows_page_says_the_decision_and_its_figures(monkeypatch: pytest.Mo
     assert pages[1] == "kept"
 
 
+def test_the_flows_page_does_not_show_a_gain_between_equal_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import retrain as flow
+
+    pages: list[str] = []
+    monkeypatch.setattr(flow, "create_markdown_artifact", lambda page, key: pages.append(page))
+    flow.told(Decision(True, "promoted", "a", "b", Difference("all clips", 25.0051, 25.0141, 0.009, 0.006, 0.012)))
+    assert pages[0].splitlines()[-1] == "| all clips | 25.0051 | 25.0141 | +0.0090 | 0.0060 to 0.0120 |"
+
+
 def test_a_real_fine_tuning_knows_what_it_was_made_from_and_has_its_figures(
     retrain: Retrain, store: str, tmp_path: Path
 ) -> None:
@@ -291,6 +300,19 @@ def test_a_model_trained_on_all_but_the_held_out_clips_is_not_trained_again(
     models.promote(store, models.add_version(store, path, "2026-01-15").name, "me", "2026-01-15", "test")
     monkeypatch.setattr(finetune, "fine_tune", lambda *_: pytest.fail("trained all the same"))
     assert "knows all" in retrain().why
+
+
+def test_a_clip_that_was_filmed_anew_under_an_old_name_makes_a_new_model(
+    retrain: Retrain, store: str, tmp_path: Path
+) -> None:
+    first = retrain(promote=False)
+    models.promote(store, first.new, "me", "2026-01-15", "test")
+    assert "knows all" in retrain().why
+    clips = finetune.divide(list_footage([str(tmp_path / "gopro")]), card(), LEARN).training
+    filmed(Path(clips[0].sources[0].url.removeprefix("file://")), seed=9)
+    again = retrain(promote=False)
+    assert again.new not in ("", first.new)
+    assert again.old == first.new
 
 
 def test_clips_that_the_old_model_was_trained_on_never_judge_it(tmp_path: Path, retrain: Retrain) -> None:

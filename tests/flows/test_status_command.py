@@ -1,4 +1,4 @@
-"""`lednet status --follow`: shown anew until no night is under way."""
+"""`lednet status --follow`: shown anew until nobody is at work on a night."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows import status
 from tasks.status import PUBLISHED, STOPPED, UNDER_WAY, NightStatus
 from tests.flows.conftest import Run
 
-NIGHT = NightStatus("pit", "2026-01-15", UNDER_WAY, 1, 3)
+NIGHT = NightStatus("pit", "2026-01-15", UNDER_WAY, 1, 3, at_work=True)
 SEEN = [[NIGHT], [replace(NIGHT, shards_done=2)], [NightStatus("pit", "2026-01-15", PUBLISHED, 3, 3, 25, 0.7)]]
 
 
@@ -30,8 +30,19 @@ def test_following_ends_when_no_night_is_under_way(
         assert [shown.count(f"{done}/3") for done in (1, 2, 3)] == [1, 1, 1]
 
 
+def test_following_does_not_end_while_a_run_is_published_in_place_of_another(
+    lednet_here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = SEEN[-1][0]
+    left = iter([[replace(published, at_work=True)], [replace(published, frames=26)]])
+    monkeypatch.setattr(status, "list_nights", lambda *_: next(left))
+    monkeypatch.setattr(status, "EVERY_S", 0)
+    lines = lednet_here("status", "--store", "file:///store", "--follow", "--json").stdout.splitlines()
+    assert [json.loads(line)[0]["frames"] for line in lines] == [25, 26]
+
+
 def test_following_ends_at_once_where_a_night_was_stopped(lednet_here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = iter([[replace(NIGHT, state=STOPPED)]])
+    left = iter([[replace(NIGHT, state=STOPPED, at_work=False)]])
     monkeypatch.setattr(status, "list_nights", lambda *_: next(left))
     shown = lednet_here("status", "--store", "file:///store", "--follow").stdout
     assert "stopped, nobody is at work on it" in shown

@@ -1,5 +1,7 @@
 """The Restorer: frames in and out, batches, tiles, precision, refusals."""
 
+import os
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -177,6 +179,21 @@ def test_unknown_precision_and_missing_devices_are_refused(model: LEDNet) -> Non
 def test_no_memory_is_refused(model: LEDNet) -> None:
     with pytest.raises(ValueError, match="at least 1, not -1"):
         Restorer(model, memory_mb=-1)
+
+
+def test_a_forked_process_restores_what_its_parent_does(model: LEDNet) -> None:
+    restorer, frames = Restorer(model, device="cpu"), night(1, 96, 128)
+    torch.set_num_threads(2)
+    try:
+        expected = restorer.restore(frames)
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(120)  # one that waits for the threads of its parent never ends by itself
+            os._exit(int(np.abs(restorer.restore(frames).astype(int) - expected.astype(int)).max()))
+    finally:
+        torch.set_num_threads(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, 1)  # the largest difference, in levels of 255
 
 
 @pytest.mark.gpu

@@ -21,6 +21,7 @@ import zarr
 from moto.server import ThreadedMotoServer
 from numpy.typing import NDArray
 from torch import Tensor
+from zarr.core.sync import sync as in_zarrs_loop
 
 from lednet import Restorer, checkpoint
 from lednet.model import LEDNet, LEDNetConfig
@@ -239,7 +240,7 @@ def s3_bucket() -> Iterator[str]:
             yield "s3://mine"
         finally:
             for fs in s3fs.S3FileSystem._cache.values():
-                if fs.asynchronous and fs._s3 is not None:  # those that Zarr uses, which nobody else closes
-                    fs.close_session(None, fs._s3creator)
+                if fs.asynchronous and fs._s3 is not None:  # those that Zarr uses, while its loop and the server run
+                    in_zarrs_loop(fs._s3creator.__aexit__(None, None, None))
             s3fs.S3FileSystem.clear_instance_cache()
             server.stop()

@@ -68,7 +68,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Cli
     plan = finetune.train_settings(LEARN, Card("own", "ab", TINY.to_dict()))
     with pytest.raises(Given) as caught:
         finetune.fine_tune(old, footage, LEARN, plan, "store")
-    _, _, training, held, *_ = caught.value.args
+    _, _, _, training, held, *_ = caught.value.args
     return {"training": training, "held out": held}
 
 

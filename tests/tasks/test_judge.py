@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -124,3 +125,10 @@ def test_what_lacks_frames_is_not_called_as_what_lacks_files_and_is_not_0_where_
         lacking = dict(zip(table["camera"], table["no_frame_s"], strict=True))
         assert lacking["pit"] == 600
         assert math.isnan(lacking["silo"])
+
+
+def test_the_broken_files_of_a_camera_without_facts_are_not_known(store: str, tmp_path: Path) -> None:
+    write_facts(store, made_row("pit", quarantined=2))
+    judge_night(store, LAST, [PIT, replace(PIT, id="gate")], HealthSettings())
+    told = csv.DictReader((tmp_path / "reports" / LAST / "summary.csv").read_text().splitlines())
+    assert {row["camera"]: row["quarantined"] for row in told} == {"pit": "2", "gate": ""}

@@ -10,6 +10,7 @@ import pytest
 from tasks import lease, storage, store
 from tasks.enhance import enhance_item
 from tasks.outcome import stored_outcome
+from tasks.publish import publish
 from tests.tasks.night import NIGHT, Site, make_site, pictures, write_clip
 
 
@@ -43,6 +44,18 @@ def test_one_that_only_lacks_its_manifest_says_so(site: Site) -> None:
     enhance_item(site.plan().items[1], site.settings)
     reason = stored_outcome(site.store, "pit", NIGHT).reason
     assert reason == "it is not published and nobody is at work; run the night again to finish it"
+
+
+def test_one_that_is_published_while_it_is_looked_at_is_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = site.plan()
+    enhance_item(planned.items[1], site.settings)
+
+    def published_just_now(_: str) -> bool:
+        publish(planned, site.store, site.settings)
+        return False
+
+    monkeypatch.setattr(lease, "is_held", published_just_now)
+    assert stored_outcome(site.store, "pit", NIGHT).status == "published"
 
 
 def test_a_planned_night_is_under_way_and_nothing_of_it_done(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from scipy.stats import t as students_t
 from lednet.clips import Clip
 from lednet.metrics import EQUAL_DB
 from lednet.model import LEDNet
-from tasks.promotion import ClipFigures, Decision, decide, difference, judge
+from tasks.promotion import ClipFigures, Decision, Difference, decide, difference, judge
 from tests.tasks.learning import LEARN, TINY
 
 JUDGE = replace(LEARN, least_clips=3, tolerance_db=0.1)
@@ -260,3 +260,16 @@ def test_what_nothing_comes_of_is_said_so() -> None:
     better, worse = (decided({"pit": [gain] * 3}, spread=0.01) for gain in (0.5, -0.5))
     assert better.untried.startswith("would be promoted: better, all clips: +0.50 dB")
     assert worse.untried.startswith("would not be promoted: clearly worse on pit")
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ((25.0, 25.5, 0.5, 0.25, 0.75), "pit: +0.50 dB (0.25 to 0.75)"),
+        ((25.001, 25.004, 0.003, 0.001, 0.005), "pit: +0.0030 dB (0.0010 to 0.0050)"),
+        ((25.0, 25.02, 0.02, -0.004, 0.044), "pit: +0.0200 dB (-0.0040 to 0.0440)"),
+        ((25.0, 25.0, 0.0, 0.0, 0.0), "pit: +0.00 dB (0.00 to 0.00)"),
+    ],
+)
+def test_a_gain_is_told_with_digits_that_show_it(figures: tuple[float, ...], words: str) -> None:
+    assert str(Difference("pit", *figures)) == words

@@ -89,3 +89,23 @@ def test_every_gap_of_every_camera_is_counted() -> None:
 def test_the_figure_of_the_synthesised_night_is_the_mean_of_the_cameras() -> None:
     known = pd.DataFrame([{"camera": c, "verdict": "good", "psnr": psnr} for c, psnr in (("pit", 20.0), ("b", 25.0))])
     assert "PSNR is 22.5 dB on average" in sentences(replace(page(section(), section(camera="b")), summary=known))[2]
+
+
+def truth(before: float, after: float) -> str:
+    """What the third sentence says of a camera whose PSNR is known, in dB."""
+    rows = quality().assign(psnr_before=before, psnr_after=after)
+    return sentences(page(section(rows=rows)))[2].partition("; ")[2]
+
+
+def test_figures_that_rise_are_not_rounded_to_one() -> None:
+    assert truth(25.01, 25.04) == "against the known truth, PSNR rises from 25.01 to 25.04 dB."
+    assert truth(25.0, 26.0) == "against the known truth, PSNR rises from 25.0 to 26.0 dB."
+
+
+def test_a_figure_that_is_the_same_neither_rises_nor_falls() -> None:
+    assert truth(25.0, 25.0) == "against the known truth, PSNR stays at 25.0 dB."
+
+
+def test_pictures_that_are_brighter_do_not_look_as_dark_as_before() -> None:
+    told = sentences(page(section(rows=quality(dark=0.1001, bright=0.1003))))[2]
+    assert "at 10.03% of full white instead of 10.01%" in told

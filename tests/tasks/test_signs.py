@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.health import HealthSettings
-from tasks.signs import EDGE_WINDOW, edge_width, narrow, picture_signs, shift_between, still_scene
+from tasks.signs import BLACK, EDGE_WINDOW, WHITE, edge_width, narrow, picture_signs, shift_between, still_scene
 
 DATA = Path(__file__).parents[3] / "shared/data"
 LIMITS = HealthSettings()
@@ -65,6 +65,14 @@ def test_white_and_black_pixels_are_counted() -> None:
     picture[:30], picture[50:90] = 255, 0
     signs = picture_signs(picture)
     assert (signs.blown, signs.dark) == (pytest.approx(0.3), pytest.approx(0.4))
+
+
+@pytest.mark.parametrize(
+    ("level", "blown", "dark"), [(WHITE, 1, 0), (WHITE - 1, 0, 0), (BLACK, 0, 1), (BLACK + 1, 0, 0)]
+)
+def test_the_levels_that_hold_no_detail_count_themselves(level: int, blown: float, dark: float) -> None:
+    signs = picture_signs(np.full((HEIGHT, WIDTH, 3), level, np.uint8))
+    assert (signs.blown, signs.dark) == (blown, dark)
 
 
 @given(st.floats(0.1, 0.8))

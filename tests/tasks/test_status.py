@@ -56,9 +56,9 @@ def test_a_store_may_be_named_by_path(published: Site) -> None:
 def test_a_night_under_way_is_told_with_its_shards(laid_out: tuple[Site, NightPlan]) -> None:
     site, planned = laid_out
     with lease.held(lease.folder(site.store, "pit", NIGHT)):
-        assert list_nights(site.store) == [NightStatus("pit", NIGHT, "under way", 0, 4)]
+        assert list_nights(site.store) == [NightStatus("pit", NIGHT, "under way", 0, 4, at_work=True)]
         enhance_item(planned.items[0], site.settings)
-        assert list_nights(site.store) == [NightStatus("pit", NIGHT, "under way", 3, 4)]
+        assert list_nights(site.store) == [NightStatus("pit", NIGHT, "under way", 3, 4, at_work=True)]
 
 
 def test_a_night_that_nobody_is_at_work_on_is_not_under_way(laid_out: tuple[Site, NightPlan]) -> None:
@@ -88,6 +88,33 @@ def test_a_new_run_beside_a_published_night_is_under_way(tmp_path: Path) -> None
         assert [(n.state, n.shards_done, n.shards) for n in list_nights(site.store)] == [
             ("published", 2, 2), ("under way", 0, 4),
         ]  # fmt: skip
+
+
+def test_somebody_is_at_work_on_a_published_night_until_the_run_in_its_place_is_published(tmp_path: Path) -> None:
+    site = make_site(tmp_path, (10,))
+    site.run()
+    write_clip(site.footage("220004.mp4"), pictures(8))
+    planned = site.plan()
+    store.create_run(planned, site.settings, "0")
+    with lease.held(lease.folder(site.store, "pit", NIGHT)):
+        enhance(planned, site.settings)  # every shard is stored, and the preview yet to be made
+        assert [(n.state, n.at_work) for n in list_nights(site.store)] == [("published", True)]
+        publish(planned, site.store, site.settings)
+    assert [(n.state, n.at_work) for n in list_nights(site.store)] == [("published", False)]
+
+
+def test_a_night_that_is_published_while_it_is_looked_at_is_not_told_as_given_up(
+    laid_out: tuple[Site, NightPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, planned = laid_out
+    enhance(planned, site.settings)
+
+    def published_just_now(_: str) -> bool:
+        publish(planned, site.store, site.settings)
+        return False
+
+    monkeypatch.setattr(lease, "is_held", published_just_now)
+    assert [n.state for n in list_nights(site.store)] == ["published"]
 
 
 def test_a_run_that_another_has_replaced_is_not_told(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Not covered: what lies below a URL (`test_listing`), faults (`test_storage_fault
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -259,3 +260,10 @@ def test_any_file_system_that_fsspec_knows_is_taken() -> None:
     zarr.create_array(storage.zarr_store(f"{root}/z"), shape=(2,), dtype="uint8", fill_value=0)[:] = 5
     assert listing.names(root) == ["a", "z"]
     assert np.asarray(zarr.open_array(storage.zarr_store(f"{root}/z"), mode="r")).tolist() == [5, 5]
+
+
+def test_what_zarr_connected_is_closed_when_nobody_uses_it(bucket: str, caplog: pytest.LogCaptureFixture) -> None:
+    zarr.create_array(storage.zarr_store(f"{bucket}/closed"), shape=(1,), dtype="uint8", fill_value=0)[:] = 5
+    storage.forget()
+    gc.collect()
+    assert "Unclosed" not in caplog.text

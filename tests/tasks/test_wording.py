@@ -59,3 +59,10 @@ def test_braces_in_a_value_mean_nothing() -> None:
 def test_a_language_without_texts_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'fr'"):
         say(Finding("pit", "dark", "note", {}), "fr")
+
+
+@pytest.mark.parametrize(("metric", "words"), [("contrast_after", "14 (limit"), ("sharpness_after", "0.14 (limit")])
+def test_a_share_is_said_in_per_cent_and_another_figure_as_it_is(metric: str, words: str) -> None:
+    values = {"case": "unproven", "metric": metric, "before": "a", "after": "b"}
+    finding = Finding("pit", "worse", "attention", values | {"value": 0.07, "usual": 0.14, "threshold": 0.1})
+    assert f"instead of {words}" in say(finding, "en")
