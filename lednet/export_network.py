@@ -83,16 +83,21 @@ def tone_figures(curve: ToneCurve, x: Tensor) -> Tensor:
     """
     tones = histogram(light.lift(F.avg_pool2d(x, SAMPLE_STRIDE)).flatten(2), light.TONES).mean(2)
 
+    squares = F.avg_pool2d(x, light.LIGHT_SQUARE)
+    looks = [shares(*look(squares), light.LOOK_TONES, light.LOOKS) for look in (light.colours, light.contrasts)]
     grey = x.mean(1, keepdim=True)
     value = grey[:, :, 1::SAMPLE_STRIDE, 1::SAMPLE_STRIDE]
     deviation = 255 * (value - F.avg_pool2d(grey, 3, SAMPLE_STRIDE)).abs()
     scaled = (torch.log1p(deviation) / math.log1p(light.LARGEST_DEVIATION)).clamp_max(1)
-    tone = histogram(light.lift(value).flatten(1), light.NOISE_TONES)
-    noise = histogram(scaled.flatten(1), light.DEVIATIONS)
-    joint = (tone[:, :, :, None] * noise[:, :, None, :]).mean(1)
-    shares = joint / (joint.sum(2, keepdim=True) + 1e-3)
-    told = torch.cat([quantiles(tones).flatten(1), shares.flatten(1)], 1)[:, :, None, None]
+    noise = shares(light.lift(value).flatten(1), scaled.flatten(1), light.NOISE_TONES, light.DEVIATIONS)
+    told = torch.cat([quantiles(tones).flatten(1), *looks, noise], 1)[:, :, None, None]
     return curve.scale(told)  # type: ignore[no-any-return]
+
+
+def shares(tone: Tensor, strength: Tensor, tones: int, strengths: int) -> Tensor:
+    """Values in [0, 1], [n, p] each, paired -> the share of each strength within its tone, [n, tones * strengths]."""
+    joint = (histogram(tone, tones)[:, :, :, None] * histogram(strength, strengths)[:, :, None, :]).mean(1)
+    return light.within_tones(joint, tones)
 
 
 def quantiles(tones: Tensor) -> Tensor:

@@ -1,15 +1,16 @@
-"""The light of a whole frame: from the frame's tones and its noise, one tone curve.
+"""The light of a whole frame: from the frame's tones, colours, contrasts and noise, one tone curve.
 
 Covers the statistics and the curve. Not covered: what differs from place to place in a frame (`lednet.model`).
 
-Attention is local, so this is the one part that knows how dark the night is. It sees how bright the frame's parts are
-and how noisy each tone is, and nothing of what is shown: few scenes are enough to train it, and none can be learnt by
-heart.
+Attention is local, so this is the one part that knows how dark the night is. It sees how bright, colourful and unlike
+their neighbours the frame's parts are and how noisy each tone is, and nothing of what is shown: few scenes are enough
+to train it, and none can be learnt by heart.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,14 +43,30 @@ LARGEST_DEVIATION = 30
 NOISE_FIGURES = NOISE_TONES * DEVIATIONS
 """The share of each deviation within each tone."""
 
-STATISTICS_CHANNELS = 3 * TONES + NOISE_FIGURES
-
-FIGURES = 3 * len(QUANTILES) + NOISE_FIGURES
-"""What a frame comes to: the quantiles of each channel, then the noise figures."""
-
-
 LIGHT_SQUARE = 8
 """Light is compared by the means of squares of so many pixels a side: noise and blur hardly reach them."""
+
+LOOK_TONES = 4
+"""Bins of tones that colours and contrasts are told apart by."""
+
+LOOKS = 8
+"""Bins of a colour's or a contrast's strength."""
+
+MOST_COLOUR, MOST_CONTRAST = 1.6, 2.5
+"""A colour is the logarithm of a square's strongest channel over its weakest, a contrast that of a square's grey over
+its neighbour's. Darkness I ** gamma makes either gamma times as large: they tell how strong it was. More counts as
+this."""
+
+COLOUR_FLOOR = 2 / 255
+"""Added to both channels: what colour a square of a level or less has is chance."""
+
+LOOK_FIGURES = 2 * LOOK_TONES * LOOKS
+"""The share of each strength within each tone: of the colours, then of the contrasts."""
+
+STATISTICS_CHANNELS = 3 * TONES + LOOK_FIGURES + NOISE_FIGURES
+
+FIGURES = 3 * len(QUANTILES) + LOOK_FIGURES + NOISE_FIGURES
+"""What a frame comes to: the quantiles of each channel, how colourful and contrasty it is, then the noise figures."""
 
 LEAST_LIGHT = 1 / 255
 """What is darker counts as this when light is compared."""
@@ -96,31 +113,67 @@ def _place(values: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     return below.long(), place - below
 
 
+def _joint_shares(tone: Tensor, strength: Tensor, tones: int, strengths: int) -> Tensor:
+    """Joint histogram of values in [0, 1], [n, p] each and paired: shares of all, [n, tones * strengths]."""
+    (row, row_rest), (column, column_rest) = _place(tone, tones), _place(strength, strengths)
+    joint = torch.zeros((tone.shape[0], tones * strengths), device=tone.device)
+    for i, row_share in enumerate((1 - row_rest, row_rest)):
+        for j, column_share in enumerate((1 - column_rest, column_rest)):
+            joint.scatter_add_(1, (row + i) * strengths + column + j, row_share * column_share)
+    return joint / max(1, tone.shape[1])
+
+
+def _strength(share: Tensor) -> Tensor:
+    """The square root, which tells the small ones apart; the slope stays finite at zero."""
+    return share.clamp(1e-6, 1).sqrt()
+
+
+def colours(squares: Tensor) -> tuple[Tensor, Tensor]:
+    """Of squares [n, 3, h, w] in [0, 1]: the lifted grey and the strength of the colour, each [n, h * w] in [0, 1]."""
+    ratio = (squares.amax(1) + COLOUR_FLOOR) / (squares.amin(1) + COLOUR_FLOOR)
+    return lift(squares.mean(1)).flatten(1), _strength(ratio.log() / MOST_COLOUR).flatten(1)
+
+
+def contrasts(squares: Tensor) -> tuple[Tensor, Tensor]:
+    """Of squares [n, 3, h, w] in [0, 1]: the lifted grey of the darker of two neighbours and the strength of their
+    contrast, each [n, pairs] in [0, 1].
+
+    Neighbours stand beside or above each other within two by two squares, so that parts of a frame have the same pairs
+    as the whole.
+    """
+    grey = squares.mean(1)[:, : squares.shape[2] // 2 * 2, : squares.shape[3] // 2 * 2]
+    one = torch.cat([grey[:, 0::2].flatten(1), grey[:, :, 0::2].flatten(1)], 1)
+    other = torch.cat([grey[:, 1::2].flatten(1), grey[:, :, 1::2].flatten(1)], 1)
+    apart = (one.clamp_min(LEAST_LIGHT).log() - other.clamp_min(LEAST_LIGHT).log()).abs()
+    return lift(torch.minimum(one, other)), _strength(apart / MOST_CONTRAST)
+
+
 def tone_statistics(x: Tensor) -> Tensor:
     """What a frame's tone curve is made from: [n, 3, h, w] in [0, 1] -> [n, STATISTICS_CHANNELS, 1, 1], fp32.
 
-    The histogram of each channel over squares' lifted means; then of the grey, a joint one of tone and deviation, a
-    pixel's distance to the mean of the 3x3 pixels around it. A value between two bins counts for both, by nearness.
-    All are shares of the frame, so that a frame's statistics are the mean of its parts'. Sides from 4 px up; what
-    is left of the last squares is not looked at.
+    The histogram of each channel over squares' lifted means; joint ones of tone and colour, and of tone and contrast,
+    over larger squares; then of the grey, one of tone and deviation, a pixel's distance to the mean of the 3x3 pixels
+    around it. A value between two bins counts for both, by nearness. All are shares of the frame, so that a frame's
+    statistics are the mean of its parts', where those are whole blocks of 16 pixels. Sides from 4 px up; what is left
+    of the last squares is not looked at.
     """
     whole = [side // SAMPLE_STRIDE * SAMPLE_STRIDE for side in x.shape[2:]]
     x = x[:, :, : whole[0], : whole[1]].float()
-    below, rest = _place(lift(F.avg_pool2d(x, SAMPLE_STRIDE)).flatten(2), TONES)
+    squares = F.avg_pool2d(x, SAMPLE_STRIDE)
+    below, rest = _place(lift(squares).flatten(2), TONES)
     histogram = torch.zeros((*below.shape[:2], TONES), device=x.device)
     histogram.scatter_add_(2, below, 1 - rest).scatter_add_(2, below + 1, rest)
+
+    larger = LIGHT_SQUARE // SAMPLE_STRIDE
+    large = F.avg_pool2d(squares, larger) if min(squares.shape[2:]) >= larger else squares[:, :, :0, :0]
+    looks = [_joint_shares(*look(large), LOOK_TONES, LOOKS) for look in (colours, contrasts)]
 
     grey = x.mean(1, keepdim=True)
     value = grey[:, :, 1::SAMPLE_STRIDE, 1::SAMPLE_STRIDE]
     deviation = 255 * (value - F.avg_pool2d(grey, 3, SAMPLE_STRIDE)).abs()
     scaled = (torch.log1p(deviation) / math.log1p(LARGEST_DEVIATION)).clamp_max(1)
-    tone, tone_rest = _place(lift(value).flatten(1), NOISE_TONES)
-    noise, noise_rest = _place(scaled.flatten(1), DEVIATIONS)
-    joint = torch.zeros((x.shape[0], NOISE_FIGURES), device=x.device)
-    for i, tone_share in enumerate((1 - tone_rest, tone_rest)):
-        for j, noise_share in enumerate((1 - noise_rest, noise_rest)):
-            joint.scatter_add_(1, (tone + i) * DEVIATIONS + noise + j, tone_share * noise_share)
-    return torch.cat([histogram.flatten(1), joint], 1)[:, :, None, None] / below.shape[2]
+    noise = _joint_shares(lift(value).flatten(1), scaled.flatten(1), NOISE_TONES, DEVIATIONS)
+    return torch.cat([histogram.flatten(1) / below.shape[2], *looks, noise], 1)[:, :, None, None]
 
 
 def quantiles(histogram: Tensor) -> Tensor:
@@ -133,6 +186,12 @@ def quantiles(histogram: Tensor) -> Tensor:
     left, right = below.gather(2, upper - 1), below.gather(2, upper)
     between = ((wanted - left) / (right - left).clamp_min(1e-6)).clamp(0, 1)
     return ((upper - 1 + between) / (TONES - 1)) ** LIFT_GAMMA
+
+
+def within_tones(joint: Tensor, tones: int) -> Tensor:
+    """A joint histogram [n, tones * strengths, 1, 1] -> the share of each strength within its tone, [n, the same]."""
+    joint = joint.reshape(joint.shape[0], tones, -1)
+    return (joint / (joint.sum(2, keepdim=True) + 1e-3)).flatten(1)
 
 
 class Standardise(nn.Module):
@@ -168,8 +227,8 @@ class ToneCurve(nn.Module):
     """Predicts a frame's tone curve, gain * x ** power - offset, one of each a channel, from `tone_statistics`.
 
     The curve is the inverse of the darkness model c * I ** gamma (Guo et al. 2024, eq. 2): the brightest tone tells c,
-    the distribution of tones gamma; the offset takes away the veil of dust and, where the light can't be told, keeps
-    to the middle of what it may be.
+    the distribution of tones, colours and contrasts gamma; the offset takes away the veil of dust and, where the light
+    can't be told, keeps to the middle of what it may be.
 
     Args:
         hidden: width of the two hidden layers.
@@ -200,14 +259,23 @@ class ToneCurve(nn.Module):
                 together = weights.reshape(3, 3, -1)  # gain, power, offset; channels
                 together.copy_(together.mean(1, keepdim=True).expand_as(together))
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Curves of before 30 November 2026 knew no colours and contrasts; here those weigh nothing in them."""
+        begin = 3 * len(QUANTILES)
+        fill = {"scale.mean": 0.0, "scale.variance": 1.0, "mlp.0.weight": 0.0}
+        for name, value in fill.items():
+            known = state_dict.get(prefix + name)
+            if isinstance(known, Tensor) and known.ndim == 4 and known.shape[1] == FIGURES - LOOK_FIGURES:
+                unknown = known.new_full((known.shape[0], LOOK_FIGURES, 1, 1), value)
+                state_dict[prefix + name] = torch.cat([known[:, :begin], unknown, known[:, begin:]], 1)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def figures(self, statistics: Tensor) -> Tensor:
         """`tone_statistics` -> what they come to, standardised: [n, FIGURES, 1, 1]."""
-        histogram, joint = torch.split(statistics.float(), [3 * TONES, NOISE_FIGURES], 1)
+        histogram, looks, noise = torch.split(statistics.float(), [3 * TONES, LOOK_FIGURES, NOISE_FIGURES], 1)
         tones = quantiles(histogram.reshape(-1, 3, TONES)).flatten(1)
-        joint = joint.reshape(-1, NOISE_TONES, DEVIATIONS)
-        noise = joint / (joint.sum(2, keepdim=True) + 1e-3)
-        told = torch.cat([tones, noise.flatten(1)], 1)[:, :, None, None]
-        return self.scale(told).to(self.curve.weight.dtype)  # type: ignore[no-any-return]
+        told = [tones, within_tones(looks, 2 * LOOK_TONES), within_tones(noise, NOISE_TONES)]
+        return self.scale(torch.cat(told, 1)[:, :, None, None]).to(self.curve.weight.dtype)  # type: ignore[no-any-return]
 
     def forward(self, figures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What `figures` yields -> gain, power, offset: [n, 3, 1, 1], fp32."""

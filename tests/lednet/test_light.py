@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +11,12 @@ from hypothesis import strategies as st
 
 from lednet.light import (
     DEVIATIONS,
+    FIGURES,
+    LOOK_FIGURES,
+    LOOK_TONES,
+    LOOKS,
+    MOST_COLOUR,
+    MOST_CONTRAST,
     NOISE_FIGURES,
     NOISE_TONES,
     QUANTILES,
@@ -32,11 +40,23 @@ def noise_of(x: torch.Tensor) -> torch.Tensor:
     return tone_statistics(x)[:, -NOISE_FIGURES:, 0, 0].reshape(-1, NOISE_TONES, DEVIATIONS)
 
 
+def looks_of(x: torch.Tensor) -> torch.Tensor:
+    """[n, 2, LOOK_TONES, LOOKS]: of colours, of contrasts."""
+    looks = tone_statistics(x)[:, 3 * TONES : -NOISE_FIGURES, 0, 0]
+    return looks.reshape(-1, 2, LOOK_TONES, LOOKS)
+
+
+def strengths_of(x: torch.Tensor) -> torch.Tensor:
+    """Mean place, 0 to 1, of the strengths of colours and of contrasts: [n, 2]."""
+    return (looks_of(x).sum(2) * torch.linspace(0, 1, LOOKS)).sum(2)
+
+
 @given(level=st.floats(0, 1), height=st.integers(16, 40), width=st.integers(16, 24))
 def test_the_shares_of_all_tones_sum_to_one_in_each_channel(level: float, height: int, width: int) -> None:
     x = torch.full((1, 3, height, width), level)
     torch.testing.assert_close(histogram_of(x).sum(2), torch.ones(1, 3))
     torch.testing.assert_close(noise_of(x).sum((1, 2)), torch.ones(1))
+    torch.testing.assert_close(looks_of(x).sum((2, 3)), torch.ones(1, 2))
 
 
 def test_a_flat_frame_falls_into_the_bin_of_its_lifted_tone() -> None:
@@ -52,6 +72,45 @@ def test_noise_is_told_by_the_tone_that_it_sits_on() -> None:
     more = noise_of(noisy.clamp(0, 1))[0] - noise_of(x)[0]
     assert more[-1, 1:].sum() > 0.3
     assert more[0].abs().sum() < 1e-3
+
+
+@pytest.mark.parametrize(("gamma", "which"), [(1.0, 0), (2.0, 0), (1.0, 1), (2.0, 1)])
+def test_colours_and_contrasts_are_as_strong_as_the_darkness_makes_them(gamma: float, which: int) -> None:
+    x = torch.full((1, 3, 32, 32), 0.8)
+    if which == 0:
+        x[:, 2] = 0.6
+    else:
+        x[:, :, 8:16] = x[:, :, 24:] = 0.6
+    apart = gamma * math.log(0.8 / 0.6)
+    # Of contrasts, half of all pairs stand beside each other and are alike.
+    expected = (apart / MOST_COLOUR) ** 0.5 if which == 0 else (apart / MOST_CONTRAST) ** 0.5 / 2
+    assert strengths_of(x**gamma)[0, which].item() == pytest.approx(expected, abs=0.01)
+
+
+def test_a_grey_flat_frame_has_neither_colour_nor_contrast() -> None:
+    assert strengths_of(torch.full((1, 3, 32, 32), 0.3)).max() < 0.01
+
+
+def test_a_frame_smaller_than_a_square_has_no_colour_that_could_be_told() -> None:
+    assert looks_of(torch.rand(1, 3, 7, 40)).abs().max() == 0
+
+
+def test_a_curve_of_before_colours_and_contrasts_is_the_same_curve() -> None:
+    torch.manual_seed(1)
+    light = ToneCurve().eval()
+    for weights in light.parameters():
+        torch.nn.init.normal_(weights, std=0.1)
+    before, begin = light.state_dict(), 3 * len(QUANTILES)
+    for name in ("scale.mean", "scale.variance", "mlp.0.weight"):
+        assert before[name].shape[1] == FIGURES
+        before[name] = torch.cat([before[name][:, :begin], before[name][:, begin + LOOK_FIGURES :]], 1)
+    light.load_state_dict(before)
+    first = light.mlp[0]
+    statistics = tone_statistics(torch.rand(2, 3, 32, 32))
+    told = light.figures(statistics)
+    known = torch.cat([told[:, :begin], told[:, begin + LOOK_FIGURES :]], 1)
+    expected = torch.nn.functional.conv2d(known, before["mlp.0.weight"], before["mlp.0.bias"])
+    torch.testing.assert_close(first(told), expected)
 
 
 def test_a_frames_statistics_are_the_mean_of_its_halves() -> None:

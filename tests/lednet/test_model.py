@@ -34,13 +34,13 @@ def small(with_heads: Wake) -> LEDNet:
 @pytest.mark.parametrize(
     ("size", "count"),
     [
-        ("small", 1_053_063),
-        ("base", 4_007_775),
-        ("large", 9_038_815),
-        ("small-v1", 1_071_495),
-        ("base-v1", 4_077_407),
-        ("small-v2", 1_058_407),
-        ("base-v2", 4_028_703),
+        ("small", 1_061_255),
+        ("base", 4_015_967),
+        ("large", 9_047_007),
+        ("small-v1", 1_079_687),
+        ("base-v1", 4_085_599),
+        ("small-v2", 1_066_599),
+        ("base-v2", 4_036_895),
     ],
 )
 def test_every_size_builds_with_its_known_number_of_parameters(size: str, count: int) -> None:
