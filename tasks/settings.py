@@ -19,13 +19,12 @@ PRECISIONS = ("auto", "fp32", "bf16")
 ZSTD, JPEGXL_LOSSLESS, JPEGXL, JPEG = CODECS = "zstd", "jpegxl-lossless", "jpegxl", "jpeg"
 """How a night's frames are stored."""
 _OF_CODEC = {
-    ZSTD: ("zstd_level",),
+    ZSTD: ("codec", "zstd_level"),
     JPEGXL_LOSSLESS: ("codec", "jpegxl_effort"),
     JPEGXL: ("codec", "jpegxl_effort", "jpegxl_distance"),
     JPEG: ("codec", "jpeg_quality"),
 }
-"""The settings that decide what a codec stores. zstd goes without its name: so it was when there was no other, and the
-nights that were stored then keep their run keys."""
+"""The settings that decide what a codec stores."""
 _BOUNDS = {
     "zstd_level": (1, 22),
     "jpegxl_effort": (1, 9),
@@ -52,7 +51,7 @@ class NightSettings:
     codec: str = ZSTD
     """Of the stored frames: `zstd` and `jpegxl-lossless` keep every bit, `jpegxl` and `jpeg` (4:4:4) do not. All but
     zstd need imagecodecs wherever frames are written or read (docs/operating.md, How frames are stored)."""
-    zstd_level: int = 3
+    zstd_level: int = 1
     """1 to 22: the higher, the smaller and the slower."""
     jpegxl_effort: int = 1
     """1 to 9, of both kinds of JPEG XL: the higher, the smaller and the slower."""

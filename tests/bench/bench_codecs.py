@@ -22,9 +22,12 @@ import numpy as np
 from numcodecs.zstd import Zstd
 
 from lednet import Restorer
+from tasks import codecs as codecs_of_nights
 
 ROOT = Path(__file__).resolve().parents[2]
 FOOTAGE = ROOT / "../shared/data/night"
+BY_ROW = [axis - 1 for axis in codecs_of_nights.CHANNELS_BY_ROW[1:]]
+"""As nights are stored, of one frame."""
 NIGHT_SLOTS = 25 * 3600 * 10
 """Frames of a camera's night of ten hours at 25 a second."""
 
@@ -42,9 +45,19 @@ def codecs(shape: tuple[int, ...]) -> Iterator[Codec]:
         return np.frombuffer(data, np.uint8).reshape(shape)
 
     yield Codec("raw", np.ndarray.tobytes, frame)
+    height, width, channels = shape
     for level in (1, 3, 9):
         zstd = Zstd(level=level)
-        yield Codec(f"zstd {level}", zstd.encode, lambda data, z=zstd: frame(z.decode(data)))
+        yield Codec(
+            f"zstd {level}",
+            lambda x, z=zstd: z.encode(np.ascontiguousarray(x.transpose(BY_ROW))),
+            lambda data, z=zstd: np.ascontiguousarray(
+                np.frombuffer(z.decode(data), np.uint8).reshape(height, channels, width).transpose(0, 2, 1)
+            ),
+        )
+    for level in (1, 3):
+        zstd = Zstd(level=level)
+        yield Codec(f"zstd {level}, by pixel", zstd.encode, lambda data, z=zstd: frame(z.decode(data)))
     for effort in (1, 3):
         yield Codec(
             f"JPEG XL lossless, effort {effort}",
