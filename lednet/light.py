@@ -125,7 +125,7 @@ def _joint_shares(tone: Tensor, strength: Tensor, tones: int, strengths: int) ->
 
 def _strength(share: Tensor) -> Tensor:
     """The square root, which tells the small ones apart; the slope stays finite at zero."""
-    return share.clamp(1e-6, 1).sqrt()
+    return share.clamp(1e-6, 1.0).sqrt()  # two floats: torch's export to ONNX refuses one with an integer
 
 
 def colours(squares: Tensor) -> tuple[Tensor, Tensor]:
