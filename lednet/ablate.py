@@ -93,7 +93,7 @@ class AblationTrainer(Trainer):
         figures = super()._figures(degraded, label)
         with torch.inference_mode():
             restored = self.average.restore(degraded, light=label).image.clamp(0, 1)
-            exposed = as_bright_as(self.average.expose(degraded)[0], label).clamp(0, 1)
+            exposed = as_bright_as(self.average.expose(degraded), label).clamp(0, 1)
             figures |= {
                 "error_restored": squared_error(restored, label),
                 "error_exposed": squared_error(exposed, label),

@@ -24,6 +24,7 @@ from lednet import checkpoint
 from lednet.artefacts import MEASURES, Found, Picture, tile_seams
 from lednet.clips import find_clips, split_clips
 from lednet.degrade import find_recipe
+from lednet.model import LEDNet
 from lednet.restorer import LEAST_TILE, TILE_OVERLAP, Restorer
 from lednet.steadiness import HELD_OUT, STEP_S, darkened, read_stretch
 from lednet.temporal import TemporalSettings, frame_tones
@@ -77,10 +78,10 @@ def cases(options: argparse.Namespace, restorer: Restorer) -> Iterator[Case]:
 
 def by_curve(restorer: Restorer, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Frames under the network's tone curve alone: what its other layers were given."""
+    assert isinstance(restorer.model, LEDNet)
     with torch.inference_mode():
         x = restorer.upload(frames)
-        exposed: torch.Tensor = restorer.model.expose(x, frame_tones(x))[0]
-        return restorer.download(exposed)
+        return restorer.download(restorer.model.expose(x, frame_tones(x)))
 
 
 def in_tiles(restorer: Restorer, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -14,8 +14,9 @@ Not covered: training and GPUs, which take `LEDNet.restore`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -23,7 +24,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lednet.attention import HEAD_CHANNELS, AxisAttention, ChannelNorm, GatedFeedForward, attend, distance_bias
-from lednet.model import SIDE_SCALE, SMALLEST, STATISTICS, Core, LEDNet, SelectiveFusion, Upsample, fine, frame_average
+from lednet.light import tone_statistics
+from lednet.model import (
+    SIDE_SCALE,
+    SMALLEST,
+    STATISTICS,
+    Core,
+    LEDNet,
+    SelectiveFusion,
+    Upsample,
+    fine,
+    frame_average,
+    part_of,
+)
 
 CONVOLUTION_LANES = 16
 """Output channels of a 3x3 convolution are padded to a multiple of this; oneDNN is half as fast on a remainder."""
@@ -36,6 +49,13 @@ def multiplies_bf16() -> bool:
     """
     has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def _one_dnn_takes(products: torch.dtype) -> bool:
+    """Whether oneDNN is there and multiplies in this type: it refuses bf16 on a CPU without AVX-512 (or the like)."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return products != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class Restored(NamedTuple):
@@ -63,31 +83,56 @@ def restore_frame(
     Raises:
         ValueError: if it is not one RGB image, or a side is below 16 px.
     """
+    with torch.inference_mode():
+        *statistics, image = _stages(model, x, pooled, core, products)
+    return Restored(image, statistics)
+
+
+def frame_statistic(
+    model: LEDNet,
+    x: Tensor,
+    pooled: Sequence[Tensor],
+    core: Core | None = None,
+    products: torch.dtype = torch.float32,
+) -> Tensor:
+    """`LEDNet.statistic` of one image, as `restore_frame` would come to it."""
+    with torch.inference_mode():
+        return next(islice(_stages(model, x, pooled, core, products), len(pooled), None))
+
+
+def _stages(
+    model: LEDNet, x: Tensor, pooled: Sequence[Tensor], core: Core | None, products: torch.dtype
+) -> Iterator[Tensor]:
+    """The pass: the statistics, each as soon as it is known, then the image."""
     if x.shape[:2] != (1, 3) or min(x.shape[2:]) < SMALLEST:
         raise ValueError(f"LEDNet needs [1, 3, h, w] with h and w of at least {SMALLEST} px, got {list(x.shape)}")
     height, width = x.shape[2:]
     x = F.pad(x, (0, -width % SIDE_SCALE, 0, -height % SIDE_SCALE), mode="reflect")
     given: list[Tensor | None] = [*pooled, *[None] * (STATISTICS - len(pooled))]
-    with torch.inference_mode():
-        exposed, p4 = model.expose(x, given[0], core)
-        shown = torch.cat([_unshuffle(_as_features(x)), _unshuffle(_as_features(exposed))], 2)
-        told = model.told(model.noise(p4)).flatten()
-        stem = _convolve(model.stem, shown, _reordered(model.stem.weight, 1)).add_(told)
-        e1 = _blocks(model.encoder1, stem, products)
-        e2 = _blocks(model.encoder2, _shrink(model.down1, e1), products)
-        e3 = _blocks(model.encoder3, _shrink(model.down2, e2), products)
+    p4 = tone_statistics(part_of(x, 1, core)) if given[0] is None else given[0]
+    yield p4
+    exposed = model.expose(x, p4)
+    shown = torch.cat([_unshuffle(_as_features(x)), _unshuffle(_as_features(exposed))], 2)
+    told = model.told(model.noise(p4)).flatten()
+    stem = _convolve(model.stem, shown, _reordered(model.stem.weight, 1)).add_(told)
+    e1 = _blocks(model.encoder1, stem, products)
+    e2 = _blocks(model.encoder2, _shrink(model.down1, e1), products)
+    e3 = _blocks(model.encoder3, _shrink(model.down2, e2), products)
 
-        d3, p3 = _fuse(model.fusion3, _blocks(model.middle, e3.clone(), products), e3, given[1], core)
-        d2, p2 = _fuse(model.fusion2, _enlarge(model.up2, d3), e2, given[2], core)
-        d2 = _blocks(model.decoder2, d2, products)
-        d1, p1 = _fuse(model.fusion1, _enlarge(model.up1, d2), e1, given[3], core)
-        d1 = _blocks(model.decoder1, d1, products)
+    d3, p3 = _fuse(model.fusion3, _blocks(model.middle, e3.clone(), products), e3, given[1], core)
+    yield p3
+    d2, p2 = _fuse(model.fusion2, _enlarge(model.up2, d3), e2, given[2], core)
+    yield p2
+    d2 = _blocks(model.decoder2, d2, products)
+    d1, p1 = _fuse(model.fusion1, _enlarge(model.up1, d2), e1, given[3], core)
+    yield p1
+    d1 = _blocks(model.decoder1, d1, products)
 
-        assert model.head.bias is not None
-        residual = _convolve(model.head, d1, _reordered(model.head.weight, 0), _reordered(model.head.bias, 0))
-        detail, scale = residual[..., :12], residual[..., 12:]
-        image = exposed + fine(_as_image(_shuffle(torch.addcmul(detail, shown[..., 12:], scale))))
-    return Restored(image[:, :, :height, :width], [p4, p3, p2, p1])
+    assert model.head.bias is not None
+    residual = _convolve(model.head, d1, _reordered(model.head.weight, 0), _reordered(model.head.bias, 0))
+    detail, scale = residual[..., :12], residual[..., 12:]
+    image = exposed + fine(_as_image(_shuffle(torch.addcmul(detail, shown[..., 12:], scale))))
+    yield image[:, :, :height, :width]
 
 
 def _unshuffle(x_HWC: Tensor) -> Tensor:
@@ -145,7 +190,7 @@ def _dense(x_HWC: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     On one thread `F.conv2d` and `F.linear` copy the bias into the result before they multiply; oneDNN does not.
     """
     weight, bias = weight.flatten(1).to(x_HWC.dtype), bias.to(x_HWC.dtype)
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not _one_dnn_takes(x_HWC.dtype):
         return F.linear(x_HWC, weight, bias)
     y = torch.mkldnn_convolution(_as_image(x_HWC), weight[:, :, None, None], bias, (0, 0), (1, 1), (1, 1), 1)
     return _as_features(y)

@@ -9,8 +9,9 @@ text leaves open (widths, depths, heads) is chosen in `SIZES`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -233,11 +234,11 @@ class LEDNet(nn.Module):
             assert last.bias is not None
             nn.init.zeros_(last.bias)
 
-    def expose(self, x: Tensor, pooled: Tensor | None = None, core: Core | None = None) -> tuple[Tensor, Tensor]:
-        """The frame under its tone curve alone, [n, 3, h, w] -> the same, and the statistics that the curve is from."""
-        if pooled is None:
-            pooled = tone_statistics(part_of(x, 1, core))
-        return apply_curve(x, *self.light(self.light.figures(pooled))), pooled
+    def expose(self, x: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """The frame under its tone curve alone, [n, 3, h, w] -> the same; `pooled` are the statistics that the curve is
+        made from, its own by default."""
+        pooled = tone_statistics(x) if pooled is None else pooled
+        return apply_curve(x, *self.light(self.light.figures(pooled)))
 
     def noise(self, pooled: Tensor) -> Tensor:
         """How noisy the frame of the light's statistics is: [n, NOISE_FIGURES, 1, 1]."""
@@ -257,6 +258,17 @@ class LEDNet(nn.Module):
         Raises:
             ValueError: if the input is not a batch of RGB images or a side is below 16 px.
         """
+        *statistics, image, side = self._stages(x, pooled, core, light)
+        return Restoration(image, side, statistics)
+
+    def statistic(self, x: Tensor, pooled: Sequence[Tensor], core: Core | None = None) -> Tensor:
+        """The first statistic that `pooled` lacks, as of `restore`; of the pass, only what it takes is done."""
+        return next(islice(self._stages(x, pooled, core), len(pooled), None))
+
+    def _stages(
+        self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None, light: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """The pass of `restore`: the statistics, each as soon as it is known, then the image and the side image."""
         if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < SMALLEST:
             raise ValueError(f"LEDNet needs [n, 3, h, w] with h and w of at least {SMALLEST} px, got {tuple(x.shape)}")
         height, width = x.shape[2:]
@@ -264,22 +276,27 @@ class LEDNet(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
 
         given: list[Tensor | None] = [*pooled, *[None] * (STATISTICS - len(pooled))]
-        exposed, p4 = self.expose(x, given[0], core)
+        p4 = tone_statistics(part_of(x, 1, core)) if given[0] is None else given[0]
+        yield p4
+        exposed = self.expose(x, p4)
         if light is not None:
             exposed = as_bright_as(exposed, light)
         e1 = self.stem(F.pixel_unshuffle(torch.cat([x, exposed], 1), 2)) + self.told(self.noise(p4))
         e1 = self.encoder1(e1)
         e2 = self.encoder2(self.down1(e1))
         e3 = self.encoder3(self.down2(e2))
-        side = self.side_head(e3) + F.avg_pool2d(exposed, SIDE_SCALE)
 
         d3, p3 = self.fusion3(self.middle(e3), e3, given[1], core)
+        yield p3
         d2, p2 = self.fusion2(self.up2(d3), e2, given[2], core)
+        yield p2
         d1, p1 = self.fusion1(self.up1(self.decoder2(d2)), e1, given[3], core)
+        yield p1
 
         detail, scale = F.pixel_shuffle(self.head(self.decoder1(d1)), 2).chunk(2, dim=1)
         image = exposed + fine(exposed * scale + detail)
-        return Restoration(image[:, :, :height, :width], side, [p4, p3, p2, p1])
+        yield image[:, :, :height, :width]
+        yield self.side_head(e3) + F.avg_pool2d(exposed, SIDE_SCALE)
 
     def forward(self, x: Tensor, light: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """[n, 3, h, w] -> (restored, side) in training, restored alone in evaluation; `light` as in `restore`."""

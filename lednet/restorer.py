@@ -19,7 +19,7 @@ from torch import Tensor
 from lednet import checkpoint
 from lednet.baselines.peer import Peer
 from lednet.compiled import CompiledPass
-from lednet.inference import multiplies_bf16, restore_frame
+from lednet.inference import frame_statistic, multiplies_bf16, restore_frame
 from lednet.memory import keep_freed_memory
 from lednet.model import SMALLEST, STATISTICS, Core, LEDNet
 from lednet.transfer import Pending, collect, together, transfer_for
@@ -32,8 +32,9 @@ TILE_GRID = 64
 
 LEAST_TILE = 256
 
-BYTES_PER_PIXEL_AND_CHANNEL = 34
-"""Peak working memory of one pass per frame pixel and per channel of the finest scale, in fp32; measured."""
+BYTES_OF_CPU_PASS, BYTES_OF_MODEL_PASS = 18, 34
+"""Peak working memory of one pass per frame pixel and per channel of the finest scale, in fp32. On a CPU, its own pass
+took 13.7 to 15.1 and the model's 19 (docs/performance.md); on a GPU nothing was measured yet."""
 
 
 def choose_device(device: str) -> torch.device:
@@ -89,7 +90,7 @@ class Restorer:
             needs more is tiled.
         compile: let torch.compile write the kernels of LEDNet's pass (`lednet.compiled`). For GPUs, and never yet run
             on one: a minute or so for each new size of frame and batch, after which frames should come faster. Of a
-            tiled frame the last of five passes is compiled. Peers go without; a CPU compiles fp32.
+            tiled frame only the pass that restores is compiled. Peers go without; a CPU compiles fp32.
 
     Raises:
         CheckpointError: if the checkpoint is missing, damaged or not what its card says.
@@ -126,11 +127,16 @@ class Restorer:
         """What the network multiplies in; on the CPU, LEDNet's blocks."""
         self.dtype = torch.float32 if self.frame_by_frame else self.products
         """What the network takes and gives."""
-        self.model = net.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model: LEDNet | Peer = net.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.compiled = CompiledPass(net) if compile and isinstance(net, LEDNet) else None
         self.transfer = transfer_for(self.device)
-        fp32 = net.bytes_per_pixel if isinstance(net, Peer) else BYTES_PER_PIXEL_AND_CHANNEL * net.config.channels[0]
-        self.pixels_at_once = int(memory_mb * 2**20 / (fp32 * self.dtype.itemsize / 4))
+        self.pixels_at_once = int(memory_mb * 2**20 / (self._bytes_per_pixel(net) * self.dtype.itemsize / 4))
+
+    def _bytes_per_pixel(self, net: LEDNet | Peer) -> int:
+        """Working memory of a pass in fp32, per pixel of its frames."""
+        if isinstance(net, Peer):
+            return net.bytes_per_pixel
+        return (BYTES_OF_CPU_PASS if self.frame_by_frame else BYTES_OF_MODEL_PASS) * net.config.channels[0]
 
     def restore(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Restore frames [n, h, w, 3], uint8 sRGB in RGB order -> the same shape and type.
@@ -191,33 +197,32 @@ class Restorer:
 
     def _image(self, x: Tensor, known: Sequence[Tensor]) -> Tensor:
         """One pass that restores: compiled, if that is wanted."""
-        return self.compiled(x, known) if self.compiled else self._pass(x, known)[0]
+        return self.compiled(x, known) if self.compiled else self._pass(x, known)
 
-    def _pass(self, x: Tensor, pooled: Sequence[Tensor] = (), core: Core | None = None) -> tuple[Tensor, list[Tensor]]:
-        """One pass over [n, 3, h, w] -> the restored images and the pass's statistics; see `LEDNet.restore`."""
+    def _pass(self, x: Tensor, pooled: Sequence[Tensor] = ()) -> Tensor:
+        """One pass over [n, 3, h, w] -> the restored images; see `LEDNet.restore`."""
         if isinstance(self.model, Peer):
-            return self.model.restore(x), []
+            return self.model.restore(x)
         if not self.frame_by_frame:
-            passed = self.model.restore(x, pooled, core)
-            return passed.image, passed.pooled
-        done = [
-            restore_frame(self.model, x[i : i + 1], [p[i : i + 1] for p in pooled], core, self.products)
-            for i in range(len(x))
-        ]
-        if len(done) == 1:
-            return done[0]
-        statistics = [torch.cat(p) for p in zip(*(d.pooled for d in done), strict=True)]
-        return torch.cat([d.image for d in done]), statistics
+            return self.model.restore(x, pooled).image
+        return _together([restore_frame(self.model, *one, products=self.products).image for one in _each(x, pooled)])
+
+    def _statistic(self, network: LEDNet, x: Tensor, pooled: Sequence[Tensor], core: Core) -> Tensor:
+        """The first statistic that `pooled` lacks, of a tile [n, 3, h, w]; see `LEDNet.statistic`."""
+        if not self.frame_by_frame:
+            return network.statistic(x, pooled, core)
+        return _together([frame_statistic(network, *one, core, self.products) for one in _each(x, pooled)])
 
     def _restore_tiles(self, x: Tensor, known: Sequence[Tensor]) -> Tensor:
         """Restore every tile with the statistics of the whole frame, so that it looks as if it had not been cut out.
 
-        Each statistic depends on those before it, so there is one pass over the tiles for each and one to restore:
-        tiling trades five times the time for memory. A peer has no such way: its tiles are restored each for itself.
+        Each statistic depends on those before it, so the tiles are gone over once for each, as deep as it takes, and
+        once to restore: tiling trades up to three times the time for memory. A peer has no such way: its tiles are
+        restored each for itself.
         """
         pooled = list(known)
         while len(pooled) < STATISTICS and not isinstance(self.model, Peer):
-            pooled.append(self._gather(x, pooled)[len(pooled)])
+            pooled.append(self._gather(self.model, x, pooled))
         image, weight = torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(x[:, :1], dtype=torch.float32)
         for ys, xs in self._tiles(x):
             restored = self._image(x[:, :, ys, xs], pooled).float()
@@ -226,14 +231,13 @@ class Restorer:
             weight[:, :, ys, xs] += w
         return image / weight
 
-    def _gather(self, x: Tensor, known: Sequence[Tensor]) -> list[Tensor]:
-        """The frame's statistics from its tiles, every pixel counted once; `known` ones are taken as they are."""
-        total: list[Tensor] = []
+    def _gather(self, network: LEDNet, x: Tensor, known: Sequence[Tensor]) -> Tensor:
+        """The frame's first statistic beyond the known ones, from its tiles, every pixel counted once."""
+        total = torch.zeros((), device=x.device)
         for ys, xs in self._tiles(x):
             core = _core(ys, x.shape[2]), _core(xs, x.shape[3])
             share = (core[0].stop - core[0].start) * (core[1].stop - core[1].start) / (x.shape[2] * x.shape[3])
-            own = [p * share for p in self._pass(x[:, :, ys, xs], known, core)[1]]
-            total = [a + b for a, b in zip(total, own, strict=True)] if total else own
+            total = total + share * self._statistic(network, x[:, :, ys, xs], known, core)
         return total
 
     def _tiles(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
@@ -252,6 +256,16 @@ def _refuse_others(frames: object) -> None:
         raise ValueError(f"frames must be a NumPy array, uint8 [n, h, w, 3], not a {type(frames).__name__}")
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape[1:]:
         raise ValueError(f"frames must be uint8 [n, h, w, 3], sides from 1 px, got {frames.dtype} {list(frames.shape)}")
+
+
+def _each(x: Tensor, pooled: Sequence[Tensor]) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    """Each frame of [n, 3, h, w] by itself, with its own of the statistics."""
+    return ((x[i : i + 1], [p[i : i + 1] for p in pooled]) for i in range(len(x)))
+
+
+def _together(parts: Sequence[Tensor]) -> Tensor:
+    """As a batch again; one by itself is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _core(part: slice, length: int) -> slice:

@@ -231,7 +231,7 @@ class Trainer:
         anyone's guess, and the PSNR is such a mean.
         """
         self.model.light.train()
-        exposed, _ = self.model.expose(degraded)
+        exposed = self.model.expose(degraded)
         seen, wanted = (functional.avg_pool2d(image, self.settings.light.square) for image in (exposed, label))
         error = functional.mse_loss(seen, wanted, reduction="none").mean((1, 2, 3))
         return torch.log10(error + self.settings.light.noise_floor).mean(), exposed
@@ -305,7 +305,7 @@ class Trainer:
         """Figures [n] of the moving average on a held-out batch."""
         with torch.inference_mode():
             restored = self.average(degraded).clamp(0, 1)
-            exposed = self.average.expose(degraded)[0].clamp(0, 1)
+            exposed = self.average.expose(degraded).clamp(0, 1)
         return {
             "psnr_lednet": psnr(restored, label),
             "ssim_lednet": ssim(restored, label),

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lednet.inference import restore_frame
+from lednet.light import tone_statistics
 from lednet.model import LEDNet
 from lednet.restorer import Restorer
 from tests.bench.compare_peers import interleaved
@@ -51,14 +52,14 @@ class Network(nn.Module):
         self.model.noise = lambda told: told  # type: ignore[method-assign]
 
     def forward(self, x: Tensor, exposed: Tensor, told: Tensor) -> Tensor:
-        self.model.expose = lambda *_: (exposed, told)  # type: ignore[method-assign, assignment]
-        return self.model.restore(x).image
+        self.model.expose = lambda *_: exposed  # type: ignore[method-assign, assignment]
+        return self.model.restore(x, [told]).image
 
 
 def inputs(model: LEDNet, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What a network is given of a frame."""
-    exposed, tones = model.expose(x)
-    return x, exposed, model.noise(tones)
+    tones = tone_statistics(x)
+    return x, model.expose(x, tones), model.noise(tones)
 
 
 def frames(count: int, height: int, width: int) -> list[Tensor]:

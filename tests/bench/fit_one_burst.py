@@ -49,7 +49,7 @@ def gain(network: LEDNet, degraded: Tensor, label: Tensor) -> float:
     """PSNR (dB) over the exposed frame, both in the label's light."""
     network.eval()
     with torch.inference_mode():
-        exposed = as_bright_as(network.expose(degraded)[0], label)
+        exposed = as_bright_as(network.expose(degraded), label)
         restored = network.restore(degraded, light=label).image
     _train(network)
     return float(psnr(restored.clamp(0, 1), label) - psnr(exposed.clamp(0, 1), label))

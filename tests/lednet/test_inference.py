@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lednet import inference
 from lednet import restorer as restorer_module
-from lednet.inference import restore_frame
+from lednet.inference import frame_statistic, restore_frame
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 from lednet.restorer import Restorer
 
@@ -78,6 +78,28 @@ def test_a_tile_takes_the_given_statistics_and_gives_those_of_its_core(
         torch.testing.assert_close(got, expected, **CLOSE)
 
 
+@pytest.mark.parametrize("count", range(4))
+def test_the_next_statistic_is_that_of_the_whole_pass(
+    tiny: LEDNetConfig, woken: Callable[[LEDNetConfig | str], LEDNet], count: int
+) -> None:
+    model, x, core = woken(tiny), as_input(dark(64, 96)), (slice(0, 40), slice(24, 96))
+    with torch.inference_mode():
+        known = model.restore(as_input(dark(64, 64, 5))).pooled[:count]
+        assert torch.equal(model.statistic(x, known, core), model.restore(x, known, core).pooled[count])
+    assert torch.equal(frame_statistic(model, x, known, core), restore_frame(model, x, known, core).pooled[count])
+
+
+def test_a_statistic_takes_no_more_of_the_pass_than_what_comes_before_it(
+    tiny: LEDNetConfig, woken: Callable[[LEDNetConfig | str], LEDNet]
+) -> None:
+    model, x = woken(tiny), as_input(dark(64, 96))
+    known = restore_frame(model, x).pooled[:3]
+    model.decoder1 = nn.Sequential(nn.Sequential(nn.GELU()))  # comes after the last of them, and has no CPU pass
+    assert frame_statistic(model, x, known).shape == (1, tiny.channels[0], 1, 1)
+    with pytest.raises(TypeError, match="GELU"):
+        restore_frame(model, x)
+
+
 def test_the_shipped_weights_restore_a_frame_within_a_hundredth_of_a_level() -> None:
     model = Restorer("small", device="cpu").model
     (expected, *_), (got, *_) = both(model, dark(180, 320))
@@ -93,10 +115,17 @@ def test_in_bf16_the_shipped_weights_restore_a_frame_within_a_fifth_of_a_level(n
     assert torch.equal(short.pooled[0], exact.pooled[0])  # the light is told in fp32
 
 
+def test_in_bf16_a_cpu_whose_onednn_refuses_it_restores_the_same_nearly(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, frame = Restorer("small", device="cpu").model, as_input(dark(72, 104))
+    expected = restore_frame(model, frame, products=torch.bfloat16).image
+    monkeypatch.setattr(inference, "_one_dnn_takes", lambda products: products != torch.bfloat16)
+    assert 255 * (restore_frame(model, frame, products=torch.bfloat16).image - expected).abs().mean() < 0.1
+
+
 def test_in_bf16_a_tile_is_restored_as_a_part_of_its_frame(woken: Callable[[LEDNetConfig | str], LEDNet]) -> None:
     frames = dark(300, 420)[None]
     whole, tiled = (
-        Restorer(woken("small"), device="cpu", precision="bf16", memory_mb=megabytes) for megabytes in (3072, 70)
+        Restorer(woken("small"), device="cpu", precision="bf16", memory_mb=megabytes) for megabytes in (3072, 40)
     )
     assert tiled.frames_at_once(300, 420) == whole.frames_at_once(3000, 4200) == 1
     assert tiled.pixels_at_once < 300 * 420

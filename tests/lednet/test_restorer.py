@@ -1,5 +1,6 @@
 """The Restorer: frames in and out, batches, tiles, precision, refusals."""
 
+import math
 import os
 import signal
 import warnings
@@ -13,6 +14,7 @@ import torch
 from lednet import LEDNet, Restorer
 from lednet import checkpoint as checkpoints
 from lednet.restorer import LEAST_TILE, TILE_GRID, TILE_OVERLAP, _core, choose_device, tile_spans
+from lednet.roofline import peak_memory_mb
 
 SHIPPED = checkpoints.SHIPPED / "small.safetensors"
 
@@ -97,6 +99,17 @@ def test_frames_that_may_only_be_read_are_restored_without_a_word(model: LEDNet)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Restorer(model, device="cpu").restore(frames)
+
+
+@pytest.mark.parametrize("size", ["small", "base"])
+def test_a_pass_takes_no_more_memory_than_it_is_reckoned_with(size: str) -> None:
+    restorer = Restorer(size, device="cpu", precision="fp32")
+    restorer.restore(night(1, 64, 64))  # a process's first pass loads libraries too
+    peak = peak_memory_mb(lambda: restorer.restore(night(1, 540, 960)), restorer.device)
+    if math.isnan(peak):
+        pytest.skip("this system does not tell")
+    reckoned = 3072 * 540 * 960 / restorer.pixels_at_once
+    assert reckoned / 2 < peak < reckoned
 
 
 def test_a_frame_of_few_rows_that_is_too_long_for_one_pass_is_tiled(model: LEDNet) -> None:
