@@ -9,7 +9,7 @@ help:
 	@echo "make test       install, then the tests (under 10 minutes on 2 cores)"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make check      lint and types"
-	@echo "make bench      how fast this machine restores: the model, a work item, what one costs the driver; pictures"
+	@echo "make bench      how fast this machine restores: the model, a work item, what one costs the driver; JSON, pictures"
 	@echo "make stack      a whole site on this machine; make stack-down ends it"
 	@echo "make lock       renew requirements.lock and requirements.hashes"
 
@@ -44,8 +44,8 @@ types: .venv/installed
 check: lint types
 
 bench: .venv/installed
-	$(BIN)/lednet bench --item --picture bench.png
-	$(BIN)/python -m tests.bench.bench_overhead 50
+	$(BIN)/lednet bench --item --json bench.json --picture bench.png
+	$(BIN)/python -m tests.bench.bench_overhead 50 --json bench-overhead.json --picture bench-overhead.png
 
 # A whole site on this machine, its archive and store on an S3-compatible server: see docs/operating.md.
 stack: .venv/installed

@@ -158,8 +158,9 @@ def train(context: typer.Context) -> None:
 def bench(context: typer.Context) -> None:
     """Frames/s of this machine (`lednet bench --help`); with --item also of a whole work item, from file to store.
 
-    The item's own options: `python -m tasks.bench_item --help`. Its picture stands beside the model's: NAME-item.png.
+    The item's own options: `python -m tasks.bench_item --help`. Its files stand beside the model's: NAME-item.png.
     """
+    from lednet import bench_output
     from lednet.bench import main as bench_main
 
     arguments = [a for a in context.args if a != "--item"]
@@ -168,13 +169,9 @@ def bench(context: typer.Context) -> None:
         from tasks.bench_item import main as item_main
 
         shared = argparse.ArgumentParser(add_help=False)
-        shared.add_argument("--json", action="store_true")
-        shared.add_argument("--picture", type=Path)
-        known = shared.parse_known_args(arguments)[0]
-        options = ["--json"] if known.json else []
-        if known.picture:
-            options += ["--picture", str(known.picture.with_stem(f"{known.picture.stem}-item"))]
-        code = item_main(options)
+        bench_output.add_options(shared)
+        files = vars(shared.parse_known_args(arguments)[0])
+        code = item_main([f"--{name}={bench_output.named(path, 'item')}" for name, path in files.items() if path])
     raise typer.Exit(code)
 
 

@@ -3,14 +3,13 @@
 Covers the model from uint8 frames to uint8 frames, per size and resolution, interleaved in one run so that the ratios
 hold on a busy machine: frames/s, shares of the measured roofline (`lednet.roofline`), peak memory. On a GPU, or with
 `--compiled`, both passes, plain and compiled (`lednet.compiled`), and how far their frames are from fp32. As a table,
-whose lines come as they are measured, JSON or a picture. Not covered: decoding and storing (`tasks.bench_item`;
+whose lines come as they are measured, as JSON and as a picture. Not covered: decoding and storing (`tasks.bench_item`;
 `lednet bench --item` prints both).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 import platform
@@ -19,15 +18,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lednet import checkpoint
-from lednet.bars import Bars, bars_picture
+from lednet import bench_output, checkpoint
+from lednet.bars import Bars
 from lednet.model import SIZES, LEDNet
 from lednet.restorer import Restorer, choose_device
 from lednet.roofline import Kernel, Work, ceilings, costliest, peak_memory_mb, seconds
@@ -124,12 +122,12 @@ def measure(
     count = ON_A_GPU if choose_device(device).type == "cuda" else 1
     known: dict[str, list[_Run]] = {}
     for sizes, name in wanted:
-        frames = np.stack([_frame(*RESOLUTIONS[name], seed) for seed in range(count)])
         try:
+            frames = np.stack([_frame(*RESOLUTIONS[name], seed) for seed in range(count)])
             for size in sizes:
                 known[size] = known.get(size) or _runs(size, device, compiled, memory_mb)
             yield from _measured([run for size in sizes for run in known[size]], name, frames, repeats, kernels)
-        except RuntimeError as error:  # no memory, above all
+        except (RuntimeError, MemoryError) as error:  # no memory, above all
             log.error("%s at %s not measured: %s", ", ".join(sizes), name, str(error).partition("\n")[0])
 
 
@@ -255,17 +253,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--memory-mb",
         type=int,
-        help="of a pass; what needs more is tiled, five times over. Default: 3072, 16384 on a GPU",
+        help="of a pass; what needs more is tiled, some three times over. Default: 3072, 16384 on a GPU",
     )
     parser.add_argument("--kernels", type=int, default=0, metavar="N", help="tell the N costliest kernels of each pass")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--picture", type=Path, help="PNG to draw the rows into")
+    bench_output.add_options(parser)
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error("--repeats must be at least 1")
-    if options.picture and not options.picture.absolute().parent.is_dir():
-        parser.error(f"--picture {options.picture}: its folder is not there; make it first")
-    device = choose_device(options.device)
+    if options.memory_mb is not None and options.memory_mb < 1:
+        parser.error("--memory-mb must be at least 1")
+    if options.kernels < 0:
+        parser.error("--kernels must be at least 0")
+    bench_output.refuse_unwritable(parser, options)
+    try:
+        device = choose_device(options.device)
+    except ValueError as error:
+        parser.error(str(error))
     on_gpu = device.type == "cuda"
     compiled = options.compiled or on_gpu
     wanted = cases(options.size or [], options.resolution or [], on_gpu)
@@ -273,7 +276,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig()
     logging.getLogger("lednet.compiled").setLevel(logging.DEBUG)  # why a pass could not be compiled, in full
     rows: list[dict[str, Any]] = []
-    if not options.json:
+    table = options.json != bench_output.PRINTED
+    if table:
         print(", ".join(f"{key} {value}" for key, value in machine(device).items()))
         head = f"{'size':6} {'frame':8} {'pass':9} {'type':4} {'ms':>9} {'frames/s':>9} {'in ms':>7} {'out ms':>7}"
         head += f" {'compute':>8} {'memory':>8} {'peak MB':>8}"
@@ -281,12 +285,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(head + (f" {'H100 goal':>9}" if on_gpu else ""), flush=True)
     for row in measure(wanted, options.device, options.repeats, compiled, memory_mb, options.kernels):
         rows.append(row)
-        if not options.json:
+        if table:
             print(_words(row, on_gpu), flush=True)
-    if options.picture and rows:
-        checkpoint.write_atomically(options.picture, bars_picture(bars(rows)))
-    if options.json:
-        print(json.dumps(machine(device) | {"rows": rows}))
+            # Each time anew: a lent GPU's time may be over before all is measured.
+            bench_output.write(options, machine(device) | {"rows": rows}, bars(rows))
+    if not table or not rows:
+        bench_output.write(options, machine(device) | {"rows": rows}, bars(rows))
     return 0 if len(rows) == sum(len(sizes) for sizes, _ in wanted) * (1 + compiled) else 1
 
 

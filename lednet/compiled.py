@@ -67,7 +67,8 @@ class CompiledPass:
             self.failed = True
             log.warning("restoring goes on without torch.compile, which failed: %s", _first_line(error))
             log.debug("torch.compile failed", exc_info=error)
-            return self._plain(x, given)
+        # Not before the error is let go: with it goes what the failed pass held, and short of memory was perhaps why.
+        return self._plain(x, given)
 
     def _admits(self, x: Tensor, given: int) -> bool:
         """Whether a shape is compiled; a new one is from now on, if there is room for it."""

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_flop_count
+
+from lednet.model import LEDNet, LEDNetConfig
 
 SIDE = 256
 """Pixels each way of the frame that multiply-adds are stated for, as papers do."""
@@ -27,8 +29,17 @@ def _of_onednn(x: list[int], weight: list[int], *_: Any, out_shape: list[int], *
     return conv_flop_count(x, weight, out_shape)
 
 
-UNKNOWN_TO_TORCH: dict[Any, Any] = {torch.ops.aten.mkldnn_convolution: _of_onednn}
-"""Operations that torch's counter leaves out: the CPU's own pass (`lednet.inference`) calls oneDNN by itself."""
+def _of_attention(q: list[int], k: list[int], v: list[int], *_: Any, **__: Any) -> int:
+    flops: int = sdpa_flop_count(q, k, v)  # type: ignore[no-untyped-call]
+    return flops
+
+
+UNKNOWN_TO_TORCH: dict[Any, Any] = {
+    torch.ops.aten.mkldnn_convolution: _of_onednn,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _of_attention,
+}
+"""Operations that torch's counter leaves out: oneDNN's, which the CPU's own pass (`lednet.inference`) calls by itself,
+and a CPU's attention."""
 
 
 @dataclass(frozen=True)
@@ -85,3 +96,15 @@ def cost_of(run: Callable[[Tensor], Tensor], device: torch.device | None = None)
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNKNOWN_TO_TORCH) as counter:
         run(x)
     return Cost(counter.get_total_flops() / 2e9, memory_of(run, x))
+
+
+def flops_of_pass(config: LEDNetConfig, batch: int, height: int, width: int) -> int:
+    """Floating-point operations of one pass of a LEDNet over [batch, 3, height, width], as multiply-adds are counted.
+
+    On tensors without data, so that it costs no time on the device.
+    """
+    with torch.device("meta"):
+        network, x = LEDNet(config).eval(), torch.empty(batch, 3, height, width)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(x)
+    return int(counter.get_total_flops())

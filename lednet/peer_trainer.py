@@ -96,6 +96,10 @@ class PeerTrainer(Trainer):
         """One for each group of parameters."""
         return {f"optimizer_{name}": optimizer for name, optimizer in self._optimizers.items()}
 
+    def flops_of_step(self, step: int) -> float:
+        """Not counted: a peer's turns are not all passes of one network."""
+        return 0.0
+
     def _learn(self, degraded: Tensor, label: Tensor) -> tuple[float, float]:
         """All turns of a step, each with its optimiser; returns the first turn's loss and PSNR."""
         self.model.train()

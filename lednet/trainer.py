@@ -27,6 +27,7 @@ from lednet import checkpoint
 from lednet.ahead import BatchesAhead
 from lednet.baselines.gamma import fit_gamma, restore_gamma
 from lednet.clips import Clip
+from lednet.cost import flops_of_pass
 from lednet.curves import curves_picture
 from lednet.degrade import find_recipe
 from lednet.growth import grow
@@ -36,9 +37,13 @@ from lednet.losses import LEDNetLoss, VGG19Features
 from lednet.metrics import EQUAL_DB, psnr, ssim
 from lednet.model import SIDE_SCALE, LEDNet
 from lednet.ranks import Ranks
+from lednet.roofline import most_flops_per_s
 from lednet.train_settings import TrainSettings, learning_rate, stage_at
 
 log = logging.getLogger("lednet.train")
+
+PASSES = 3
+"""What learning from a batch costs, in passes forward: the gradients take two more."""
 
 
 def update_average(average: torch.nn.Module, model: torch.nn.Module, step: int, decay: float) -> None:
@@ -83,6 +88,7 @@ class Trainer:
         self.clips, self.held_out = [clip for clip in clips if not clip.photo], held_out
         self.photos = len(clips) - len(self.clips)
         self.gammas: dict[str, float] = {}
+        self.flops: dict[tuple[int, int, int], float] = {}
         self.step = 0
         self.seconds = 0.0
 
@@ -268,6 +274,15 @@ class Trainer:
         )
         return stage.batch * s.batch_scale, height, width
 
+    def flops_of_step(self, step: int) -> float:
+        """What the network computes on a step's batch, forward and backward; none where only the light learns."""
+        shape = self.batch_shape(step)
+        if step < self.settings.light.steps:
+            return 0.0
+        if shape not in self.flops:
+            self.flops[shape] = PASSES * flops_of_pass(self.model.config, *shape)
+        return self.flops[shape]
+
     def validate(self) -> dict[str, Any]:
         """Figures on held-out clips under each recipe: PSNR (dB) of the network, of the input and of a fixed gamma.
 
@@ -358,6 +373,7 @@ class Trainer:
         A run that is stopped by the clock saves its state and exports nothing.
         """
         s = self.settings
+        most_flops = most_flops_per_s(self.device, torch.bfloat16 if self.in_bf16 else torch.float32)
         interval = Interval()
         while self.step < s.all_steps:
             if math.isfinite(until) and self.ranks.any(time.monotonic() >= until):
@@ -365,15 +381,17 @@ class Trainer:
                 log.info("stopped by the clock at step %d of %d; the same command goes on", self.step, s.all_steps)
                 return
             images = self.batch_shape(self.step)[0] * self.ranks.count
-            interval.add(*self.train_step(), images)
+            flops = self.flops_of_step(self.step)
+            interval.add(*self.train_step(), images, flops / most_flops)
             if self.step % s.log_every == 0 and self.ranks.first:
                 line = interval.line(self.step)
                 self.record(line)
                 eta = interval.seconds / interval.steps * (s.all_steps - self.step) / 3600
+                counted = f" arithmetic {line['flop_share']:.0%}" if line["flop_share"] else ""
                 log.info(
-                    "step %d/%d loss %.4f psnr %.2f dB %.1f images/s data wait %.0f %% ETA %.2f h",
+                    "step %d/%d loss %.4f psnr %.2f dB %.1f images/s data wait %.0f %%%s ETA %.2f h",
                     *(self.step, s.all_steps, line["loss"], line["psnr"], line["images_per_s"]),
-                    *(100 * line["wait_share"], eta),
+                    *(100 * line["wait_share"], counted, eta),
                 )
                 interval = Interval()
             if self.step % s.save_every == 0 or self.step == s.all_steps:
@@ -389,11 +407,11 @@ class Interval:
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.steps, self.images = 0, 0
-        self.loss, self.psnr, self.waited = 0.0, 0.0, 0.0
+        self.loss, self.psnr, self.waited, self.least_s = 0.0, 0.0, 0.0, 0.0
 
-    def add(self, loss: float, psnr: float, waited: float, images: int) -> None:
-        """Count one step."""
-        self.steps, self.images = self.steps + 1, self.images + images
+    def add(self, loss: float, psnr: float, waited: float, images: int, least_s: float) -> None:
+        """Count one step, which would have taken `least_s` if the device had done nothing but its arithmetic."""
+        self.steps, self.images, self.least_s = self.steps + 1, self.images + images, self.least_s + least_s
         self.loss, self.psnr, self.waited = self.loss + loss, self.psnr + psnr, self.waited + waited
 
     @property
@@ -409,6 +427,7 @@ class Interval:
             "psnr": self.psnr / self.steps,
             "images_per_s": self.images / self.seconds,
             "wait_share": self.waited / self.seconds,
+            "flop_share": self.least_s / self.seconds,
         }
 
 

@@ -17,7 +17,6 @@ Not covered: the model alone per size (`lednet.bench`), Prefect and Dask.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import statistics
@@ -42,8 +41,9 @@ import zarr
 from numpy.typing import NDArray
 from prometheus_client import REGISTRY
 
-from lednet import Restorer, __version__, checkpoint, quality
-from lednet.bars import Bars, bars_picture
+from lednet import Restorer, __version__, bench_output, checkpoint, quality
+from lednet.bars import Bars
+from lednet.model import SMALLEST
 from lednet.transfer import Pending
 from lednet.video import VideoRestorer
 from tasks import storage, store
@@ -54,7 +54,7 @@ from tasks.settings import FRAME_WISE, NightSettings
 from tasks.types import Camera, NightPlan
 from tasks.worker_memory import local_workers
 
-STAGES = ("decode", "restore", "measure", "write")
+STAGES = ("decode", "restore", "fetch", "measure", "write")
 GAMMA = "gamma"
 """The restorer that costs next to nothing."""
 FRAMES = {"small": 96, GAMMA: 1552}
@@ -93,7 +93,8 @@ class ItemSpeed:
     cpu_script_s: float
     cpu_item_s: float
     stages_s: dict[str, float]
-    """Seconds within each stage; they overlap. `wait` is what the restoring thread did not restore."""
+    """Seconds within each stage; they overlap. `fetch` is what another thread waited for frames that a GPU was still at
+    work on, `wait` what the restoring thread did not restore."""
     quality_share: float
     """Cost of both quality rows of a frame over that of restoring it, each measured alone."""
 
@@ -260,13 +261,18 @@ class _Bench:
             return cast(Restorer, FixedCurve())
         return load_restorer(checkpoint, memory_mb, precision, compiled)
 
-    def restoration(self) -> Callable[[Frames, int], Frames]:
-        """What restores one frame after the other, given the frame and its number."""
+    def beginning(self) -> Callable[[Frames, int], Pending]:
+        """What begins to restore one frame after the other, given the frame and its number."""
         restorer = self.load(self.restorer, self.settings.tile_mb, self.settings.precision, self.settings.compile)
         if self.settings.video == FRAME_WISE:
-            return lambda frame, _k: restorer.restore(frame[None])[0]
+            return lambda frame, _k: restorer.begin(frame[None])
         video = VideoRestorer(restorer)
-        return lambda frame, k: video.restore(frame[None], [k / FPS])[0]
+        return lambda frame, k: video.begin(frame[None], [k / FPS])
+
+    def restoration(self) -> Callable[[Frames, int], Frames]:
+        """As `beginning`, each frame waited for."""
+        begin = self.beginning()
+        return lambda frame, k: begin(frame, k)()[0]
 
     def once(self, folder: Path, turn: int) -> dict[str, float]:
         """Wall and CPU seconds of each way; `turn` says which comes first."""
@@ -286,10 +292,15 @@ class _Bench:
         return seconds | {"stage_wait": seconds["item"] - seconds["stage_restore"]}
 
     def loop(self) -> None:
-        """The model on decoded frames, and nothing else."""
-        restore = self.restoration()
+        """The model on decoded frames, and nothing else; as in an item, a GPU never waits for the next frame."""
+        begin, last = self.beginning(), None
         for k, picture in enumerate(self.pictures):
-            restore(picture, k)
+            begun = begin(picture, k)
+            if last:
+                last()
+            last = begun
+        if last:
+            last()
 
     def quality_share(self) -> float:
         """Seconds of both quality rows of a frame over those of restoring it, each measured alone."""
@@ -369,24 +380,49 @@ def _decoded(clip: Path) -> NDArray[np.uint8]:
         return np.stack([np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in container.decode(video=0)])
 
 
+def parse_shape(text: str) -> tuple[int, int]:
+    """HxW -> height and width. Raises argparse.ArgumentTypeError."""
+    try:
+        height, width = (int(side) for side in text.split("x"))
+    except ValueError:
+        height = width = 0
+    if min(height, width) < SMALLEST or height % 2 or width % 2:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size; write HEIGHTxWIDTH, even and from {SMALLEST} px up, as 360x640"
+        )
+    return height, width
+
+
+def _need_weights(restorer: str) -> str:
+    """The name of what restores, if it is to be had. Raises argparse.ArgumentTypeError."""
+    try:
+        if restorer != GAMMA:
+            checkpoint.identify(restorer)
+    except checkpoint.CheckpointError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return restorer
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--restorer", action="append", help="default: small and gamma")
+    parser.add_argument("--restorer", action="append", type=_need_weights, help="default: small and gamma")
     parser.add_argument("--frames", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=0, help="default: as many as a night starts here; for gamma, 1")
-    parser.add_argument("--shape", default="x".join(map(str, SIDES)), help="height x width in pixels")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--picture", type=Path, help="PNG to draw the figures into")
+    parser.add_argument("--shape", type=parse_shape, default=SIDES, metavar="HxW", help="in pixels; default: 360x640")
+    bench_output.add_options(parser)
     options = parser.parse_args(arguments)
-    height, width = (int(side) for side in options.shape.split("x"))
+    for name, least in (("frames", 2), ("repeats", 1), ("workers", 1)):
+        if getattr(options, name) < least and getattr(options, name) != parser.get_default(name):
+            parser.error(f"--{name} must be at least {least}")
+    bench_output.refuse_unwritable(parser, options)
     speeds = []
     for restorer in options.restorer or FRAMES:
-        speeds.append(measure_item(restorer, (height, width), options.frames, options.repeats, workers=options.workers))
-        print(json.dumps(asdict(speeds[-1])) if options.json else words(speeds[-1]), flush=True)
-    if options.picture:
-        checkpoint.write_atomically(options.picture, bars_picture(bars(speeds)))
+        speeds.append(measure_item(restorer, options.shape, options.frames, options.repeats, workers=options.workers))
+        if options.json != bench_output.PRINTED:
+            print(words(speeds[-1]), flush=True)
+    bench_output.write(options, [asdict(speed) for speed in speeds], bars(speeds))
     return 0
 
 

@@ -152,7 +152,7 @@ def _enhance_stretch(
 
 def _add(builder: ShardBuilder, batch: list[SlotFrame], damage: list[Damage], begun: Pending | None) -> None:
     """Hand a batch on once it is restored: a GPU is waited for here, and meanwhile given the next batch."""
-    with meters.stage("restore"):
+    with meters.stage("fetch"):
         after = begun() if begun else ()
     builder.add(batch, damage, after)
 

@@ -17,7 +17,11 @@ from prometheus_client import Counter, Gauge
 T = TypeVar("T")
 
 FRAMES = Counter("lednet_frames", "Frames restored.", ["camera"])
-STAGE_SECONDS = Counter("lednet_stage_seconds", "Seconds of decode, restore, measure, write; they overlap.", ["stage"])
+STAGE_SECONDS = Counter(
+    "lednet_stage_seconds",
+    "Seconds of decode, restore, fetch (from a GPU that was set to work), measure, write; they overlap.",
+    ["stage"],
+)
 QUEUED = Gauge("lednet_queued", "What waits: frames for the network, batches for the store.", ["queue"])
 SHARD_BYTES = Counter("lednet_shard_bytes", "Bytes of shards written to the store.")
 RETRIES = Counter("lednet_storage_retries", "Storage calls that failed and were made again.")

@@ -1,4 +1,4 @@
-"""What a work item costs Dask and Prefect: `python -m tests.bench.bench_overhead [ITEMS]`.
+"""What a work item costs Dask and Prefect: `python -m tests.bench.bench_overhead [ITEMS] [--json FILE]`.
 
 Sends work items that do nothing to one Dask worker, as a night's are fed (`flows.feeding`) and, for comparison, as a
 Prefect task each, in one run, and prints wall and driver CPU milliseconds an item. The driver is this process, the Dask
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from fractions import Fraction
 from math import inf
 from unittest import mock
@@ -22,6 +23,8 @@ from prefect_dask.task_runners import DaskTaskRunner
 from flows import feeding
 from flows.engine import prefect_server
 from flows.feeding import Batch, DaskItems, ItemFeed
+from lednet import bench_output
+from lednet.bars import Bars
 from tasks.logs import PrefectRun
 from tasks.settings import NightSettings
 from tasks.types import Grid, Segment, Shard, WorkItem
@@ -42,10 +45,17 @@ def nothing(work: WorkItem, settings: NightSettings, until_s: float, run: Prefec
     return len(work.shards)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("items", nargs="?", type=int, default=50)
-    count = parser.parse_args().items
+    bench_output.add_options(parser)
+    options = parser.parse_args(arguments)
+    if options.items < 1:
+        parser.error("there must be at least 1 item")
+    bench_output.refuse_unwritable(parser, options)
+    wall_ms: dict[str, float] = {}
+    driver_ms: dict[str, float] = {}
+    count = options.items
     items, settings = [item(k) for k in range(count)], NightSettings()
     with (
         prefect_server(),
@@ -71,7 +81,9 @@ def main() -> int:
             show("Prefect tasks, until done", time.perf_counter() - started, time.process_time() - cpu)
 
         def show(name: str, seconds: float, cpu: float) -> None:
-            print(f"{name:26} {1000 * seconds / count:7.1f} ms an item, {1000 * cpu / count:6.1f} ms of driver CPU")
+            wall_ms[name], driver_ms[name] = 1000 * seconds / count, 1000 * cpu / count
+            if options.json != bench_output.PRINTED:
+                print(f"{name:26} {wall_ms[name]:7.1f} ms an item, {driver_ms[name]:6.1f} ms of driver CPU", flush=True)
 
         with mock.patch.object(feeding, "enhance", nothing):
             feed(items[:2])
@@ -79,6 +91,9 @@ def main() -> int:
             feed(items)
             show("fed, as a night's are", time.perf_counter() - started, time.process_time() - cpu)
         prefect_items()
+    figures = {"items": count, "wall_ms_an_item": wall_ms, "driver_cpu_ms_an_item": driver_ms}
+    panels = [Bars("wall time of a work item, ms", wall_ms), Bars("CPU time of the driver for it, ms", driver_ms)]
+    bench_output.write(options, figures, panels)
     return 0
 
 

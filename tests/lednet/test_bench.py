@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -14,12 +15,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lednet import bench
+from lednet import bench, roofline
 from lednet.bars import BAR, FIGURE, LABEL, ROW, TITLE, WIDTH, Bars, bars_picture, draw
 from lednet.compiled import CompiledPass
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 from lednet.restorer import BYTES_OF_MODEL_PASS, Restorer
-from lednet.roofline import Work, ceilings, costliest, peak_memory_mb
+from lednet.roofline import Work, ceilings, costliest, most_flops_per_s, peak_memory_mb
 
 CPU = torch.device("cpu")
 
@@ -28,10 +29,12 @@ CPU = torch.device("cpu")
 def test_operations_are_counted_by_their_shapes(guard: type) -> None:
     x, w = torch.randn(7, 5), torch.randn(3, 5)
     image, kernel = torch.randn(1, 4, 6, 8), torch.randn(2, 4, 3, 3)
+    queries, keys, bias = torch.randn(6, 2, 16, 8), torch.randn(6, 2, 24, 8), torch.zeros(1, 1, 16, 24)
     with guard(), Work() as work:
         F.linear(x, w, torch.zeros(3))
         F.conv2d(image, kernel, padding=1)
-    assert work.flops == 2 * 7 * 5 * 3 + 2 * (6 * 8) * (4 * 9) * 2
+        F.scaled_dot_product_attention(queries, keys, keys, attn_mask=bias)
+    assert work.flops == 2 * 7 * 5 * 3 + 2 * (6 * 8) * (4 * 9) * 2 + 2 * (6 * 2) * (16 * 24) * 8 * 2
 
 
 def test_traffic_is_what_is_read_and_written_and_views_are_free() -> None:
@@ -58,6 +61,17 @@ def test_ceilings_are_measured() -> None:
     best = ceilings(CPU, torch.float32, 4 << 20)
     assert best.flops_per_s > 1e9
     assert best.bytes_per_s > 1e8
+
+
+def test_measuring_the_ceilings_draws_from_nobodys_generator() -> None:
+    before = torch.get_rng_state()
+    assert most_flops_per_s(CPU, torch.float32) > 1e9
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_gpus_ceilings_are_not_those_of_launching_and_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: time.sleep(0.01))
+    assert roofline._best(lambda: time.sleep(0.001), torch.device("cuda")) < 0.002
 
 
 def test_what_is_expanded_is_read_once() -> None:
@@ -98,7 +112,12 @@ def test_a_row_for_every_size_and_resolution(
 
 
 @pytest.mark.parametrize(("options", "told"), [
-    (["--repeats", "0"], "at least 1"), (["--picture", "nowhere/bench.png"], "nowhere/bench.png: its folder"),
+    (["--repeats", "0"], "--repeats must be at least 1"), (["--memory-mb", "0"], "--memory-mb must be at least 1"),
+    (["--kernels", "-1"], "--kernels must be at least 0"), (["--device", "cuda:99"], "device cuda:99: "),
+    (["--size", "huge"], "invalid choice: 'huge'"), (["--resolution", "0x0"], "invalid choice: '0x0'"),
+    (["--picture", "nowhere/bench.png"], "--picture nowhere/bench.png: its folder can't be written to"),
+    (["--json", "nowhere/bench.json"], "--json nowhere/bench.json: its folder can't be written to"),
+    (["--picture", "."], "--picture .: is a folder"),
 ])  # fmt: skip
 def test_what_cannot_be_measured_or_written_is_told_before_anything_is_measured(
     options: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -116,6 +135,28 @@ def test_the_picture_has_a_bar_for_every_row(monkeypatch: pytest.MonkeyPatch, tm
     picture = cv2.imread(str(path))
     assert picture is not None
     assert picture.shape[0] == 4 * (TITLE + 2 * ROW + ROW // 2)
+
+
+def test_one_run_gives_the_table_the_json_and_the_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "RESOLUTIONS", {"640x360": (48, 64)})
+    files = ["--json", str(tmp_path / "bench.json"), "--picture", str(tmp_path / "bench.png")]
+    assert bench.main(["--size", "small", "--resolution", "640x360", "--device", "cpu", "--repeats", "1", *files]) == 0
+    [row] = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert f"{row['fps']:.2f}" in capsys.readouterr().out.splitlines()[-1]
+    assert cv2.imread(str(tmp_path / "bench.png")) is not None
+
+
+def test_a_frame_that_memory_does_not_hold_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def too_large(*_: int) -> None:
+        raise MemoryError("Unable to allocate 63.3 MiB")
+
+    monkeypatch.setattr(bench, "_frame", too_large)
+    assert bench.main(["--size", "small", "--resolution", "4K", "--device", "cpu"]) == 1
+    assert "small at 4K not measured: Unable to allocate 63.3 MiB" in caplog.text
 
 
 def test_memory_that_the_system_does_not_tell_is_left_out(
@@ -176,22 +217,30 @@ def test_on_a_gpu_what_the_goals_are_for_is_measured_size_by_size() -> None:
 
 
 def test_rows_come_as_they_are_measured_and_a_case_that_fails_costs_no_other(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(bench, "RESOLUTIONS", {"640x360": (48, 64), "720p": (8, 64), "1080p": (64, 48)})
+    path = tmp_path / "bench.json"
     told: list[str] = []
+    kept: list[str] = []
     measured = bench._measured
 
     def watched(*arguments: Any) -> Any:
         told.append(capsys.readouterr().out)
+        kept.append(path.read_text() if path.exists() else "")
         if arguments[1] == "720p":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nand much more")
         return measured(*arguments)
 
     monkeypatch.setattr(bench, "_measured", watched)
     names = [word for name in bench.RESOLUTIONS for word in ("--resolution", name)]
-    assert bench.main(["--size", "small", "--device", "cpu", "--repeats", "1", "--kernels", "2", *names]) == 1
+    command = ["--size", "small", "--device", "cpu", "--repeats", "1", "--kernels", "2", "--json", str(path), *names]
+    assert bench.main(command) == 1
     assert "640x360" in told[1]
+    assert [row["resolution"] for row in json.loads(kept[1])["rows"]] == ["640x360"]
     assert " x  aten::" in told[1]
     assert "1080p" in capsys.readouterr().out
     assert "small at 720p not measured: CUDA out of memory. Tried to allocate 2 GiB" in caplog.text

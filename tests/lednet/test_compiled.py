@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -150,6 +151,37 @@ def test_where_compiling_fails_one_warning_tells_and_frames_are_restored(
     assert "without torch.compile" in told
     assert "no C compiler was found" in told
     assert "\n" not in told
+
+
+def test_what_a_failed_pass_held_is_let_go_before_the_plain_one_begins(
+    plain: Restorer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "lednet.compiled")  # a record of the whole error would be kept, and hold it too
+    held: list[weakref.ref[Tensor]] = []
+
+    def short_of_memory(_graph: Graph, _inputs: list[Tensor]) -> Graph:
+        def run(*_inputs: Tensor) -> tuple[Tensor]:
+            features = torch.zeros(8)
+            held.append(weakref.ref(features))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return run
+
+    compiled_pass = CompiledPass(plain.model, short_of_memory)
+    still_there: list[Tensor | None] = []
+    restore = compiled_pass._plain
+
+    def watched(*given: Any) -> Tensor:
+        still_there.extend(features() for features in held)
+        return restore(*given)
+
+    with torch.inference_mode():
+        compiled_pass(torch.rand(1, 3, 16, 24))  # traces, so that the pass itself can be put under watch
+        compiled_pass.failed, held[:] = False, []
+        compiled_pass._plain = watched
+        compiled_pass(torch.rand(1, 3, 16, 24))
+    assert compiled_pass.failed
+    assert still_there == [None]
 
 
 def test_callers_of_several_threads_share_the_thread_that_compiled(fused: Restorer, backend: Backend) -> None:

@@ -319,6 +319,7 @@ def test_the_command_logs_one_line_of_json_an_interval(footage: Path, tmp_path: 
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 2]
     assert {"loss", "psnr", "images_per_s", "wait_share"} <= lines[0].keys()
+    assert 0 < lines[0]["flop_share"] < 1
     assert "validation" in lines[-1]
 
 
