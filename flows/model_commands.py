@@ -42,12 +42,12 @@ def synthesize(
 ) -> None:
     """GoPro footage to pairs; run it again to resume. Exit code 2: files could not be read."""
     from flows import engine
-    from tasks.footage import list_footage
+    from tasks.footage import need_footage
     from tasks.site import read_site
 
     if site:  # bad input is told before any server starts
         read_site(site)
-    list_footage([source])
+    need_footage([source])
     with engine.prefect_server():
         from flows.synthesize import synthesize as run
 
@@ -67,10 +67,10 @@ def retrain(
 ) -> None:
     """Train on from production on new footage; promote what is better."""
     from flows import engine
-    from tasks.footage import list_footage
+    from tasks.footage import need_footage
     from tasks.site import read_site
 
-    list_footage([read_site(site).learn.footage, *(footage or [])])  # bad input is told before any server starts
+    need_footage([read_site(site).learn.footage, *(footage or [])])  # bad input is told before any server starts
     with engine.prefect_server():
         from flows.retrain import retrain as run
 

@@ -48,7 +48,7 @@ def retrain(
         promote: False: decide and record, but leave production as it is.
 
     Raises:
-        ClipError: if there is no footage to learn from.
+        ClipError: if there is no footage to learn from, or none of it can be read.
     """
     use_block()
     described, store_url = read_site(site), storage.normalise(store_url)
@@ -57,8 +57,8 @@ def retrain(
     old = started_from(store_url, described.settings)
     divided = finetune.divide(clips, old.card, learn)
     log.info("%d clips to train on, %d held out", len(divided.training), len(divided.held_out))
-    if finetune.knows_all(old.card, divided.training):
-        return told(Decision(False, f"kept: {old.name} knows all {len(clips)} clips; film more", old.name, "", None))
+    if nothing := finetune.nothing_new(old.card, divided.training, learn):
+        return told(Decision(False, f"kept: {old.name} {nothing}", old.name, "", None))
     before = Path(models.fetch(old.url))
     after, unread = finetune.fine_tune(before, divided, learn, finetune.train_settings(learn, old.card), store_url)
     new = models.add_version(store_url, after, now())

@@ -168,7 +168,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_option("--recipes", default=RECIPES, help="what pairs are degraded by, as in training (default: %(default)s)")
     add_option("--seed", type=int, default=TrainSettings().seed)
     add_option("--batch-scale", type=int, default=1, help="multiplies the batch; 8 on a GPU")
-    add_option("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
+    add_option("--vgg", type=Path, default=Path("vgg19.npz"), help="VGG19, as .npz or torchvision's .pth")
     add_option("--alexnet", type=Path, help="AlexNet's weights, for a column of LPIPS")
     add_option("--device", default="auto")
     add_option("--threads", type=int, default=0, help="CPU threads; 0: all cores")

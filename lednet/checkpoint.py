@@ -24,7 +24,7 @@ from torch import Tensor
 
 from lednet.baselines.peer import Peer
 from lednet.baselines.peers import PEERS, SHIPPED_PEERS
-from lednet.legs import CLIP_KEYS, legs_of
+from lednet.legs import CLIP_KEYS, in_all, legs_of
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -67,7 +67,7 @@ class Card:
 
     def __post_init__(self) -> None:
         # Asked for now: of a damaged card they can't be had, and the one who reads it says which card it is.
-        self.steps()
+        in_all(self.training)
         self.trained_clips()
         self.clip_keys()
 

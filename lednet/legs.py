@@ -1,5 +1,6 @@
 """The legs of a training on a checkpoint's card: the last one in full, those before it in a flat list, nothing twice.
 
+    in_all      what a reader asks first, of all legs together: steps, hours, devices, recipes, clips, photographs
     command, settings, recipes, clips ...    of the last leg
     before      the legs before it, the last of them first; what repeats from leg to leg (recipes, the parts of settings
                 that are lists or tables, clips and their keys) is named there by the hash of its content
@@ -16,7 +17,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-FROM, BEFORE, CONTENTS = "from", "before", "contents"
+IN_ALL, FROM, BEFORE, CONTENTS = "in_all", "from", "before", "contents"
 TABLES = ("settings", "recipes")
 """Fields of a leg whose entries repeat from leg to leg."""
 CLIPS, CLIP_KEYS = "clips", "clip_keys"
@@ -34,7 +35,7 @@ def legs_of(training: Any) -> Iterator[Leg]:
     """
     leg = training
     while isinstance(leg, dict) and leg:
-        yield {name: value for name, value in leg.items() if name not in (FROM, BEFORE, CONTENTS)}
+        yield {name: value for name, value in leg.items() if name not in (IN_ALL, FROM, BEFORE, CONTENTS)}
         for one in leg.get(BEFORE, ()):
             yield _whole(one, leg[CONTENTS])
         leg = leg.get(FROM)
@@ -45,6 +46,24 @@ def legs_before(training: Any) -> dict[str, Any]:
     contents: dict[str, Any] = {}
     before = [_brief(leg, contents) for leg in legs_of(training)]
     return {BEFORE: before, CONTENTS: contents} if before else {}
+
+
+def in_all(training: Any) -> dict[str, Any]:
+    """All legs of a card's `training` together: sums, and names once each, the last leg's first; of photographs the
+    most that a leg had."""
+    legs = list(legs_of(training))
+
+    def named(field: str) -> list[str]:
+        return list(dict.fromkeys(name for leg in legs for name in leg.get(field, ())))
+
+    return {
+        "steps": sum(leg.get("steps_done", 0) for leg in legs),
+        "hours": round(sum(leg.get("hours", 0) for leg in legs), 3),
+        "devices": list(dict.fromkeys(leg["device"] for leg in legs if "device" in leg)),
+        "recipes": named("recipes"),
+        "clips": named("clips"),
+        "photos": max((leg.get("photos", 0) for leg in legs), default=0),
+    }
 
 
 def _brief(leg: Leg, contents: dict[str, Any]) -> Leg:

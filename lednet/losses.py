@@ -7,6 +7,7 @@ ICLR 2015. Missing VGG weights are an error that says so: random features are ne
 from __future__ import annotations
 
 import math
+import pickle
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,12 @@ VGG19_FEATURES = ("conv1_2", "conv2_2", "conv3_4")
 """Layers compared, after their ReLU. The ECCV 2022 LEDNet adds conv4_4, which the converted array does not hold."""
 
 VGG19_MEAN_BGR = (103.939, 116.779, 123.68)
+TORCHVISION_LAYERS = 0, 2, 5, 7, 10, 12, 14, 16
+"""Where torchvision's VGG19 keeps `VGG19_LAYERS`: features.<n>.weight (OIHW) and features.<n>.bias."""
+
+TORCHVISION_MEAN, TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the RGB images from 0 to 1 that it was trained on."""
+
 VGG19_UNIT = 57.4
 """255 times ImageNet's standard deviation: dividing features by it gives the scale of networks fed normalised images,
 for which the published lambda_per was chosen."""
@@ -53,37 +60,71 @@ class LossTerms(NamedTuple):
     perceptual: Tensor
 
 
+NO_STATE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError)
+"""What files raise that torch did not save, or not whole."""
+
+Layers = list[tuple[Tensor, Tensor]]
+"""Weight (OIHW) and bias of each of `VGG19_LAYERS`."""
+
+
+def _converted_layers(path: Path) -> tuple[Layers, Tensor]:
+    """The layers of a converted array, and the mean of BGR images from 0 to 255 that they are made for."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not a whole .npz ({error}); pass the converted VGG19 array") from error
+    layers = []
+    for layer in VGG19_LAYERS:
+        name = f"block{layer[4]}_conv{layer[6]}"
+        if f"{name}__kernel" not in arrays or f"{name}__bias" not in arrays:
+            raise ValueError(f"{path}: no {name}__kernel and __bias; pass the converted VGG19 array")
+        kernel, bias = arrays[f"{name}__kernel"], arrays[f"{name}__bias"]
+        layers.append((torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()), torch.from_numpy(bias.copy())))
+    return layers, torch.tensor(VGG19_MEAN_BGR)
+
+
+def _torchvision_layers(path: Path) -> tuple[Layers, Tensor]:
+    """The same of torchvision's file: its first weights are made to take such images, and its features as large."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        layers = [
+            (state[f"features.{n}.weight"].float(), state[f"features.{n}.bias"].float() * VGG19_UNIT)
+            for n in TORCHVISION_LAYERS
+        ]
+    except (*NO_STATE, AttributeError) as error:
+        cause = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: not torchvision's VGG19 ({cause}); pass its vgg19-*.pth whole") from error
+    mean, std = (255 * torch.tensor(values).flip(0) for values in (TORCHVISION_MEAN, TORCHVISION_STD))
+    first, bias = layers[0]
+    layers[0] = first.flip(1) / std.reshape(1, 3, 1, 1) * VGG19_UNIT, bias
+    return layers, mean
+
+
 class VGG19Features(nn.Module):
     """The first eight convolutions of ImageNet VGG19, frozen; yields the features named in `VGG19_FEATURES`.
 
     Args:
         path: an .npz with `block<i>_conv<j>__kernel` (HWIO, fp32) and `__bias` for every layer of `VGG19_LAYERS`, made
-            for input in BGR, 0 to 255, minus `VGG19_MEAN_BGR`.
+            for input in BGR, 0 to 255, minus `VGG19_MEAN_BGR`; or torchvision's own file, `vgg19-*.pth`.
 
     Raises:
         WeightsMissingError: if the file is not there.
-        ValueError: if it is no .npz or a layer is missing from it.
+        ValueError: if it is neither, or a layer is missing from it.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         if not path.is_file():
             raise WeightsMissingError(
-                f"perceptual loss: no VGG19 weights at {path}; pass --vgg FILE.npz or --perceptual off"
+                f"perceptual loss: no VGG19 weights at {path}; pass --vgg FILE (.npz, or torchvision's .pth) or "
+                "--perceptual off"
             )
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-        except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: not a whole .npz ({error}); pass the converted VGG19 array") from error
-        for layer in VGG19_LAYERS:
-            name = f"block{layer[4]}_conv{layer[6]}"
-            if f"{name}__kernel" not in arrays or f"{name}__bias" not in arrays:
-                raise ValueError(f"{path}: no {name}__kernel and __bias; pass the converted VGG19 array")
-            kernel, bias = arrays[f"{name}__kernel"], arrays[f"{name}__bias"]
-            self.register_buffer(f"{layer}_w", torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()))
-            self.register_buffer(f"{layer}_b", torch.from_numpy(bias.copy()))
-        self.register_buffer("mean", torch.tensor(VGG19_MEAN_BGR).reshape(1, 3, 1, 1))
+        layers, mean = _torchvision_layers(path) if path.suffix in (".pth", ".pt") else _converted_layers(path)
+        for layer, (weight, bias) in zip(VGG19_LAYERS, layers, strict=True):
+            self.register_buffer(f"{layer}_w", weight)
+            self.register_buffer(f"{layer}_b", bias)
+        self.register_buffer("mean", mean.reshape(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """sRGB [n, 3, h, w] in [0, 1] -> features, in VGG's own scale (some 0 to 1000)."""

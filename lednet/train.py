@@ -97,7 +97,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--session", type=float, default=math.inf, help="minutes after which this command stops; run it again to go on"
     )
     parser.add_argument("--perceptual", choices=("vgg19", "off"), default="vgg19")
-    parser.add_argument("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
+    parser.add_argument("--vgg", type=Path, default=Path("vgg19.npz"), help="VGG19, as .npz or torchvision's .pth")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
     return parser.parse_args(arguments)
@@ -141,9 +141,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     keep_freed_memory()
     options = parse_arguments(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
     try:
+        if options.threads < 0:
+            raise ValueError(f"--threads must be 0 or more, not {options.threads}")
+        if options.threads:
+            torch.set_num_threads(options.threads)
         origin = checkpoint.load(options.init) if options.init else None
         settings = settings_of(options, origin[1] if origin else None)
         ranks, device = join(choose_device(options.device))

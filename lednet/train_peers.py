@@ -131,7 +131,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--learning-rate", type=float, help="for all; default: each model's own")
     add("--batch-scale", type=int, default=1, help="multiplies the batch; 4 on a GPU")
     add("--crop-scale", type=float, default=1.0, help="multiplies the sides of the crops; 0.5 makes do with a CPU")
-    add("--vgg", type=Path, default=Path("vgg19.npz"), help="converted VGG19 weights (.npz)")
+    add("--vgg", type=Path, default=Path("vgg19.npz"), help="VGG19, as .npz or torchvision's .pth")
     add("--perceptual", choices=("vgg19", "off"), default="vgg19")
     add("--device", default="auto")
     options = parser.parse_args(arguments)

@@ -118,6 +118,8 @@ class TrainSettings:
         for name, number in ((name, getattr(self, name)) for name in above):
             if not 0 < number < math.inf:
                 raise ValueError(f"{name} must be above 0, not {number}")
+        if abs(self.seed) >= 2**62:  # others are made from it, by adding
+            raise ValueError(f"seed must lie between -2**62 and 2**62, not {self.seed}")
         if not 0 < self.photo_share < 1:
             raise ValueError(f"photo_share must be above 0 and below 1, not {self.photo_share}")
 

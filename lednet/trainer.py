@@ -3,7 +3,7 @@
 Pairs are synthesised on the fly on the training device, a batch ahead, so that neither disk nor synthesis limits it.
 The light comes first: the tone curve is trained alone, which takes minutes, and then kept; the rest of the network
 learns what a curve can't do. Not covered: the settings (`lednet.train_settings`), the command line (`lednet.train`),
-what several processes say to each other (`lednet.ranks`).
+what several processes say to each other (`lednet.ranks`), the times of a line of its log (`lednet.interval`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import io
 import json
 import logging
 import math
-import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,12 +27,13 @@ from lednet.ahead import BatchesAhead
 from lednet.baselines.gamma import fit_gamma, restore_gamma
 from lednet.clips import Clip
 from lednet.cost import flops_of_pass
-from lednet.curves import curves_picture
+from lednet.curves import curves_picture, read_metrics
 from lednet.degrade import find_recipe
 from lednet.growth import grow
 from lednet.inference import multiplies_bf16
-from lednet.legs import legs_before
-from lednet.losses import LEDNetLoss, VGG19Features
+from lednet.interval import Interval
+from lednet.legs import IN_ALL, in_all, legs_before
+from lednet.losses import NO_STATE, LEDNetLoss, VGG19Features
 from lednet.metrics import EQUAL_DB, psnr, ssim
 from lednet.model import SIDE_SCALE, LEDNet
 from lednet.ranks import Ranks
@@ -44,6 +44,9 @@ log = logging.getLogger("lednet.train")
 
 PASSES = 3
 """What learning from a batch costs, in passes forward: the gradients take two more."""
+
+LEAST_SIDE, LEAST_SIDE_FOR_VGG19 = 2, 4
+"""Of the side image, in pixels: VGG19 halves it twice before its last features."""
 
 
 def update_average(average: torch.nn.Module, model: torch.nn.Module, step: int, decay: float) -> None:
@@ -87,10 +90,12 @@ class Trainer:
         self.batches = BatchesAhead(self._draw, self.generator)
         self.clips, self.held_out = [clip for clip in clips if not clip.photo], held_out
         self.photos = len(clips) - len(self.clips)
+        self.sources = names(clips)
         self.gammas: dict[str, float] = {}
         self.flops: dict[tuple[int, int, int], float] = {}
         self.step = 0
         self.seconds = 0.0
+        self.interval = Interval()
 
     def _build(self, features: VGG19Features | None, origin: LEDNet | None) -> None:
         """The model, its moving average, its loss and its optimisers."""
@@ -140,8 +145,15 @@ class Trainer:
             "generators": self.ranks.together(self.batches.state),
             "chances": self.ranks.together(self._chance().get_state()),
             "seconds": self.seconds,
-            "settings": json.dumps(asdict(self.settings)),
+            "interval": [self.interval.steps, self.interval.loss, self.interval.psnr],
+            **self._made_of(),
         }
+
+    def _made_of(self) -> dict[str, str]:
+        """What a run must not change on its way, or its card would tell but a part of it: names -> contents as JSON."""
+        recipes = {name: find_recipe(name).to_dict() for name in self.settings.recipes}
+        made_of = {"settings": asdict(self.settings), "recipes": recipes, "clips": self.sources}
+        return {what: json.dumps(content) for what, content in made_of.items()}
 
     def save_state(self) -> None:
         """Write `state.pt` atomically."""
@@ -153,21 +165,31 @@ class Trainer:
         self.ranks.wait()
 
     def resume(self) -> None:
-        """Go on from `state.pt` if there is one. Raises ValueError if it is damaged or was made with other settings."""
+        """Go on from `state.pt` if there is one; what `metrics.jsonl` says of later steps is forgotten.
+
+        Raises:
+            ValueError: if it is damaged, or of a run with other settings, recipes or clips, or on other devices.
+        """
         path = self.state_path
         if not path.exists():
+            self._forget_later_lines()
             return
         try:
             # By way of the CPU: optimisers' counts of steps stay where they are, and on a GPU each would be waited for.
             state = torch.load(path, map_location="cpu", weights_only=True)
-            made_with, processes = state["settings"], len(state["generators"])
-        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
+            processes, chances = len(state["generators"]), len(state["generators"][0])
+        except NO_STATE as error:
             cause = str(error).partition("\n")[0]
             raise ValueError(f"{path}: not a whole training state ({cause}); delete it to start anew") from error
-        if made_with != json.dumps(asdict(self.settings)):
-            raise ValueError(f"{path} belongs to a run with other settings; pass those again, or another --out")
+        # States from before 1 December 2026 say nothing of recipes and clips.
+        other = [what for what, content in self._made_of().items() if state.get(what, content) != content]
+        if other:
+            raise ValueError(f"{path} belongs to a run with other {other[0]}; pass those again, or another --out")
         if processes != self.ranks.count:
             raise ValueError(f"{path} is of {processes} processes, this run has {self.ranks.count}; start as many")
+        if chances != len(self.batches.state):
+            raise ValueError(f"{path} is of a run on another kind of device than {self.device.type}, which draws other "
+                             "random numbers; pass that as --device, or delete it to start anew")  # fmt: skip
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         for name, optimizer in self.optimizers().items():
@@ -175,7 +197,16 @@ class Trainer:
         self.batches.go_on_from(state["generators"][self.ranks.rank].cpu())
         self._chance().set_state(state["chances"][self.ranks.rank].cpu())
         self.step, self.seconds = state["step"], state["seconds"]
+        self.interval = Interval(*state.get("interval", ()))
+        self._forget_later_lines()
         log.info("resuming at step %d of %d", self.step, self.settings.all_steps)
+
+    def _forget_later_lines(self) -> None:
+        """Keep of `metrics.jsonl` what was measured up to this step: a killed run did more, and does it again."""
+        path = self.out / "metrics.jsonl"
+        if self.ranks.first and path.exists():
+            kept = [json.dumps(line) + "\n" for line in read_metrics(path) if line["step"] <= self.step]
+            checkpoint.write_atomically(path, "".join(kept).encode())
 
     def _chance(self) -> torch.Generator:
         """Where dropout draws from."""
@@ -227,7 +258,10 @@ class Trainer:
         if not torch.isfinite(norm):
             path = self.out / f"not_finite_{self.step}_{self.ranks.rank}.pt"
             torch.save({"degraded": batch[0], "label": batch[1]}, path)
-            raise FloatingPointError(f"the gradients are not finite at step {self.step}; the batch is in {path}")
+            raise FloatingPointError(
+                f"the gradients are not finite at step {self.step}; the batch is in {path}: look at it, or begin again "
+                "in another folder with a lower learning rate"
+            )
         optimizer.step()
 
     def _light_loss(self, degraded: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -268,9 +302,10 @@ class Trainer:
     def batch_shape(self, step: int) -> tuple[int, int, int]:
         """Images, height and width of a step's batch; sides are multiples of `SIDE_SCALE`, longer than blur reaches."""
         s = self.settings
+        least = LEAST_SIDE if self.loss.features is None else LEAST_SIDE_FOR_VGG19
         stage = s.light if step < s.light.steps else stage_at(step - s.light.steps, s)
         height, width = (
-            max(2, round(side * s.crop_scale / SIDE_SCALE)) * SIDE_SCALE for side in (stage.height, stage.width)
+            max(least, round(side * s.crop_scale / SIDE_SCALE)) * SIDE_SCALE for side in (stage.height, stage.width)
         )
         return stage.batch * s.batch_scale, height, width
 
@@ -349,6 +384,7 @@ class Trainer:
             "photos": self.photos,
             "torch": torch.__version__,
         } | self.description()
+        training = {IN_ALL: in_all(training)} | training
         checkpoint.save(
             self.out / f"{self.name}.safetensors",
             self.average,
@@ -374,61 +410,36 @@ class Trainer:
         """
         s = self.settings
         most_flops = most_flops_per_s(self.device, torch.bfloat16 if self.in_bf16 else torch.float32)
-        interval = Interval()
+        self.interval.time()
         while self.step < s.all_steps:
             if math.isfinite(until) and self.ranks.any(time.monotonic() >= until):
                 self.save_state()
                 log.info("stopped by the clock at step %d of %d; the same command goes on", self.step, s.all_steps)
                 return
             images = self.batch_shape(self.step)[0] * self.ranks.count
-            flops = self.flops_of_step(self.step)
-            interval.add(*self.train_step(), images, flops / most_flops)
-            if self.step % s.log_every == 0 and self.ranks.first:
-                line = interval.line(self.step)
-                self.record(line)
-                eta = interval.seconds / interval.steps * (s.all_steps - self.step) / 3600
-                counted = f" arithmetic {line['flop_share']:.0%}" if line["flop_share"] else ""
-                log.info(
-                    "step %d/%d loss %.4f psnr %.2f dB %.1f images/s data wait %.0f %%%s ETA %.2f h",
-                    *(self.step, s.all_steps, line["loss"], line["psnr"], line["images_per_s"]),
-                    *(100 * line["wait_share"], counted, eta),
-                )
-                interval = Interval()
+            least_s = self.flops_of_step(self.step) / most_flops
+            self.interval.add(*self.train_step(), images, least_s)
+            if self.step % s.log_every == 0 or self.step == s.all_steps:
+                if self.ranks.first:
+                    self._tell(self.interval)
+                self.interval = Interval()
             if self.step % s.save_every == 0 or self.step == s.all_steps:
                 if self.ranks.first:
                     self.export(command)
                 self.save_state()  # last, so that a run stopped in between exports again
-                interval = Interval()
+                self.interval.time()
 
-
-class Interval:
-    """What happened since the last line of the log."""
-
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.steps, self.images = 0, 0
-        self.loss, self.psnr, self.waited, self.least_s = 0.0, 0.0, 0.0, 0.0
-
-    def add(self, loss: float, psnr: float, waited: float, images: int, least_s: float) -> None:
-        """Count one step, which would have taken `least_s` if the device had done nothing but its arithmetic."""
-        self.steps, self.images, self.least_s = self.steps + 1, self.images + images, self.least_s + least_s
-        self.loss, self.psnr, self.waited = self.loss + loss, self.psnr + psnr, self.waited + waited
-
-    @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return time.perf_counter() - self.started
-
-    def line(self, step: int) -> dict[str, float]:
-        """Means of the interval, for `metrics.jsonl`."""
-        return {
-            "step": step,
-            "loss": self.loss / self.steps,
-            "psnr": self.psnr / self.steps,
-            "images_per_s": self.images / self.seconds,
-            "wait_share": self.waited / self.seconds,
-            "flop_share": self.least_s / self.seconds,
-        }
+    def _tell(self, interval: Interval) -> None:
+        """A line of `metrics.jsonl` and of the log."""
+        line = interval.line(self.step)
+        self.record(line)
+        eta = interval.seconds / interval.timed * (self.settings.all_steps - self.step) / 3600
+        counted = f" arithmetic {line['flop_share']:.0%}" if line["flop_share"] else ""
+        log.info(
+            "step %d/%d loss %.4f psnr %.2f dB %.1f images/s data wait %.0f %%%s ETA %.2f h",
+            *(self.step, self.settings.all_steps, line["loss"], line["psnr"], line["images_per_s"]),
+            *(100 * line["wait_share"], counted, eta),
+        )
 
 
 def names(clips: Sequence[Clip]) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from lednet import checkpoint
 from lednet.checkpoint import Card
 from lednet.clips import Clip, ClipError
+from lednet.degrade import RECIPES
 from lednet.losses import VGG19Features
 from lednet.memory import keep_freed_memory
 from lednet.restorer import choose_device
@@ -64,11 +65,19 @@ def divide(clips: Sequence[FootageClip], old: Card, settings: LearnSettings) -> 
     return Footage(tuple(training), tuple(c for c in held_out if c.name not in trained), cameras)
 
 
-def knows_all(old: Card, clips: Sequence[FootageClip]) -> bool:
-    """Whether a model was trained on all of these clips. One that was filmed anew under an old name is another clip,
-    as far as the card says what the old one was."""
+def nothing_new(old: Card, clips: Sequence[FootageClip], settings: LearnSettings) -> str:
+    """Why a model has nothing to learn from these clips; empty if it has: one that can be read and is none that it was
+    trained on. One that was filmed anew under an old name is another clip, as far as the card says what the old one
+    was. Empty as well where all are new and none can be read: the training says so."""
     trained, keys = old.trained_clips(), old.clip_keys()
-    return all(c.name in trained and keys.get(c.name, c.key) == c.key for c in clips)
+    new = [c for c in clips if c.name not in trained or keys.get(c.name, c.key) != c.key]
+    problems: list[Problem] = []
+    if not new:
+        return f"knows all {len(clips)} clips to train on; film more"
+    if len(new) == len(clips) or next(read_all(new, settings, problems), None) is not None:
+        return ""
+    broken = "; ".join(f"{p.url}: {p.reason}" for p in problems)
+    return f"knows all clips that can be read; mend or remove the others ({broken}), or film more"
 
 
 def held_out_of(clips: Sequence[FootageClip], cards: Sequence[Card], settings: LearnSettings) -> Footage:
@@ -94,8 +103,6 @@ def fine_tune(
     device = choose_device(settings.device)
     origin = checkpoint.load(old)
     plan = replace(train_settings, init=origin[1].sha256)
-    out = cache_folder("retrain", _run_key(footage, settings, plan))
-    path = out / f"{plan.size}.safetensors"
     count = len(footage.training) + len(footage.held_out)
     share = settings.all_clips_mb // count
     if not share:
@@ -110,6 +117,8 @@ def fine_tune(
         causes = "; ".join(f"{p.url}: {p.reason}" for p in problems)
         raise ClipError(f"none of {len(footage.training)} clips can be read ({causes}); look at the files")
     features = None if settings.vgg == "off" else VGG19Features(Path(settings.vgg))
+    out = cache_folder("retrain", _run_key(_read_of(footage, [*clips, *held]), settings, plan))
+    path = out / f"{plan.size}.safetensors"
     keys = {clip.name: clip.key for clip in footage.training}
     trainer = KeptTrainer(store, keys, plan, clips, held, device, features, out, origin)
     trainer.resume()
@@ -137,9 +146,18 @@ def train_settings(settings: LearnSettings, card: Card) -> TrainSettings:
     )
 
 
+def _read_of(footage: Footage, clips: Sequence[Clip]) -> Footage:
+    """The footage that could be read: a clip that is mended before a training goes on makes it another one."""
+    names = {clip.name for clip in clips}
+    training, held_out = (
+        tuple(clip for clip in part if clip.name in names) for part in (footage.training, footage.held_out)
+    )
+    return replace(footage, training=training, held_out=held_out)
+
+
 def _run_key(footage: Footage, settings: LearnSettings, plan: TrainSettings) -> str:
     told = [asdict(plan), settings.clip_mb, settings.all_clips_mb, settings.frames_per_clip]
-    told += [settings.high_speed_frames, settings.vgg]
+    told += [settings.high_speed_frames, settings.vgg, [RECIPES[name].to_dict() for name in plan.recipes]]
     keys = [clip.key for clip in (*footage.training, *footage.held_out)]
     return hashlib.sha256(json.dumps([told, keys], sort_keys=True).encode()).hexdigest()[:16]
 

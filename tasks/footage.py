@@ -35,7 +35,8 @@ HIGH_SPEED_NAME = re.compile(r"(120|240|480)fps", re.IGNORECASE)
 """High-speed footage is often re-timed to 30 fps for playing, so a name that states the rate wins."""
 DATA_SET_CLIP = re.compile(r"GOPR\d{4}_\d\d_\d\d")
 """A folder of the GoPro data set (Nah et al., CVPR 2017): consecutive frames at 240 a second."""
-DATA_SET_SPLITS = ("train", "test")
+TEST = "test"
+DATA_SET_SPLITS = ("train", TEST)
 BLURRED = ("blur", "blur_gamma")
 SHARP = "sharp"
 UNSAFE = re.compile(r"[^\w.]+")
@@ -83,14 +84,22 @@ def list_footage(locations: Sequence[str]) -> list[FootageClip]:
                 )
             clips[clip.name] = clip
     if not clips:
-        looked = ", ".join(filter(None, locations))
-        if not looked:
-            raise ClipError(
-                "no footage named: pass its folder or URL, or write it as footage in [learn] of cameras.toml"
-            )
-        kinds = f"{', '.join(VIDEO_SUFFIXES)}, or folders of pictures"
-        raise ClipError(f"{looked}: no clips in it ({kinds}); pass a folder or URL of GoPro footage")
+        raise _no_clips(locations)
     return [clips[name] for name in sorted(clips)]
+
+
+def need_footage(locations: Sequence[str]) -> None:
+    """Raise ClipError where no location is named or there. What lies in them is not listed, which can take minutes."""
+    if not any(storage.exists(storage.normalise(location)) for location in filter(None, locations)):
+        raise _no_clips(locations)
+
+
+def _no_clips(locations: Sequence[str]) -> ClipError:
+    looked = ", ".join(filter(None, locations))
+    if not looked:
+        return ClipError("no footage named: pass its folder or URL, or write it as footage in [learn] of cameras.toml")
+    kinds = f"{', '.join(VIDEO_SUFFIXES)}, or folders of pictures"
+    return ClipError(f"{looked}: no clips in it ({kinds}); pass a folder or URL of GoPro footage")
 
 
 def _is_file(url: str) -> bool:
@@ -122,9 +131,11 @@ def group_clips(root: str, entries: Iterable[Entry]) -> list[FootageClip]:
 
 
 def _clip(root: str, folder: tuple[str, ...], clip: str, files: list[tuple[int, str, Entry]]) -> FootageClip:
-    own = next((part for part in folder if part in DATA_SET_SPLITS), "")
     parts = [part for part in folder if part not in (*DATA_SET_SPLITS, SHARP)]
     of_data_set = not clip and parts and DATA_SET_CLIP.fullmatch(parts[-1])
+    own = next((part for part in folder if part in DATA_SET_SPLITS), "")
+    if of_data_set and root.rpartition("/")[2] == TEST:  # named as the footage by itself
+        own = TEST
     folders = parts[:-1] if of_data_set else parts
     camera = _safe(folders[0] if folders else root.rpartition("/")[2])
     name = "-".join(_safe(part) for part in (camera, *parts[1 if folders else 0 :], clip) if part)
@@ -141,7 +152,7 @@ def split_footage(clips: Sequence[FootageClip], held_out_share: float) -> tuple[
 
     A split that the footage itself comes with is kept: nothing of a data set's `test` is ever trained on.
     """
-    held = {c.name for c in clips if c.data_set_split == "test"}
+    held = {c.name for c in clips if c.data_set_split == TEST}
     for camera in {c.camera for c in clips}:
         own = {f"{c.name}.clip": c.name for c in clips if c.camera == camera and not c.data_set_split}
         _, out = split_clips([Path(name) for name in own], held_out_share)

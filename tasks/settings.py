@@ -188,7 +188,7 @@ class LearnSettings:
     batch_scale: int = 1
     """Multiplies the trainer's batches; 8 on a GPU."""
     vgg: str = "off"
-    """Path of the converted VGG19 weights (docs/training.md); `off` trains without the perceptual loss."""
+    """Path of VGG19's weights, converted or torchvision's (docs/training.md); `off` trains without that loss."""
     device: str = "auto"
 
     judged_pairs: int = 8

@@ -130,6 +130,8 @@ def blur(linear: Tensor, kernels: Tensor) -> Tensor:
     is too small to be reflected, its edge is repeated. Computed by Fourier transforms, four to ten times as fast as
     sums over kernels of these sides; what rounding leaves below zero counts as no light.
     """
+    if linear.dtype in (torch.float16, torch.bfloat16):
+        linear = linear.float()  # in which there are Fourier transforms
     height, width = linear.shape[2:]
     k = kernels.shape[-1]
     mode = "reflect" if k // 2 < min(height, width) else "replicate"

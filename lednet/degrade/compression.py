@@ -48,6 +48,7 @@ def _quantise_blocks(plane: Tensor, table: Tensor) -> Tensor:
 
 def _code_blocks(x: Tensor, luma: Tensor, chroma: Tensor) -> Tensor:
     """sRGB images through YCbCr 4:2:0 and 8x8 blocks quantised by tables [n, 8, 8] of 8-bit levels."""
+    x = x.float()  # as the transform's matrices are
     height, width = x.shape[2:]
     to_ycbcr, to_rgb = _colours(x.device)
     padded = F.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate") * 255

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from distributed import LocalCluster
 from typer.testing import CliRunner
 
 from flows.cli import app
-from tasks import models, pairs, storage
+from tasks import listing, models, pairs, storage
 from tasks.footage import list_footage
+from tasks.promotion import Decision
 from tests.flows.conftest import Run
 from tests.tasks.learning import LEARN, filmed, save_model
 
@@ -152,6 +154,31 @@ def test_bad_input_is_told_before_any_server_starts(words: tuple[str, ...], told
     assert told in result.stderr
     assert "starting" not in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["synthesize", "retrain"])
+def test_the_command_leaves_the_listing_of_footage_to_the_flow(
+    command: str, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import engine, retrain, synthesize
+
+    filmed(tmp_path / "gopro/pit/GX010001.MP4")
+    site = tmp_path / "cameras.toml"
+    site.write_text(
+        f'[learn]\nfootage = "{tmp_path}/gopro"\n'
+        '[[camera]]\nid = "pit"\nname = "Pit"\nscene = "outdoor"\ntimezone = "UTC"\npattern = "%Y%m%d.mp4"\nrate = 1\n'
+    )
+    listed: list[str] = []
+    find = listing.find
+    monkeypatch.setattr(listing, "find", lambda url: (listed.append(url), find(url))[1])
+    monkeypatch.setattr(engine, "prefect_server", nullcontext)
+    made = synthesize.Synthesised("zarr", 0, 0, (), "")
+    decision = Decision(False, "kept", "old", "", None)
+    monkeypatch.setattr(synthesize, "synthesize", lambda *_: made)
+    monkeypatch.setattr(retrain, "retrain", lambda *_: decision)
+    source = (str(tmp_path / "gopro"),) if command == "synthesize" else ()
+    lednet(command, *source, "--site", str(site), "--store", store)
+    assert listed == []
 
 
 def test_training_anew_on_no_footage_is_told_before_any_server_starts(lednet_here: Run, tmp_path: Path) -> None:

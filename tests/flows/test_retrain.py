@@ -11,6 +11,7 @@ import pytest
 
 from lednet import checkpoint
 from lednet.clips import ClipError
+from lednet.degrade import RECIPES
 from lednet.model import SIZES
 from lednet.train_settings import Stage, TrainSettings
 from tasks import finetune, kept_training, listing, models, storage
@@ -315,6 +316,28 @@ def test_a_clip_that_was_filmed_anew_under_an_old_name_makes_a_new_model(
     assert again.old == first.new
 
 
+def test_a_clip_that_cannot_be_read_is_no_reason_to_train_again_until_it_is_mended(
+    retrain: Retrain, store: str, tmp_path: Path
+) -> None:
+    broken = finetune.divide(list_footage([str(tmp_path / "gopro")]), card(), LEARN).training[0].sources[0].url
+    path = Path(broken.removeprefix("file://"))
+    path.write_bytes(b"no video")
+    first = retrain(promote=False)
+    models.promote(store, first.new, "me", "2026-01-15", "test")
+    again = retrain()
+    assert (again.new, again.old) == ("", first.new)
+    assert f"knows all clips that can be read; mend or remove the others ({broken}: not a readable video" in again.why
+    filmed(path, seed=9)
+    assert retrain(promote=False).new not in ("", first.new)
+
+
+def test_footage_of_which_nothing_can_be_read_is_an_error_and_no_decision(retrain: Retrain, tmp_path: Path) -> None:
+    for path in (tmp_path / "gopro").rglob("*.MP4"):
+        path.write_bytes(b"no video")
+    with pytest.raises(ClipError, match="none of 2 clips can be read"):
+        retrain()
+
+
 def test_clips_that_the_old_model_was_trained_on_never_judge_it(tmp_path: Path, retrain: Retrain) -> None:
     clips = list_footage([str(tmp_path / "gopro")])
     path = save_model(tmp_path / "known.safetensors", 5, clips=tuple(c.name for c in clips if c.camera == "pit"))
@@ -388,6 +411,13 @@ def test_what_decides_a_training_gives_it_a_folder_of_its_own(
     footage = finetune.divide(clips_of("pit"), known, LEARN)
     assert key(replace(LEARN, **change)) != key(LEARN)
     assert key(replace(LEARN, judged_pairs=5, device="cuda")) == key(LEARN)
+
+
+def test_a_recipe_of_other_numbers_gives_a_training_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    footage = finetune.divide(clips_of("pit"), card(), LEARN)
+    before = finetune._run_key(footage, LEARN, TrainSettings())
+    monkeypatch.setitem(RECIPES, "night", replace(RECIPES["night"], gain=(0.1, 0.2)))
+    assert finetune._run_key(footage, LEARN, TrainSettings()) != before
 
 
 def test_footage_that_changed_gives_a_training_a_folder_of_its_own() -> None:

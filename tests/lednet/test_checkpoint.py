@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from lednet import checkpoint
 from lednet.checkpoint import CheckpointError, card_path, load, read_safetensors, save, write_safetensors
+from lednet.legs import in_all
 from lednet.model import LEDNet, LEDNetConfig
 
 
@@ -253,10 +254,14 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("path", sorted(checkpoint.SHIPPED.glob("*.safetensors")), ids=lambda p: p.stem)
-def test_every_shipped_checkpoint_loads_and_says_what_it_was_measured_on(path: Path) -> None:
+def test_every_shipped_checkpoint_loads_and_says_what_it_was_trained_and_measured_on(path: Path) -> None:
     model, card = load(path.stem)
     assert card.name == path.stem
-    assert card.training
+    told = card.training["in_all"]
+    assert told == in_all(card.training)
+    assert told["steps"] == card.steps() > 0
+    assert told["hours"] > 0
+    assert all(told[name] for name in ("devices", "recipes", "clips"))
     assert card.validation["clips"]
     assert torch.isfinite(model(torch.rand(1, 3, 24, 32))).all()
 

@@ -10,7 +10,7 @@ import pytest
 
 from lednet import checkpoint
 from lednet.checkpoint import CheckpointError, card_path, read_card
-from lednet.legs import legs_before, legs_of
+from lednet.legs import in_all, legs_before, legs_of
 from lednet.model import LEDNet, LEDNetConfig
 
 NIGHT, PAPER = {"blur": [0.5, 9.0], "gain": 3.0}, {"blur": [0.25, 4.0], "gain": 1.0}
@@ -41,6 +41,18 @@ def test_every_leg_comes_back_as_it_was() -> None:
     legs = [leg(1), leg(2, recipes={"night": PAPER}), {"command": "by hand", "steps_done": 0}, leg(3, clips=["c"])]
     legs += [leg(4, settings={"of": "a text", "table": {"of": "a text"}}, curve=[[1, 2]])]
     assert list(legs_of(trained(*legs))) == legs[::-1]
+
+
+def test_a_card_sums_up_its_legs_for_who_reads_no_further() -> None:
+    legs = [leg(1, hours=0.5, device="a GPU", photos=7), leg(2, hours=0.25, device="CPU", clips=["c", "a"])]
+    training = trained(*legs, {"command": "by hand", "steps_done": 0})
+    told = in_all(training)
+    assert told == {
+        "steps": 20, "hours": 0.75, "devices": ["CPU", "a GPU"], "recipes": ["night", "paper"],
+        "clips": ["c", "a", "b"], "photos": 7,
+    }  # fmt: skip
+    assert [one["command"] for one in legs_of({"in_all": told} | training)] == ["by hand", "leg 2", "leg 1"]
+    assert not [one for one in legs_of({"in_all": told} | training) if "in_all" in one]
 
 
 def test_what_an_older_cards_legs_hold_one_in_another_is_made_flat_by_the_next() -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lednet.losses import (
     VGG19_LAYERS,
     VGG19_MEAN_BGR,
+    VGG19_POOL_BEFORE,
     VGG19_UNIT,
     LEDNetLoss,
     LossWeights,
@@ -57,6 +58,46 @@ def test_missing_weights_are_an_error_that_names_the_path_and_the_flags(tmp_path
         VGG19Features(tmp_path / "none.npz")
     for word in (str(tmp_path / "none.npz"), "--vgg", "--perceptual off"):
         assert word in str(caught.value)
+
+
+def torchvisions(channels: int = 4) -> nn.Sequential:
+    """The layers up to conv3_4 as torchvision's VGG19 has them, of few channels, with random weights."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    fan_in = 3
+    for layer in VGG19_LAYERS:
+        if layer in VGG19_POOL_BEFORE:
+            layers.append(nn.MaxPool2d(2))
+        layers += [nn.Conv2d(fan_in, channels, 3, padding=1), nn.ReLU()]
+        fan_in = channels
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torchvisions_own_file_gives_the_features_of_its_network(zipped: bool, tmp_path: Path) -> None:
+    network, path = torchvisions(), tmp_path / "vgg19-dcbb9e9d.pth"
+    state = {f"features.{k}": v for k, v in network.state_dict().items()} | {"classifier.0.bias": torch.zeros(4)}
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)  # its file is of the older kind
+    x = torch.rand(2, 3, 16, 24)
+    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    expected = (x - mean) / std
+    wanted = []
+    for k, layer in enumerate(network):
+        expected = layer(expected)
+        if k in (3, 8, 17):  # the ReLUs of conv1_2, conv2_2 and conv3_4
+            wanted.append(expected)
+    for found, feature in zip(VGG19Features(path)(x), wanted, strict=True):
+        torch.testing.assert_close(found / VGG19_UNIT, feature, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "of another network"])
+def test_a_file_that_is_not_torchvisions_is_an_error_that_names_it(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "vgg19.pth"
+    torch.save({"features.0.weight": torch.zeros(4, 3, 3, 3), "features.0.bias": torch.zeros(4)}, path)
+    data = path.read_bytes()
+    path.write_bytes({"garbage": b"no file of torch", "truncated": data[:99]}.get(damage, data))
+    with pytest.raises(ValueError, match=r"vgg19\.pth: not torchvision's VGG19 .*pass its vgg19-\*\.pth whole"):
+        VGG19Features(path)
 
 
 def test_weights_without_a_layer_are_an_error_that_names_file_and_layer(tmp_path: Path) -> None:

@@ -12,7 +12,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from lednet.degrade import Recipe, Response, degrade, jpeg, linear_to_srgb, make_night, srgb_to_linear
+from lednet.degrade import (
+    RECIPES,
+    Recipe,
+    Response,
+    blur,
+    defocus_kernels,
+    degrade,
+    jpeg,
+    linear_to_srgb,
+    make_night,
+    srgb_to_linear,
+    transform_coding,
+)
 
 PLAIN = Recipe("plain", gain=(1.0, 1.0), gamma=(1.0, 1.0))
 """Changes nothing."""
@@ -27,6 +39,27 @@ def with_lamp(height: int = 48, width: int = 64) -> Tensor:
     sharp = 0.2 + 0.5 * torch.rand((1, 3, height, width), generator=seeded(7))
     sharp[..., 20:28, 30:38] = 1.0
     return sharp
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("name", RECIPES)
+def test_pictures_of_any_floating_point_kind_are_degraded_alike(name: str, kind: torch.dtype) -> None:
+    sharp = (with_lamp() * 255).round() / 255
+    plain, other = (degrade(x, RECIPES[name], seeded()) for x in (sharp, sharp.to(kind)))
+    assert (plain - other.float()).abs().mean() < 2 / 255
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_single_steps_take_pictures_of_any_floating_point_kind(kind: torch.dtype) -> None:
+    sharp, quality, qp, disc = (
+        with_lamp(),
+        torch.full((1,), 50.0),
+        torch.full((1,), 20.0),
+        defocus_kernels(torch.ones(1)),
+    )
+    steps = lambda x: jpeg(x, quality), lambda x: transform_coding(x, qp), lambda x: blur(x, disc)
+    for step in steps:
+        assert (step(sharp) - step(sharp.to(kind)).float()).abs().mean() < 2 / 255
 
 
 BLURRED = replace(PLAIN, defocus_px=(3.0, 3.0))

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from lednet import checkpoint, train
 from lednet.clips import Clip, split_clips
-from lednet.losses import LossTerms
+from lednet.legs import in_all
+from lednet.losses import LossTerms, VGG19Features
 from lednet.model import SIZES, LEDNet, LEDNetConfig
 from lednet.rehearsal import SPENT, affordable_steps, rehearse
 from lednet.train_settings import LightSettings, Stage, TrainSettings
 from lednet.trainer import Trainer, update_average
+from tests.lednet.test_losses import write_weights
 
 CPU = torch.device("cpu")
 NO_LIGHT = LightSettings(steps=0)
@@ -133,6 +135,45 @@ def test_a_state_of_other_settings_is_refused_by_name(tmp_path: Path, clips: lis
         trainer_of(tmp_path, clips, quick(seed=2)).resume()
 
 
+def test_a_recipe_that_was_edited_since_does_not_go_on_under_its_old_name(tmp_path: Path, clips: list[Clip]) -> None:
+    recipe = tmp_path / "own.toml"
+    settings = []
+    for gain in (0.5, 0.6):
+        recipe.write_text(f"gain = [{gain}, 0.9]\ngamma = [1.5, 2.5]\n")
+        settings.append(quick(recipes=(str(recipe),)))
+        trainer = trainer_of(tmp_path, clips, settings[-1])
+        if gain == 0.5:
+            trainer.save_state()
+    assert settings[0] == settings[1]
+    with pytest.raises(ValueError, match=r"state\.pt belongs to a run with other recipes; pass those again"):
+        trainer.resume()
+
+
+def test_a_run_does_not_go_on_with_other_clips_which_its_card_would_name_alone(
+    tmp_path: Path, clips: list[Clip]
+) -> None:
+    trainer_of(tmp_path, clips).save_state()
+    with pytest.raises(ValueError, match=r"state\.pt belongs to a run with other clips; pass those again"):
+        trainer_of(tmp_path, clips[:1]).resume()
+
+
+def test_a_state_from_before_recipes_and_clips_were_told_is_gone_on_from(tmp_path: Path, clips: list[Clip]) -> None:
+    trainer = trainer_of(tmp_path, clips)
+    trainer.train_step()
+    old = {k: v for k, v in trainer.state().items() if k not in ("recipes", "clips", "interval")}
+    torch.save(old, tmp_path / "state.pt")
+    again = trainer_of(tmp_path, clips)
+    again.resume()
+    assert again.step == 1
+
+
+def test_a_state_of_another_kind_of_device_is_refused_by_name(tmp_path: Path, clips: list[Clip]) -> None:
+    of_a_gpu = trainer_of(tmp_path, clips).state() | {"generators": [torch.zeros(16, dtype=torch.uint8)]}
+    torch.save(of_a_gpu, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=r"state\.pt is of a run on another kind of device than cpu.*--device"):
+        trainer_of(tmp_path, clips).resume()
+
+
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "other"])
 def test_a_damaged_state_is_refused_by_name(damage: str, tmp_path: Path, clips: list[Clip]) -> None:
     trainer = trainer_of(tmp_path, clips)
@@ -145,6 +186,52 @@ def test_a_damaged_state_is_refused_by_name(damage: str, tmp_path: Path, clips: 
         torch.save({"step": 3}, path)
     with pytest.raises(ValueError, match=r"state\.pt: not a whole training state.*delete it"):
         trainer.resume()
+
+
+def loss_curve(out: Path) -> list[list[float]]:
+    """[step, loss, PSNR] of each line of a run's `metrics.jsonl` but those of validation, none left out."""
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [[line["step"], line["loss"], line["psnr"]] for line in lines if "loss" in line]
+
+
+@pytest.mark.parametrize("end", ["stopped by the clock", "killed"])
+@pytest.mark.parametrize(("after", "log_every"), [(1, 1), (3, 3), (4, 3), (5, 3)])
+def test_the_loss_curve_of_a_run_that_ended_early_and_went_on_is_that_of_an_unbroken_one(
+    end: str, after: int, log_every: int, tmp_path: Path, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = quick(steps=7, log_every=log_every, save_every=2)
+    trainer_of(tmp_path / "a", clips, settings).run("test")
+    early = trainer_of(tmp_path / "b", clips, settings)
+    step = early.train_step
+
+    def until_killed() -> tuple[float, float, float]:
+        if early.step == after:
+            raise KeyboardInterrupt
+        return step()
+
+    if end == "killed":
+        monkeypatch.setattr(early, "train_step", until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            early.run("test")
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr("lednet.trainer.time.monotonic", lambda: early.step)
+            early.run("test", until=after)
+    assert early.step == after
+    again = trainer_of(tmp_path / "b", clips, settings)
+    again.resume()
+    again.run("test")
+    assert [step for step, *_ in loss_curve(tmp_path / "a")] == [*range(log_every, 7, log_every), 7]
+    assert loss_curve(tmp_path / "b") == loss_curve(tmp_path / "a")
+
+
+def test_a_line_that_a_killed_run_left_half_does_not_swallow_the_next(tmp_path: Path, clips: list[Clip]) -> None:
+    trainer_of(tmp_path, clips).save_state()
+    (tmp_path / "metrics.jsonl").write_text('{"step": 2, "lo')
+    trainer = trainer_of(tmp_path, clips)
+    trainer.resume()
+    trainer.run("test")
+    assert [step for step, *_ in loss_curve(tmp_path)] == [2, 4, 6]
 
 
 def test_a_run_stopped_between_its_last_step_and_the_export_exports_when_resumed(
@@ -215,6 +302,13 @@ def test_crops_of_any_scale_can_be_blurred_and_judged(tmp_path: Path, clips: lis
         _, height, width = trainer.batch_shape(step)
         assert height % 8 == width % 8 == 0
         trainer.sampler.sample(1, height, width)
+
+
+def test_the_smallest_crops_are_large_enough_for_vgg19(tmp_path: Path, clips: list[Clip]) -> None:
+    features = VGG19Features(write_weights(tmp_path / "vgg.npz"))
+    trainer = Trainer(quick(crop_scale=0.01), clips, [], CPU, features, tmp_path)
+    trainer.train_step()
+    assert trainer.batch_shape(0)[1:] == (32, 32)
 
 
 def test_a_black_held_out_clip_leaves_figures_and_curves(tmp_path: Path, clips: list[Clip]) -> None:
@@ -308,6 +402,7 @@ def test_the_command_writes_a_checkpoint_that_loads_with_a_card_that_says_how_it
     assert card.training["settings"]["seed"] == 3
     assert card.training["command"].startswith("lednet train --data")
     assert card.training["device"] == "CPU"
+    assert card.training["in_all"] == in_all(card.training)
     assert card.validation["recipes"].keys() == {"night", "paper"}
     figures = card.validation["recipes"]["night"]
     assert {"psnr_lednet", "psnr_curve", "psnr_gamma", "psnr_identity", "ssim_lednet"} <= figures.keys()

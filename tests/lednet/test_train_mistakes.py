@@ -34,6 +34,7 @@ def filmed(path: Path, frames: int, fps: int = 25) -> Path:
         ({"crop_scale": -1.0}, "crop_scale must be above 0"),
         ({"learning_rate": math.nan}, "learning_rate must be above 0"),
         ({"save_every": 0}, "save_every must be above 0"),
+        ({"seed": 10**20}, "seed must lie between"),
         ({"photo_share": 1.0}, "photo_share must be above 0 and below 1"),
     ],
 )
@@ -53,6 +54,11 @@ def test_the_command_says_which_number_is_out_of_range(
     assert option[2:].replace("-", "_") in caplog.text.replace("-", "_")
     assert "must be above 0" in caplog.text
     assert not (tmp_path / "run").exists()
+
+
+def test_threads_that_there_cannot_be_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert train.main(["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--threads", "-1"]) == 1
+    assert "--threads must be 0 or more, not -1" in caplog.text
 
 
 def test_a_run_folder_that_cannot_be_made_ends_the_command_with_1_and_its_name(

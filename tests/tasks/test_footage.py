@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lednet.clips import ClipError, clip_and_chapter
-from tasks import footage, storage
+from tasks import footage, listing, storage
 from tasks.decode import VideoError
 from tasks.footage import FootageClip, group_clips, list_footage, read_clip, split_footage
 from tasks.listing import Entry
@@ -98,6 +98,24 @@ def test_the_gopro_data_set_keeps_its_own_split_and_its_blurred_frames_are_no_la
     training, held_out = split_footage(clips, 0.2)
     assert [c.name for c in training] == ["gopro-GOPR0372_07_00"]
     assert [c.name for c in held_out] == ["gopro-GOPR0384_11_00"]
+
+
+@pytest.mark.parametrize(("part", "held_out"), [("train", {1, 2, 3}), ("test", {9})])
+def test_the_gopro_data_sets_test_is_never_trained_on_also_where_it_is_named_by_itself(
+    part: str, held_out: set[int]
+) -> None:
+    files = [Entry(f"s3://set/{part}/GOPR0384_11_0{k}/sharp/000047.png", 9, "e") for k in range(9)]
+    assert len(split_footage(group_clips(f"s3://set/{part}", files), 0.2)[1]) in held_out
+
+
+def test_footage_that_is_there_is_told_without_listing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "gopro/GX010119.MP4", 10, 0)
+    monkeypatch.setattr(listing, "find", None)
+    footage.need_footage(["", str(tmp_path / "gopro")])
+    footage.need_footage([str(tmp_path / "gopro/GX010119.MP4")])
+    for where, said in (([str(tmp_path / "none")], "none: no clips in it"), ([""], "no footage named")):
+        with pytest.raises(ClipError, match=said):
+            footage.need_footage(where)
 
 
 def test_every_camera_of_two_clips_has_one_held_out_and_new_footage_moves_none_back() -> None:

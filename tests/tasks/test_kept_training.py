@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from lednet import checkpoint
+from lednet.clips import Clip
 from lednet.model import SIZES
 from lednet.train_settings import Stage
 from lednet.trainer import Trainer
 from tasks import finetune, kept_training, listing, storage
-from tasks.footage import list_footage
+from tasks.decode import VideoError
+from tasks.footage import FootageClip, list_footage
+from tasks.settings import LearnSettings
 from tests.tasks.learning import LEARN, TINY, filmed, save_model
 from tests.tasks.night import s3_bucket
 
@@ -116,6 +119,25 @@ def test_this_machines_own_state_comes_first(fine_tune: FineTune, store: str, mo
     done = steps_of(monkeypatch)
     fine_tune(f"{store}/that/knows/nothing", "lost")
     assert done == list(range(SAVED, STEPS))
+
+
+def test_a_clip_that_is_mended_before_a_training_goes_on_makes_it_another(
+    fine_tune: FineTune, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = finetune.read_clip
+
+    def one_alone(clip: FootageClip, settings: LearnSettings) -> Clip:
+        if clip.name == "pit-GX0111":  # the one that is held out
+            raise VideoError(clip.sources[0].url, "no permission")
+        return read(clip, settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune, "read_clip", one_alone)
+        interrupt(fine_tune, store)
+    done = steps_of(monkeypatch)
+    made = checkpoint.read_card(fine_tune(store, "lost"))
+    assert done == list(range(STEPS))
+    assert made.validation["clips"] == ["pit-GX0111"]
 
 
 def test_a_store_that_takes_no_state_does_not_stop_the_training(
