@@ -33,8 +33,8 @@ TILE_GRID = 64
 LEAST_TILE = 256
 
 BYTES_OF_CPU_PASS, BYTES_OF_MODEL_PASS = 20, 34
-"""Peak working memory of one pass per frame pixel and per channel of the finest scale, in fp32. On a CPU, its own pass
-took 13.7 to 15.1 and the model's 19 (docs/performance.md); on a GPU nothing was measured yet."""
+"""Peak working memory of one pass per frame pixel and per channel of the finest scale, in fp32. From bytes to bytes the
+CPU's pass took up to 18.7 at 1080p (docs/performance.md), the model's some 4 more; on a GPU none was measured yet."""
 
 
 def choose_device(device: str) -> torch.device:
