@@ -14,10 +14,13 @@ import logging
 import math
 import platform
 import statistics
+import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +41,9 @@ GOALS = {("small", "1080p"): 120, ("base", "1080p"): 60, ("base", "4K"): 15, ("l
 
 MEMORY_MB = {"cpu": 3072, "cuda": 16384}
 """Bound of a pass if none is asked for: Restorer's own; on a GPU one that keeps a 4K frame whole."""
+
+LONG_S = 30.0
+"""After so many seconds a case is not timed again: frames in 4K take a CPU minutes a pass."""
 
 ON_A_GPU = 8
 """Frames that are timed together on a GPU, where copies overlap the passes; on a CPU they come one by one."""
@@ -106,7 +112,7 @@ def cases(sizes: Sequence[str], resolutions: Sequence[str], on_gpu: bool) -> lis
     if on_gpu and not sizes and not resolutions:
         return [([size], resolution) for size, resolution in GOALS]
     sizes = sizes or ["small", "base"]
-    resolutions = resolutions or list(RESOLUTIONS)[: None if on_gpu else 2]
+    resolutions = resolutions or list(RESOLUTIONS)
     groups = [[size] for size in sizes] if on_gpu else [sizes]
     return [(group, resolution) for resolution in resolutions for group in groups]
 
@@ -115,6 +121,8 @@ def measure(
     wanted: Sequence[Case], device: str, repeats: int, compiled: bool = False, memory_mb: int = 3072, kernels: int = 0
 ) -> Iterator[dict[str, Any]]:
     """Median time a frame of every case, by the plain pass and, if wanted, the compiled one; a row each, as they come.
+
+    Each is timed `repeats` times, or fewer where that takes longer than `LONG_S`, as its row tells.
 
     `memory_share` and `compute_share` are the times that the ceilings would allow over the measured one, for the plain
     pass's operators. Each row tells of so many `kernels`, the costliest. A case that fails is told of and has no row.
@@ -136,7 +144,8 @@ def _measured(
 ) -> list[dict[str, Any]]:
     for run in runs:
         run.prepare(frames)
-    for _ in range(repeats):
+    started = time.perf_counter()
+    while len(runs[0].times) < repeats and (not runs[0].times or time.perf_counter() - started < LONG_S):
         for run in runs:
             run.once(frames)
     works = {run.size: run.work for run in runs if run.way == PLAIN}
@@ -190,6 +199,7 @@ def _row(run: _Run, resolution: str, work: Work) -> dict[str, Any]:
         "resolution": resolution,
         "pass": run.way,
         "products": "bf16" if restorer.products == torch.bfloat16 else "fp32",
+        "repeats": len(run.times),
         "ms": round(1000 * took, 2),
         "fps": round(1 / took, 2),
         "upload_ms": round(1000 * statistics.median(run.uploads), 2),
@@ -208,9 +218,36 @@ def _row(run: _Run, resolution: str, work: Work) -> dict[str, Any]:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What was measured on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"device": name, "torch": torch.__version__, "threads": torch.get_num_threads()}
+    """What was measured on, when, and which code, as far as this can be told."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    """Its name, on Linux; elsewhere its kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _commit() -> str:
+    """Of the checkout that this code is in, or "unknown"; with a "+" if anything in it was changed since."""
+    checkout = Path(__file__).parents[1]
+    command = ["git", "-C", str(checkout), "describe", "--always", "--exclude=*", "--dirty=+"]
+    if not (checkout / ".git").exists():  # installed, perhaps within another checkout
+        return "unknown"
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
 
 
 def _words(row: dict[str, Any], on_gpu: bool) -> str:
@@ -245,10 +282,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", action="append", choices=sorted(SIZES), help="default: small and base")
     parser.add_argument(
         "--resolution", action="append", choices=list(RESOLUTIONS),
-        help="default: 640x360 and 720p; on a GPU, with no --size either, what the goals are for",
+        help="default: all of them; on a GPU, with no --size either, what the goals are for",
     )  # fmt: skip
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help=f"most, and no more after {LONG_S:g} s (default: 5)")
     parser.add_argument("--compiled", action="store_true", help="also the compiled pass; on a GPU always")
     parser.add_argument(
         "--memory-mb",
@@ -276,9 +313,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig()
     logging.getLogger("lednet.compiled").setLevel(logging.DEBUG)  # why a pass could not be compiled, in full
     rows: list[dict[str, Any]] = []
-    table = options.json != bench_output.PRINTED
+    where, table = machine(device), options.json != bench_output.PRINTED
     if table:
-        print(", ".join(f"{key} {value}" for key, value in machine(device).items()))
+        print(", ".join(f"{key} {value}" for key, value in where.items()))
         head = f"{'size':6} {'frame':8} {'pass':9} {'type':4} {'ms':>9} {'frames/s':>9} {'in ms':>7} {'out ms':>7}"
         head += f" {'compute':>8} {'memory':>8} {'peak MB':>8}"
         head += f" {'compile s':>10} {'from fp32':>10}" if compiled else ""
@@ -288,9 +325,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if table:
             print(_words(row, on_gpu), flush=True)
             # Each time anew: a lent GPU's time may be over before all is measured.
-            bench_output.write(options, machine(device) | {"rows": rows}, bars(rows))
+            bench_output.write(options, where | {"rows": rows}, bars(rows))
     if not table or not rows:
-        bench_output.write(options, machine(device) | {"rows": rows}, bars(rows))
+        bench_output.write(options, where | {"rows": rows}, bars(rows))
     return 0 if len(rows) == sum(len(sizes) for sizes, _ in wanted) * (1 + compiled) else 1
 
 

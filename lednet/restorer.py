@@ -27,6 +27,10 @@ from lednet.transfer import Pending, collect, together, transfer_for
 TILE_OVERLAP = 128
 """Pixels that neighbouring tiles share; their results are blended over it."""
 
+TILE_SHARE = 0.6
+"""Of the pixels of a whole frame that memory has room for, those of a tile: what tiles of several sizes leave behind
+does not fit the next ones, and the frame itself lies beside them."""
+
 TILE_GRID = 64
 """Tiles begin at multiples of this, where the attention windows of the finest scale begin too."""
 
@@ -242,9 +246,10 @@ class Restorer:
 
     def _tiles(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
         height, width = x.shape[2:]
-        side = max(LEAST_TILE, int(self.pixels_at_once**0.5) // TILE_GRID * TILE_GRID)
+        pixels = int(TILE_SHARE * self.pixels_at_once)
+        side = max(LEAST_TILE, int(pixels**0.5) // TILE_GRID * TILE_GRID)
         tall = min(side, height)
-        wide = min(max(side, self.pixels_at_once // tall // TILE_GRID * TILE_GRID), width)
+        wide = min(max(side, pixels // tall // TILE_GRID * TILE_GRID), width)
         for top, down in tile_spans(height, tall):
             for left, right in tile_spans(width, wide):
                 yield slice(top, down), slice(left, right)

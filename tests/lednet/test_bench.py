@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -105,6 +107,7 @@ def test_a_row_for_every_size_and_resolution(
     assert bench.main(["--size", "small", "--device", "cpu", "--repeats", "1", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [(r["size"], r["resolution"]) for r in told["rows"]] == [("small", "640x360"), ("small", "720p")]
+    assert {r["repeats"] for r in told["rows"]} == {1}
     assert all(r["fps"] > 0 and r["gflop"] > 0 and r["compute_share"] > 0 for r in told["rows"])
     assert all(0 < r["upload_ms"] + r["download_ms"] < r["ms"] for r in told["rows"])
     assert bench.main(["--size", "small", "--resolution", "720p", "--device", "cpu", "--repeats", "1"]) == 0
@@ -205,12 +208,31 @@ def test_both_passes_are_measured_and_compared_with_fp32(
     assert fused["goal_fps_h100"] == 120
 
 
+def test_a_case_that_takes_long_is_timed_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "RESOLUTIONS", {"640x360": (48, 64)})
+    monkeypatch.setattr(bench, "LONG_S", 0.0)
+    assert bench.main(["--size", "small", "--device", "cpu", "--json"]) == 0
+    assert [row["repeats"] for row in json.loads(capsys.readouterr().out)["rows"]] == [1]
+
+
+def test_figures_say_which_code_they_are_of_as_far_as_it_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = Path(bench.__file__).parents[1]
+    if (checkout / ".git").exists() and shutil.which("git"):
+        wanted = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+        commit = subprocess.run(wanted, capture_output=True, text=True, check=True).stdout
+        assert commit.startswith(bench.machine(CPU)["commit"].removesuffix("+"))
+    monkeypatch.setenv("PATH", "")
+    assert bench.machine(CPU)["commit"] == "unknown"
+
+
 def test_on_a_gpu_what_the_goals_are_for_is_measured_size_by_size() -> None:
     wanted = bench.cases([], [], on_gpu=True)
     assert {(size, resolution) for [size], resolution in wanted} == set(bench.GOALS)
     assert bench.cases(["large"], [], on_gpu=True) == [(["large"], name) for name in bench.RESOLUTIONS]
     assert bench.cases([], ["4K"], on_gpu=True) == [(["small"], "4K"), (["base"], "4K")]
-    assert bench.cases([], [], on_gpu=False) == [(["small", "base"], "640x360"), (["small", "base"], "720p")]
+    assert bench.cases([], [], on_gpu=False) == [(["small", "base"], name) for name in bench.RESOLUTIONS]
     pixels = max(height * width for height, width in bench.RESOLUTIONS.values())
     in_bf16 = pixels * SIZES["large"].channels[0] * BYTES_OF_MODEL_PASS / 2
     assert in_bf16 < bench.MEMORY_MB["cuda"] * 2**20  # so no frame is measured in tiles
