@@ -221,8 +221,8 @@ class Restorer:
         """Restore every tile with the statistics of the whole frame, so that it looks as if it had not been cut out.
 
         Each statistic depends on those before it, so the tiles are gone over once for each, as deep as it takes, and
-        once to restore: tiling trades up to three times the time for memory. A peer has no such way: its tiles are
-        restored each for itself.
+        once to restore: tiling trades some three times the time, and that of the overlaps, for memory. A peer has no
+        such way: its tiles are restored each for itself.
         """
         pooled = list(known)
         while len(pooled) < STATISTICS and not isinstance(self.model, Peer):
