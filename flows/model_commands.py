@@ -46,7 +46,7 @@ def synthesize(
     from tasks.site import read_site
 
     if site:  # bad input is told before any server starts
-        read_site(site)
+        read_site(site).learn.find_recipes()
     need_footage([source])
     with engine.prefect_server():
         from flows.synthesize import synthesize as run
@@ -70,7 +70,9 @@ def retrain(
     from tasks.footage import need_footage
     from tasks.site import read_site
 
-    need_footage([read_site(site).learn.footage, *(footage or [])])  # bad input is told before any server starts
+    learn = read_site(site).learn
+    learn.find_recipes()  # bad input is told before any server starts
+    need_footage([learn.footage, *(footage or [])])
     with engine.prefect_server():
         from flows.retrain import retrain as run
 

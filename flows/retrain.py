@@ -49,10 +49,12 @@ def retrain(
 
     Raises:
         ClipError: if there is no footage to learn from, or none of it can be read.
+        RecipeError: if a file that [learn] names in recipes can't be used.
     """
     use_block()
     described, store_url = read_site(site), storage.normalise(store_url)
     learn = replace(described.learn, steps=steps or described.learn.steps)
+    learn.find_recipes()  # what is wrong with their files is told before footage is listed
     clips = list_footage([*([learn.footage] if learn.footage else []), *(footage or [])])
     old = started_from(store_url, described.settings)
     divided = finetune.divide(clips, old.card, learn)

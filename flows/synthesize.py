@@ -54,6 +54,7 @@ def synthesize(source: str, store_url: str, dataset: str = "", site: str = "") -
 
     Raises:
         ClipError: if there is no footage.
+        RecipeError: if a file that [learn] names in recipes can't be used.
         SynthesisIncompleteError: if a worker or the store failed; what is done stays.
     """
     use_block()

@@ -69,11 +69,14 @@ class _Run:
     memory_mb: float = math.nan
     compile_s: float = 0.0
     apart: float = math.nan
+    before: int = 0
+    """`without`, of the sizes of frames before this one."""
 
     def prepare(self, frames: NDArray[np.uint8]) -> None:
         """The first passes over a size of frames, and all that is measured of them but the time."""
         for kept in (self.times, self.uploads, self.downloads):
             kept.clear()
+        self.before = self.without()
         one = partial(self.restorer.restore, frames[:1])
         if self.way == COMPILED:
             self.compile_s = seconds(one, self.restorer.device)
@@ -85,6 +88,10 @@ class _Run:
         restored = one()  # tunes
         if self.exact is not None:
             self.apart = float(np.abs(restored.astype(np.int16) - self.exact.restore(frames[:1])).mean())
+
+    def without(self) -> int:
+        """Passes that were plain ones because compiling had failed."""
+        return self.restorer.compiled.without if self.restorer.compiled is not None else 0
 
     def once(self, frames: NDArray[np.uint8]) -> None:
         """Time a stretch of frames, each begun while the one before is under way; then one frame's ways in and out."""
@@ -205,7 +212,7 @@ def _row(run: _Run, resolution: str, work: Work) -> dict[str, Any]:
         "upload_ms": round(1000 * statistics.median(run.uploads), 2),
         "download_ms": round(1000 * statistics.median(run.downloads), 2),
         "tiled": height * width > restorer.pixels_at_once,
-        "failed": restorer.compiled is not None and restorer.compiled.failed,
+        "failed": run.without() > run.before,
         "gflop": round(work.flops / 1e9, 2),
         "gb_moved": round(work.bytes / 1e9, 3),
         "ceiling_gflops": round(best.flops_per_s / 1e9, 1),

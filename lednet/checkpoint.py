@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -42,6 +43,9 @@ _DTYPES = {
     "U8": torch.uint8,
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+LEFTOVER = re.compile(r"\..+\.(?P<process>[1-9]\d*)\.tmp", re.ASCII)
+"""Name of a file that a process was writing: `.state.pt.4711.tmp`."""
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
 """What hostile JSON and impossible shapes raise, RecursionError and OverflowError among them."""
@@ -152,7 +156,7 @@ def _read_tensor(entry: dict[str, Any], body: memoryview) -> Tensor:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader or a crash sees the old content or the new, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # as `remove_leftovers` knows them
     try:
         with open(temporary, "wb") as file:
             file.write(data)
@@ -163,6 +167,25 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's own words name no file
     finally:
         temporary.unlink(missing_ok=True)  # there where writing failed: a full disk need not keep it
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this machine left of files that they were writing by `write_atomically`."""
+    for path in folder.glob(".*.tmp"):
+        named = LEFTOVER.fullmatch(path.name)
+        if named and not _lives(int(named["process"])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Whether there is a process of this number; one of another user's too."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):  # a number that no process can have
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def card_path(weights: Path) -> Path:

@@ -409,6 +409,8 @@ class Trainer:
         A run that is stopped by the clock saves its state and exports nothing.
         """
         s = self.settings
+        if self.ranks.first:
+            checkpoint.remove_leftovers(self.out)
         most_flops = most_flops_per_s(self.device, torch.bfloat16 if self.in_bf16 else torch.float32)
         self.interval.time()
         while self.step < s.all_steps:

@@ -18,11 +18,12 @@ from pathlib import Path
 from lednet import checkpoint
 from lednet.checkpoint import Card
 from lednet.clips import Clip, ClipError
-from lednet.degrade import RECIPES
+from lednet.degrade import find_recipe
 from lednet.losses import VGG19Features
 from lednet.memory import keep_freed_memory
 from lednet.restorer import choose_device
 from lednet.train_settings import TrainSettings
+from tasks import models
 from tasks.cache import cache_folder
 from tasks.decode import VideoError
 from tasks.footage import FootageClip, read_clip, split_footage
@@ -60,15 +61,16 @@ def divide(clips: Sequence[FootageClip], old: Card, settings: LearnSettings) -> 
     trained, judged = old.trained_clips(), set(old.validation.get("clips", ()))
     if not training:
         raise ClipError(f"{len(clips)} clips, all of them held out: nothing to train on; film more")
-    known = {c.camera for c in clips if c.name in trained | judged}
+    known = {c.camera for c in clips if c.names & (trained | judged)}
     cameras = frozenset(c.camera for c in clips) - known
-    return Footage(tuple(training), tuple(c for c in held_out if c.name not in trained), cameras)
+    return Footage(tuple(training), tuple(c for c in held_out if not c.names & trained), cameras)
 
 
 def nothing_new(old: Card, clips: Sequence[FootageClip], settings: LearnSettings) -> str:
     """Why a model has nothing to learn from these clips; empty if it has: one that can be read and is none that it was
     trained on. One that was filmed anew under an old name is another clip, as far as the card says what the old one
-    was. Empty as well where all are new and none can be read: the training says so."""
+    was. Empty as well where all are new and none can be read: the training says so. Names of files alone, as `lednet
+    train` gives them, make no clip an old one here: another camera's may bear them too, and would never be learnt."""
     trained, keys = old.trained_clips(), old.clip_keys()
     new = [c for c in clips if c.name not in trained or keys.get(c.name, c.key) != c.key]
     problems: list[Problem] = []
@@ -84,7 +86,7 @@ def held_out_of(clips: Sequence[FootageClip], cards: Sequence[Card], settings: L
     """The held-out footage that none of some models was trained on."""
     _, held_out = split_footage(clips, settings.held_out_share)
     trained = set().union(*(card.trained_clips() for card in cards))
-    return Footage((), tuple(c for c in held_out if c.name not in trained), frozenset())
+    return Footage((), tuple(c for c in held_out if not c.names & trained), frozenset())
 
 
 def fine_tune(
@@ -92,8 +94,10 @@ def fine_tune(
 ) -> tuple[Path, list[Problem]]:
     """Train on from a checkpoint; returns the new one's path and the clips that could not be read.
 
+    Nothing is trained where the store has the version that the same run made, whatever was decided of it.
+
     Args:
-        store: keeps the training's state while it lasts.
+        store: keeps the training's state while it lasts, and the versions.
 
     Raises:
         ClipError: if no clip can be read.
@@ -116,8 +120,13 @@ def fine_tune(
     if not clips:
         causes = "; ".join(f"{p.url}: {p.reason}" for p in problems)
         raise ClipError(f"none of {len(footage.training)} clips can be read ({causes}); look at the files")
+    run = _run_key(_read_of(footage, [*clips, *held]), settings, plan)
+    made = models.made_by(store, run)
+    if made is not None:
+        log.info("%s was trained on this footage with these settings: it is judged again, not trained", made.name)
+        return Path(models.fetch(made.url)), problems
     features = None if settings.vgg == "off" else VGG19Features(Path(settings.vgg))
-    out = cache_folder("retrain", _run_key(_read_of(footage, [*clips, *held]), settings, plan))
+    out = cache_folder("retrain", run)
     path = out / f"{plan.size}.safetensors"
     keys = {clip.name: clip.key for clip in footage.training}
     trainer = KeptTrainer(store, keys, plan, clips, held, device, features, out, origin)
@@ -157,7 +166,7 @@ def _read_of(footage: Footage, clips: Sequence[Clip]) -> Footage:
 
 def _run_key(footage: Footage, settings: LearnSettings, plan: TrainSettings) -> str:
     told = [asdict(plan), settings.clip_mb, settings.all_clips_mb, settings.frames_per_clip]
-    told += [settings.high_speed_frames, settings.vgg, [RECIPES[name].to_dict() for name in plan.recipes]]
+    told += [settings.high_speed_frames, settings.vgg, [find_recipe(name).to_dict() for name in plan.recipes]]
     keys = [clip.key for clip in (*footage.training, *footage.held_out)]
     return hashlib.sha256(json.dumps([told, keys], sort_keys=True).encode()).hexdigest()[:16]
 

@@ -4,7 +4,8 @@
     <footage>/GOPR0119.MP4, GP010119.MP4                  the same, as older cameras name them
     <footage>/train/GOPR0372_07_00/000047.png             the GoPro data set: 240 frames/s, or with sharp/ and blur/
 
-A clip's camera is the first folder below the footage, or the footage's own name. Not covered: night archives
+A clip's camera is the first folder below the footage, or the footage's own name. `train` and `test` are the data set's
+parts where scenes of such names lie in them, and cameras like any other elsewhere. Not covered: night archives
 (`tasks.archive`), what is made of the clips (`tasks.pairs`, `tasks.finetune`).
 """
 
@@ -55,6 +56,12 @@ class FootageClip:
     """Whether the sources are pictures, one a frame."""
     data_set_split: str = ""
     """`train` or `test`, where the footage comes with a split of its own."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What cards may call it: its name, and as `lednet train` has it, each video file's without the suffix."""
+        files = () if self.pictures else (PurePosixPath(s.url).stem for s in self.sources)
+        return frozenset((self.name, *files))
 
     @property
     def key(self) -> str:
@@ -131,14 +138,16 @@ def group_clips(root: str, entries: Iterable[Entry]) -> list[FootageClip]:
 
 
 def _clip(root: str, folder: tuple[str, ...], clip: str, files: list[tuple[int, str, Entry]]) -> FootageClip:
-    parts = [part for part in folder if part not in (*DATA_SET_SPLITS, SHARP)]
-    of_data_set = not clip and parts and DATA_SET_CLIP.fullmatch(parts[-1])
-    own = next((part for part in folder if part in DATA_SET_SPLITS), "")
-    if of_data_set and root.rpartition("/")[2] == TEST:  # named as the footage by itself
-        own = TEST
-    folders = parts[:-1] if of_data_set else parts
-    camera = _safe(folders[0] if folders else root.rpartition("/")[2])
-    name = "-".join(_safe(part) for part in (camera, *parts[1 if folders else 0 :], clip) if part)
+    above, own = [part for part in folder if part != SHARP], ""
+    root_name, last = root.rpartition("/")[2], clip
+    if not clip and above and DATA_SET_CLIP.fullmatch(above[-1]):
+        last = above.pop()
+        if above and above[-1] in DATA_SET_SPLITS:
+            own = above.pop()
+        elif root_name == TEST:  # named as the footage by itself
+            own = TEST
+    camera = _safe(above[0] if above else root_name)
+    name = "-".join(_safe(part) for part in (camera, *above[1:], last) if part)
     return FootageClip(name, camera, tuple(entry for _, _, entry in files), not clip, own)
 
 

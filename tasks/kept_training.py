@@ -15,6 +15,7 @@ from lednet import checkpoint
 from lednet.legs import CLIP_KEYS
 from lednet.trainer import Trainer
 from tasks import listing, storage
+from tasks.models import RUN
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,10 @@ class KeptTrainer(Trainer):
         self.store, self.clip_keys = store, clip_keys
 
     def description(self) -> dict[str, Any]:
-        """The clips' keys, so that footage that is filmed anew under an old name is told from what is known."""
-        return super().description() | {CLIP_KEYS: {c.name: self.clip_keys[c.name] for c in self.clips}}
+        """The run, so that it is not done again once its version is stored; and the clips' keys, so that footage that
+        is filmed anew under an old name is told from what is known."""
+        keys = {c.name: self.clip_keys[c.name] for c in self.clips}
+        return super().description() | {RUN: self.out.name, CLIP_KEYS: keys}
 
     @property
     def kept(self) -> str:

@@ -31,6 +31,8 @@ PRODUCTION = "production"
 """The checkpoint's name that stands for whatever is promoted."""
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{12}")
 SHA_DIGITS = 12
+RUN = "run"
+"""Field of a card's training: which retraining made it (`tasks.finetune`), by all that decides what it makes."""
 FORMAT = 1
 PATIENCE_S = 60.0
 """Longest wait for another's change of production, which takes a moment ..."""
@@ -111,6 +113,12 @@ def add_version(store: str, weights: Path, when: str) -> Version:
         storage.write(storage.join(url, "model.safetensors"), data)
         storage.write(storage.join(url, "card.json"), canonical_json(asdict(replace(card, name=name))))
     return read_version(store, name)
+
+
+def made_by(store: str, run: str) -> Version | None:
+    """The version that a retraining made, the newest if there are several; None if none is stored whole."""
+    made = (v for v in reversed(read_versions(store)[0]) if next(v.card.legs(), {}).get(RUN) == run)
+    return next((v for v in made if _is_whole(store, v.name)), None)
 
 
 def _is_whole(store: str, name: str) -> bool:

@@ -17,6 +17,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,10 @@ from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from lednet.clips import PairSampler
-from lednet.degrade import RECIPES
+from lednet.degrade import Recipe
 from tasks import listing, storage
 from tasks.decode import VideoError
-from tasks.footage import FootageClip, read_clip, split_footage
+from tasks.footage import UNSAFE, FootageClip, read_clip, split_footage
 from tasks.settings import LearnSettings
 from tasks.sheet import contact_sheet
 from tasks.store import HashingStore, StoreError, canonical_json
@@ -51,6 +52,8 @@ class PairsPlan:
     held_out: frozenset[str]
     """Names of the clips that no training may see."""
     settings: LearnSettings
+    recipes: tuple[Recipe, ...]
+    """Of a clip's pairs, in turn: a worker may not have the files that the settings name, or have others by now."""
     key: str
     """Hash of all that decides the pairs."""
 
@@ -71,13 +74,19 @@ class PairsPlan:
 
 
 def plan_pairs(clips: Sequence[FootageClip], store: str, dataset: str, settings: LearnSettings) -> PairsPlan:
-    """Plan a data set. `dataset` may be empty: then it is named after its content."""
+    """Plan a data set. `dataset` may be empty: then it is named after its content.
+
+    Raises:
+        RecipeError: if a recipe's file can't be used.
+    """
     _, held_out = split_footage(clips, settings.held_out_share)
     names = frozenset(c.name for c in held_out)
     told = [[c.key, c.name in names] for c in clips]
-    recipes = [RECIPES[name].to_dict() for name in settings.recipe_names]
-    key = hashlib.sha256(json.dumps([told, recipes, stored(settings)], sort_keys=True).encode()).hexdigest()[:16]
-    return PairsPlan(dataset or f"pairs-{key}", store, tuple(clips), names, settings, key)
+    found = settings.find_recipes()
+    recipes = tuple(found[name] for name in settings.recipe_names)
+    decided_by = [told, [recipe.to_dict() for recipe in recipes], stored(settings)]
+    key = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()[:16]
+    return PairsPlan(dataset or f"pairs-{key}", store, tuple(clips), names, settings, recipes, key)
 
 
 def stored(settings: LearnSettings) -> dict[str, Any]:
@@ -120,7 +129,7 @@ def _layout(plan: PairsPlan, version: str) -> dict[str, Buffer]:
             "key": plan.key,
             "software": f"lednet {version}",
             "settings": stored(s),
-            "recipes": {name: RECIPES[name].to_dict() for name in s.recipe_names},
+            "recipes": {n: r.to_dict() for n, r in zip(s.recipe_names, plan.recipes, strict=True)},
             "sources": {c.name: [{"url": e.url, "etag": e.etag} for e in c.sources] for c in plan.clips},
         },
     )
@@ -151,7 +160,8 @@ def _layout(plan: PairsPlan, version: str) -> dict[str, Buffer]:
 
 def _labels(plan: PairsPlan) -> dict[str, tuple[list[str], NDArray[np.int32]]]:
     """For each column its words and, a pair, which of them."""
-    per_clip, names = plan.settings.pairs_per_clip, list(dict.fromkeys(plan.settings.recipe_names))
+    per_clip = plan.settings.pairs_per_clip
+    names = list(dict.fromkeys(_recipe(plan.settings, k) for k in range(len(plan.recipes))))
     cameras = sorted({c.camera for c in plan.clips})
 
     def of_clips(values: Sequence[int]) -> NDArray[np.int32]:
@@ -167,8 +177,9 @@ def _labels(plan: PairsPlan) -> dict[str, tuple[list[str], NDArray[np.int32]]]:
 
 
 def _recipe(settings: LearnSettings, pair: int) -> str:
-    """Recipes take turns, so that every clip shows each of them."""
-    return settings.recipe_names[pair % len(settings.recipe_names)]
+    """What a pair's recipe is called, a file without its folders. They take turns, so that every clip shows each."""
+    name = settings.recipe_names[pair % len(settings.recipe_names)]
+    return UNSAFE.sub("_", PurePosixPath(name).name)
 
 
 def done_clips(plan: PairsPlan) -> dict[str, str]:
@@ -194,7 +205,7 @@ def synthesise_clip(plan: PairsPlan, index: int) -> str:
     """
     clip, written, problem = plan.clips[index], dict[str, str](), ""
     try:
-        images = make_pairs(clip, plan.settings)
+        images = make_pairs(clip, plan.settings, plan.recipes)
     except VideoError as error:
         problem = f"{error.url}: {error.cause}"
     else:
@@ -205,13 +216,16 @@ def synthesise_clip(plan: PairsPlan, index: int) -> str:
     return problem
 
 
-def make_pairs(clip: FootageClip, settings: LearnSettings) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(degraded, label), each uint8 [pairs_per_clip, h, w, 3] sRGB; the same for the same clip and settings."""
+def make_pairs(
+    clip: FootageClip, settings: LearnSettings, recipes: Sequence[Recipe]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(degraded, label), each uint8 [pairs_per_clip, h, w, 3] sRGB; the same for the same clip, settings and recipes,
+    which take turns."""
     frames = read_clip(clip, settings)
     generator = torch.Generator().manual_seed(zlib.crc32(clip.name.encode()) + settings.seed)
     pairs = []
     for k in range(settings.pairs_per_clip):
-        sampler = PairSampler([frames], [RECIPES[_recipe(settings, k)]], generator)
+        sampler = PairSampler([frames], [recipes[k % len(recipes)]], generator)
         pairs.append(sampler.sample(1, settings.pair_height, settings.pair_width))
     degraded, label = (torch.cat(images).clamp(0, 1) * 255 for images in zip(*pairs, strict=True))
     return tuple(x.round().byte().permute(0, 2, 3, 1).contiguous().numpy() for x in (degraded, label))  # type: ignore[return-value]

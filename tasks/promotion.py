@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from lednet.clips import Clip, PairSampler
-from lednet.degrade import RECIPES
 from lednet.metrics import EQUAL_DB, psnr
 from lednet.model import LEDNet
 from tasks.settings import LearnSettings
@@ -109,10 +108,10 @@ def _paired_psnr(
     device = next(old.parameters()).device
     clip = replace(clip, frames=clip.frames.to(device))
     figures: tuple[list[float], list[float]] = ([], [])
-    for name in dict.fromkeys(settings.recipe_names):
+    for name, recipe in settings.find_recipes().items():
         # Seeded by the clip's name: the same pairs at every retraining, whatever other clips there are.
         generator = torch.Generator(device).manual_seed(zlib.crc32(f"{clip.name} {name}".encode()))
-        sampler = PairSampler([clip], [RECIPES[name]], generator)
+        sampler = PairSampler([clip], [recipe], generator)
         for _ in range(settings.judged_pairs):
             dark, label = sampler.sample(1, settings.judged_crop, settings.judged_crop)
             with torch.inference_mode():

@@ -6,9 +6,15 @@ The thresholds of camera health stand beside their rules, in `tasks.health`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lednet.degrade import Recipe
 
 DEFAULT_RECIPES = "night,night,night,paper"
+RECIPE_SUFFIX = ".toml"
+"""What a recipe's name ends with that is the path of a file."""
 
 STEADY, FRAME_WISE = "steady", "frame-wise"
 """How a night's frames are restored: with a memory of earlier ones, or each on its own."""
@@ -164,7 +170,8 @@ class LearnSettings:
     footage: str = ""
     """Folder or URL of the GoPro footage of all cameras, listed anew every time."""
     recipes: str = DEFAULT_RECIPES
-    """Names from `lednet.degrade.RECIPES`; one that stands here more often is drawn more often."""
+    """Names from `lednet.degrade.RECIPES`, or .toml files with the fields of `lednet.degrade.Recipe`, with commas
+    between; one that stands here more often is drawn more often. A file's relative path starts beside cameras.toml."""
     held_out_share: float = 0.2
     """Share of each camera's clips that no training sees."""
     frames_per_clip: int = 60
@@ -221,10 +228,28 @@ class LearnSettings:
         """The recipes, as often as they are to be drawn."""
         return tuple(name.strip() for name in self.recipes.split(","))
 
+    def find_recipes(self) -> dict[str, Recipe]:
+        """Each recipe once, by its name; files are read now, and not with cameras.toml: no night is to fail for them.
+
+        Raises:
+            RecipeError: if a file is no recipe; names the setting, the file, the cause and the next step.
+        """
+        from lednet.degrade import RecipeError, find_recipe  # only here, for its torch takes seconds to import
+
+        try:
+            return {name: find_recipe(name) for name in self.recipe_names}
+        except RecipeError as error:
+            raise RecipeError(f"recipes of [learn]: {error}") from error
+
 
 def _refuse_unknown(names: tuple[str, ...]) -> None:
-    from lednet.degrade import RECIPES  # only here, for its torch takes seconds to import
+    from lednet.degrade import RECIPES
 
-    unknown = [name for name in names if name not in RECIPES]
+    files = {name for name in names if name.endswith(RECIPE_SUFFIX)}
+    unknown = [name for name in names if name not in RECIPES and name not in files]
     if unknown:
-        raise ValueError(f"no recipe {', '.join(unknown)}; there are {', '.join(RECIPES)}")
+        raise ValueError(f"no recipe {', '.join(unknown)}; there are {', '.join(RECIPES)}, or name a .toml file")
+    called = [PurePosixPath(name).name for name in files]
+    doubled = sorted({name for name in called if called.count(name) > 1})
+    if doubled:
+        raise ValueError(f"recipes: several files are called {doubled[0]}; give each a name of its own")

@@ -41,7 +41,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks import storage
 from tasks.health import HealthSettings
-from tasks.settings import LearnSettings, NightSettings, SynthesisSettings
+from tasks.settings import RECIPE_SUFFIX, LearnSettings, NightSettings, SynthesisSettings
 from tasks.types import Camera
 from tasks.wording import LANGUAGES
 
@@ -100,9 +100,13 @@ def read_site(location: str) -> Site:
 
 def _placed(camera: Camera, folder: str) -> Camera:
     """A camera whose daylight is a URL: a relative path of it starts beside cameras.toml."""
-    if not camera.daylight or "://" in camera.daylight or camera.daylight.startswith(("/", "~")):
-        return camera
-    return replace(camera, daylight=storage.join(folder, camera.daylight))
+    return replace(camera, daylight=_beside(camera.daylight, folder)) if camera.daylight else camera
+
+
+def _beside(location: str, folder: str) -> str:
+    """A path or URL that cameras.toml names: a relative path of it starts in this folder."""
+    whole = "://" in location or location.startswith(("/", "~"))
+    return location if whole else storage.join(folder, location)
 
 
 def parse_site(table: Mapping[str, Any], source: str) -> Site:
@@ -124,7 +128,7 @@ def parse_site(table: Mapping[str, Any], source: str) -> Site:
         _language(table.get("report", {}), source),
         _numbers(HealthSettings, table.get("health", {}), source, "health"),
         _numbers(SynthesisSettings, table.get("synthesis", {}), source, "synthesis"),
-        _numbers(LearnSettings, table.get("learn", {}), source, "learn"),
+        _learn(table.get("learn", {}), source),
     )
 
 
@@ -198,6 +202,27 @@ def _numbers(kind: type[Table], table: Any, source: str, name: str) -> Table:
         return kind(**table)
     except ValueError as error:
         raise SiteError(f"{source}, {name}: {error}") from None
+
+
+def _learn(table: Any, source: str) -> LearnSettings:
+    """The table of learning, its recipes' files by their whole paths. Raises SiteError."""
+    recipes = table.get("recipes") if isinstance(table, Mapping) else None
+    if isinstance(recipes, str) and RECIPE_SUFFIX in recipes:  # others stay as written: they are part of keys
+        table = {**table, "recipes": ",".join(_recipe(name.strip(), source) for name in recipes.split(","))}
+    return _numbers(LearnSettings, table, source, "learn")
+
+
+def _recipe(name: str, source: str) -> str:
+    """A recipe's name as it is, or its file's whole path. Raises SiteError for what lies on no file system."""
+    if not name.endswith(RECIPE_SUFFIX):
+        return name
+    try:
+        url = storage.normalise(_beside(name, storage.normalise(source).rpartition("/")[0]))
+    except (storage.StorageError, ValueError) as error:
+        raise SiteError(f"{source}, learn: recipes: {error}") from None
+    if not storage.is_local(url):
+        raise SiteError(f"{source}, learn: recipes: {url}: recipes are read from files; write the path of a copy")
+    return url.removeprefix("file://")
 
 
 def _camera(entry: Any, where: str) -> Camera:

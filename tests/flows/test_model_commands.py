@@ -191,3 +191,19 @@ def test_training_anew_on_no_footage_is_told_before_any_server_starts(lednet_her
     assert "no footage named: pass its folder or URL, or write it as footage in [learn]" in result.stderr
     assert "starting" not in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("words", [("retrain",), ("synthesize", "/nowhere")])
+def test_a_recipe_that_is_not_there_is_told_before_any_server_starts(
+    words: tuple[str, ...], lednet_here: Run, tmp_path: Path
+) -> None:
+    site = tmp_path / "cameras.toml"
+    site.write_text(
+        '[learn]\nrecipes = "dusty.toml"\n'
+        '[[camera]]\nid = "pit"\nname = "Pit"\nscene = "outdoor"\ntimezone = "UTC"\npattern = "%Y%m%d.mp4"\nrate = 1\n'
+    )
+    result = lednet_here(*words, "--site", str(site))
+    assert result.returncode == 1
+    assert f"recipes of [learn]: {tmp_path}/dusty.toml: not a readable TOML file" in " ".join(result.stderr.split())
+    assert "starting" not in result.stderr
+    assert "Traceback" not in result.stderr

@@ -11,9 +11,10 @@ import pytest
 
 from lednet import checkpoint
 from lednet.clips import ClipError
-from lednet.degrade import RECIPES
+from lednet.degrade import RECIPES, RecipeError
 from lednet.model import SIZES
 from lednet.train_settings import Stage, TrainSettings
+from lednet.trainer import Trainer
 from tasks import finetune, kept_training, listing, models, storage
 from tasks.footage import FootageClip, list_footage
 from tasks.listing import Entry
@@ -270,6 +271,77 @@ def test_a_real_fine_tuning_knows_what_it_was_made_from_and_has_its_figures(
     assert listing.names(kept_training.states_url(store)) == []
     assert retrain(promote=False) == decision  # nothing is trained or stored again
     assert models.version_names(store) == sorted({decision.old, decision.new})
+
+
+def test_a_decided_retraining_is_known_from_the_store_alone(
+    retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision = retrain(promote=False)
+    monkeypatch.setenv("LEDNET_CACHE", str(tmp_path / "of a new container"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", lambda *_: pytest.fail("trained all the same"))
+        assert retrain(promote=False) == decision
+    assert models.version_names(store) == sorted({decision.old, decision.new})
+
+
+def test_a_retraining_whose_version_is_damaged_is_done_again(
+    retrain: Retrain, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = retrain(promote=False)
+    storage.write(storage.join(models.version_url(store, first.new), "model.safetensors"), b"half")
+    monkeypatch.setenv("LEDNET_CACHE", str(tmp_path / "of a new container"))
+    assert retrain(promote=False).new == first.new
+    assert models.fetch(models.version_url(store, first.new))
+
+
+def test_other_settings_make_a_retraining_of_their_own(retrain: Retrain) -> None:
+    assert retrain(promote=False).new != retrain(promote=False, steps=3).new
+
+
+def own_recipe(tmp_path: Path, text: str = "gain = [0.3, 0.4]\ngamma = [1.0, 1.2]\n") -> Path:
+    """A recipe beside cameras.toml, which names it."""
+    path, site = tmp_path / "dusty.toml", tmp_path / "cameras.toml"
+    path.write_text(text)
+    site.write_text(site.read_text().replace('"night,paper"', '"dusty.toml"'))
+    return path
+
+
+def test_a_recipe_of_ones_own_is_trained_on_and_judged_by(retrain: Retrain, store: str, tmp_path: Path) -> None:
+    path = own_recipe(tmp_path)
+    decision = retrain(promote=False)
+    training = models.read_version(store, decision.new).card.training
+    assert training["recipes"][str(path)]["gain"] == [0.3, 0.4]
+    assert decision.overall is not None
+
+
+def test_a_recipe_that_was_edited_makes_a_retraining_of_its_own(retrain: Retrain, tmp_path: Path) -> None:
+    path = own_recipe(tmp_path)
+    first = retrain(promote=False)
+    path.write_text(path.read_text().replace("0.4", "0.5"))
+    assert retrain(promote=False).new != first.new
+
+
+def test_a_wrong_recipe_is_told_before_footage_is_listed(
+    retrain: Retrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = own_recipe(tmp_path, "gain = 1\n")
+    monkeypatch.setattr(listing, "find", None)
+    with pytest.raises(RecipeError, match=rf"recipes of \[learn\]: {path}: gain must be a range \[low, high\]"):
+        retrain()
+
+
+def test_a_held_out_clip_that_lednet_train_knew_by_its_files_name_does_not_judge() -> None:
+    clips = clips_of("pit", clips=6)
+    held = finetune.divide(clips, card(), LEARN).held_out[0]
+    files = [s.url.rpartition("/")[2].removesuffix(".MP4") for s in held.sources]
+    assert held.name not in files
+    assert held not in finetune.divide(clips, card({"clips": files}), LEARN).held_out
+    assert held not in finetune.held_out_of(clips, [card(), card({"clips": files})], LEARN).held_out
+
+
+def test_a_clip_of_the_same_files_name_as_one_of_lednet_train_is_still_learnt() -> None:
+    clips = clips_of("pit")
+    assert finetune.nothing_new(card({"clips": ["0", "1"]}), clips, replace(LEARN, frames_per_clip=1)) == ""
 
 
 def test_a_fine_tuned_model_knows_every_leg_of_the_one_that_it_started_from(

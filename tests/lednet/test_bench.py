@@ -208,6 +208,27 @@ def test_both_passes_are_measured_and_compared_with_fp32(
     assert fused["goal_fps_h100"] == 120
 
 
+def test_only_the_size_of_frames_that_fails_is_told_as_not_compiled(
+    monkeypatch: pytest.MonkeyPatch, with_heads: Callable[[LEDNet], LEDNet]
+) -> None:
+    least = with_heads(LEDNet(LEDNetConfig((32, 32, 32), (0, 0, 1), 0, (0, 0), axis_window=8)))
+
+    def broken_once(graph: Callable[..., Any], _inputs: list[Any]) -> Callable[..., Any]:
+        failed.append(1)
+        if len(failed) == 1:
+            raise RuntimeError("no memory for the graph")
+        return graph
+
+    failed: list[int] = []
+    monkeypatch.setattr(bench, "_network", lambda size: deepcopy(least))
+    monkeypatch.setattr(bench, "RESOLUTIONS", {"1080p": (48, 64), "720p": (32, 48)})
+    monkeypatch.setattr(bench, "Restorer", partial(restorer_by, broken_once))
+    monkeypatch.setattr("lednet.restorer.multiplies_bf16", lambda: False)
+    rows = list(bench.measure([(["small"], "1080p"), (["small"], "720p")], "cpu", 1, compiled=True))
+    told = {row["resolution"]: row["failed"] for row in rows if row["pass"] == "compiled"}
+    assert told == {"1080p": True, "720p": False}
+
+
 def test_a_case_that_takes_long_is_timed_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,7 +289,7 @@ def test_rows_come_as_they_are_measured_and_a_case_that_fails_costs_no_other(
     assert "small at 720p not measured: CUDA out of memory. Tried to allocate 2 GiB" in caplog.text
 
 
-def restorer_by(backend: str, network: LEDNet, compile: bool, **others: Any) -> Restorer:
+def restorer_by(backend: str | Callable[..., Any], network: LEDNet, compile: bool, **others: Any) -> Restorer:
     """A restorer, compiled by a backend that takes no time."""
     restorer = Restorer(network, **others)
     if compile:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +281,35 @@ def test_a_card_knows_all_steps_and_clips_of_what_it_was_made_from() -> None:
     card = checkpoint.Card("small", "0" * 64, {}, training)
     assert card.trained_clips() == {"a", "b", "c"}
     assert card.steps() == 4
+
+
+def ended_process() -> int:
+    """The number of a process that is gone."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return ended.pid
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / f".state.pt.{ended_process()}.tmp"
+    left.write_bytes(b"half")
+    checkpoint.remove_leftovers(tmp_path)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("process", [os.getpid(), os.getppid(), 1])
+def test_what_a_living_process_is_writing_is_left_alone(process: int, tmp_path: Path) -> None:
+    writing = tmp_path / f".state.pt.{process}.tmp"
+    writing.write_bytes(b"half")
+    checkpoint.remove_leftovers(tmp_path)
+    assert writing.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["state.pt", "state.pt.{}.tmp", ".state.pt.tmp", ".state.pt.{}", ".{}.tmp", ".a.0.tmp"]
+)
+def test_files_of_other_names_are_no_leftovers(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name.format(ended_process())
+    path.write_bytes(b"other")
+    checkpoint.remove_leftovers(tmp_path)
+    assert path.exists()

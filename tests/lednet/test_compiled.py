@@ -143,14 +143,35 @@ def test_where_compiling_fails_one_warning_tells_and_frames_are_restored(
     failing.frame_by_frame = False
     failing.compiled = CompiledPass(plain.model, broken)
     with caplog.at_level(logging.WARNING, "lednet"):
-        for size in ((16, 24), (24, 16), (16, 24)):
+        for size in ((16, 24), (16, 24), (24, 16), (32, 16), (16, 24)):
             frames = dark(1, *size)
             assert np.array_equal(failing.restore(frames), plain.restore(frames))
-    assert len(attempts) == 1
+    assert len(attempts) == 2
     [told] = [r.getMessage() for r in caplog.records if r.name == "lednet.compiled"]
     assert "without torch.compile" in told
     assert "no C compiler was found" in told
     assert "\n" not in told
+
+
+def test_one_shape_that_fails_leaves_the_others_compiled(plain: Restorer, backend: Backend) -> None:
+    attempts: list[torch.Size] = []
+
+    def broken_where_wide(graph: Graph, inputs: list[Tensor]) -> Graph:
+        shapes = [x.shape for x in inputs if x.dim() == 4 and x.shape[:2] == (1, 3)]
+        attempts.append(shapes[0])
+        if shapes[0][-1] == 24:
+            raise RuntimeError("no memory for the graph")
+        return backend(graph, inputs)
+
+    partly = Restorer(plain.model, device="cpu")
+    partly.frame_by_frame = False
+    partly.compiled = CompiledPass(plain.model, broken_where_wide)
+    for size in ((16, 24), (24, 16), (16, 24), (32, 16), (24, 16)):
+        frames = dark(1, *size)
+        assert np.array_equal(partly.restore(frames), plain.restore(frames)), size
+    assert [shape[-2:] for shape in attempts] == [(16, 24), (24, 16), (32, 16)]
+    assert backend.graphs == 2
+    assert partly.compiled.without == 2
 
 
 def test_what_a_failed_pass_held_is_let_go_before_the_plain_one_begins(
@@ -177,7 +198,8 @@ def test_what_a_failed_pass_held_is_let_go_before_the_plain_one_begins(
 
     with torch.inference_mode():
         compiled_pass(torch.rand(1, 3, 16, 24))  # traces, so that the pass itself can be put under watch
-        compiled_pass.failed, held[:] = False, []
+        compiled_pass.failed.clear()
+        held.clear()
         compiled_pass._plain = watched
         compiled_pass(torch.rand(1, 3, 16, 24))
     assert compiled_pass.failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -89,6 +90,16 @@ def test_a_step_in_bf16_learns_what_one_in_fp32_does(
 
 
 # Resuming
+
+
+def test_a_run_begins_by_removing_what_killed_ones_left_in_its_folder(tmp_path: Path, clips: list[Clip]) -> None:
+    trainer = trainer_of(tmp_path / "run", clips, quick(steps=1, save_every=1))
+    left, writing = (tmp_path / f"run/.state.pt.{process}.tmp" for process in (2**22 + 1, os.getppid()))
+    for path in (left, writing):
+        path.write_bytes(b"half")
+    trainer.run("")
+    assert not left.exists()
+    assert writing.exists()
 
 
 @pytest.mark.parametrize(("size", "first"), [("tiny", 1), ("tiny", 4), ("small", 2)])

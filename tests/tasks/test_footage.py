@@ -108,6 +108,27 @@ def test_the_gopro_data_sets_test_is_never_trained_on_also_where_it_is_named_by_
     assert len(split_footage(group_clips(f"s3://set/{part}", files), 0.2)[1]) in held_out
 
 
+@pytest.mark.parametrize("folder", ["train", "test"])
+def test_a_camera_may_be_called_like_a_part_of_the_gopro_data_set(folder: str) -> None:
+    files = [entry(f"{folder}/GX01{k:04}.MP4") for k in range(12)] + [entry(f"{folder}/lapse/G0010001.JPG")]
+    clips = group_clips("s3://gopro", files)
+    assert {(c.camera, c.data_set_split) for c in clips} == {(folder, "")}
+    assert {f"{folder}-GX0000", f"{folder}-lapse"} <= {c.name for c in clips}
+    assert all(split_footage(clips, 0.2))
+
+
+def test_a_cameras_folder_may_be_called_like_a_part_of_the_gopro_data_set() -> None:
+    [clip] = group_clips("s3://gopro", [entry("pit/test/GX010119.MP4")])
+    assert (clip.name, clip.camera, clip.data_set_split) == ("pit-test-GX0119", "pit", "")
+
+
+def test_a_clip_is_also_known_by_the_names_of_its_files_as_lednet_train_lists_them() -> None:
+    files = [entry("pit/GX010119.MP4"), entry("pit/GX020119.MP4"), entry("silo/GOPR0372_07_00/000047.png")]
+    chaptered, pictures = group_clips("s3://gopro", files)
+    assert chaptered.names == {"pit-GX0119", "GX010119", "GX020119"}
+    assert pictures.names == {pictures.name}
+
+
 def test_footage_that_is_there_is_told_without_listing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "gopro/GX010119.MP4", 10, 0)
     monkeypatch.setattr(listing, "find", None)

@@ -35,7 +35,7 @@ def test_pairs_of_footage_on_s3_are_those_of_a_folder(bucket: str, tmp_path: Pat
     count, sheet = pairs.finish(plan)
     assert count == 2
     assert storage.exists(sheet)
-    for far, here in zip(pairs.make_pairs(clip, LEARN), pairs.make_pairs(near, LEARN), strict=True):
+    for far, here in zip(*(pairs.make_pairs(c, LEARN, plan.recipes) for c in (clip, near)), strict=True):
         assert (far == here).all()
 
 

@@ -57,7 +57,7 @@ def test_any_order_of_work_gives_the_same_bytes(plan: PairsPlan, tmp_path: Path)
 def test_each_clip_and_each_seed_has_random_numbers_of_its_own(plan: PairsPlan) -> None:
     clip = plan.clips[0]
     pairs_of = [
-        pairs.make_pairs(*made)[0]
+        pairs.make_pairs(*made, plan.recipes)[0]
         for made in ((clip, LEARN), (clip, LEARN), (replace(clip, name="other"), LEARN), (clip, replace(LEARN, seed=2)))
     ]
     assert np.array_equal(pairs_of[0], pairs_of[1])
@@ -85,6 +85,21 @@ def test_a_finished_data_set_opens_with_labels_beside_degraded_frames(plan: Pair
     assert len(held) == 1
     assert group.attrs["sources"]["silo-GX0119"][0]["etag"]
     assert cv2.imdecode(np.frombuffer(storage.read(sheet), np.uint8), cv2.IMREAD_COLOR).shape[1] == 1280
+
+
+def test_pairs_of_a_recipe_of_ones_own_are_made_where_its_file_is_not(plan: PairsPlan, tmp_path: Path) -> None:
+    path = tmp_path / "very dusty.toml"
+    path.write_text("gain = [0.3, 0.4]\ngamma = [1.0, 1.2]\n")
+    learn = replace(LEARN, recipes=f"night,{path}")
+    own = pairs.plan_pairs(plan.clips[:1], plan.store, "", learn)
+    path.write_text(path.read_text().replace("0.4", "0.5"))
+    assert pairs.plan_pairs(plan.clips[:1], plan.store, "", learn).key != own.key
+    path.unlink()
+    pairs.create(own, "1")
+    assert pairs.synthesise_clip(own, 0) == ""
+    recipe = zarr.open_group(storage.zarr_store(own.url), mode="r")["recipe"]
+    assert recipe.attrs["flag_meanings"] == "night very_dusty.toml"
+    assert pairs.finish(own)[0] == 2
 
 
 def test_the_contact_sheet_shows_every_recipe_and_clips_from_all_over_the_data_set(

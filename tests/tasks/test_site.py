@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lednet.degrade import RECIPES
+from lednet.degrade import RECIPES, RecipeError
 from tasks.health import HealthSettings
 from tasks.settings import LearnSettings, NightSettings, SynthesisSettings
 from tasks.site import Site, SiteError, parse_site, read_site
@@ -290,6 +290,10 @@ def test_the_table_of_learning_is_read_and_the_others_keep_their_defaults() -> N
         ({"footage": ["a"]}, "footage must be text"),
         ({"film": "a"}, "unknown field 'film'; known: footage"),
         ({"recipes": "night,noon"}, "no recipe noon; there are paper, night, mine"),
+        ({"recipes": "a/dusty.toml,b/dusty.toml"}, "recipes: several files are called dusty.toml; give each a name"),
+        ({"recipes": "s3://site/dusty.toml"}, "learn: recipes: s3://site/dusty.toml: recipes are read from files; wri"),
+        ({"recipes": "../dusty.toml"}, "mine/cameras.toml, learn: recipes: .*refusing the path '../dusty.toml'"),
+        ({"recipes": ["dusty.toml"]}, "recipes must be text"),
         ({"judged_crop": 12}, "judged_crop must be 16 or more"),
         ({"held_out_share": 1.0}, "held_out_share and confidence must lie between 0 and 1"),
         ([], "learn must be a table"),
@@ -298,6 +302,30 @@ def test_the_table_of_learning_is_read_and_the_others_keep_their_defaults() -> N
 def test_what_is_wrong_in_the_table_of_learning_is_named(learn: Any, words: str) -> None:
     with pytest.raises(SiteError, match=words):
         site_of(learn=learn)
+
+
+def written(folder: Path, recipes: str) -> Path:
+    """A cameras.toml whose [learn] names recipes."""
+    site = folder / "cameras.toml"
+    site.write_text(f'[learn]\nrecipes = "{recipes}"\n{WHOLE}')
+    return site
+
+
+def test_recipes_may_be_files_whose_relative_paths_start_beside_cameras_toml(tmp_path: Path) -> None:
+    learn = read_site(str(written(tmp_path, "night, own/dusty.toml,/etc/fog.toml"))).learn
+    assert learn.recipe_names == ("night", f"{tmp_path}/own/dusty.toml", "/etc/fog.toml")
+
+
+def test_built_in_recipes_stay_as_they_are_written() -> None:
+    assert site_of(learn={"recipes": "night, paper"}).learn.recipes == "night, paper"
+
+
+def test_a_recipes_file_that_is_not_there_stops_no_night(tmp_path: Path) -> None:
+    learn = read_site(str(written(tmp_path, "gone.toml"))).learn
+    with pytest.raises(
+        RecipeError, match=rf"recipes of \[learn\]: {tmp_path}/gone.toml: not a readable TOML file \(.*; write a"
+    ):
+        learn.find_recipes()
 
 
 def test_the_recipes_of_the_default_exist() -> None:
