@@ -58,7 +58,7 @@ def prefect_server() -> Iterator[str]:
     be_quiet()
     given = os.environ.get("PREFECT_API_URL")
     if given:
-        trouble = _trouble(given)
+        trouble = server_trouble(given)
         if trouble:
             raise EngineError(
                 f"PREFECT_API_URL={given}: no Prefect server answers there ({trouble}); start it, name its API "
@@ -171,7 +171,7 @@ def _ending_with_this_process() -> Callable[[], None]:
 
 def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
     deadline = time.monotonic() + SERVER_START_S
-    while trouble := _trouble(url):
+    while trouble := server_trouble(url):
         if process.poll() is not None or time.monotonic() > deadline:
             cause = trouble if process.poll() is None else f"it ended with {process.poll()}"
             words = " / ".join(output.read_text(errors="replace").split("\n")[-8:]).strip(" /")
@@ -179,7 +179,7 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], output: Path
         time.sleep(0.3)
 
 
-def _trouble(url: str) -> str:
+def server_trouble(url: str) -> str:
     """Why a Prefect server's API does not answer; empty where it does."""
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=5):  # noqa: S310 (the site's own setting)

@@ -9,7 +9,7 @@ that can't be read never stops the others.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from prefect import flow
@@ -95,41 +95,45 @@ def draw(night: str, site: Site, store_url: str, outcomes: Sequence[CameraNight]
 
     A page of those that were just done would take the place of the whole site's.
     """
+    manifests = store.Manifests(store_url, night)
     # What somebody else is at work on may be published in part, and has got further since.
     known = {o.camera: o for o in outcomes if o.status != "under way"}
-    outcomes = [known.get(camera.id) or stored_outcome(store_url, camera.id, night) for camera in site.cameras]
+    outcomes = [known.get(c.id) or stored_outcome(store_url, c.id, night, manifests) for c in site.cameras]
     under_way = {o.camera for o in outcomes if o.status == "under way"}
-    published = _published_runs(night, site, store_url)
-    judged = judge_night(store_url, night, site.cameras, site.health, site.language, under_way, published)
+    published = _published_runs(site, manifests)
+    judged = judge_night(store_url, night, site.cameras, site.health, site.language, under_way, published, manifests)
     page = collect(
         night,
         store_url,
         outcomes,
-        _known_truths(night, site, store_url, truths),
+        _known_truths(site, manifests, published, truths),
         summary=judged.summary,
         findings=judged.findings,
         history=judged.history,
         language=site.language,
+        manifests=manifests,
     )
     url = write_page(page)
     publish_report(page, url)
     return url
 
 
-def _published_runs(night: str, site: Site, store_url: str) -> dict[str, str]:
+def _published_runs(site: Site, manifests: store.Manifests) -> dict[str, str]:
     """Camera -> the run that is published of its night; without those that have none, or a damaged manifest."""
     runs: dict[str, str] = {}
     for camera in site.cameras:
         with suppress(store.StoreError):  # the report tells it
-            manifest = store.read_manifest(store_url, camera.id, night)
+            manifest = manifests.of(camera.id)
             runs |= {camera.id: str(manifest["run"])} if manifest else {}
     return runs
 
 
-def _known_truths(night: str, site: Site, store_url: str, truths: Mapping[str, str]) -> dict[str, Truth]:
+def _known_truths(
+    site: Site, manifests: store.Manifests, published: Collection[str], truths: Mapping[str, str]
+) -> dict[str, Truth]:
     figures = {}
     for camera in site.cameras:
-        manifest = store.read_manifest(store_url, camera.id, night) if camera.id in truths else None
+        manifest = manifests.of(camera.id) if camera.id in truths and camera.id in published else None
         if manifest is not None:
             rows = against_truth(manifest, camera, truths[camera.id], site.settings.most_pixels)
             figures[camera.id] = Truth(truths[camera.id], rows)

@@ -8,6 +8,7 @@ Whether what is stored is intact, and what may go, is `flows.store_commands`. Th
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -25,6 +26,7 @@ from tasks.nights import LAST, night_date
 if TYPE_CHECKING:
     from tasks.types import CameraNight
 
+log = logging.getLogger("lednet")
 
 MOST_NAMED = 20
 """Quarantined files that a night's end names on the terminal."""
@@ -264,10 +266,13 @@ def status(
     follow: Annotated[bool, typer.Option("--follow", help="Show it anew until no night is under way.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What is done and what is under way."""
+    """What is done, what is under way, and which planned runs are late."""
+    from flows.late_runs import late_runs
     from flows.status import show_nights
 
     show_nights(store, night_date(night) if night else None, camera, screen(), as_json=as_json, follow=follow)
+    for line in late_runs():  # as a warning, beside the list of nights that programs read
+        log.warning("%s", line)
 
 
 def named_night(night: str, site: str) -> str:

@@ -12,7 +12,7 @@ but whose time cannot be told become problems; files that do not match are someb
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -177,7 +177,7 @@ def find_segments(
     named, problems = _list(camera, archive, days)
     dated = [n for n in named if n.start_ns is None or earliest <= n.start_ns < end_ns]
     empty = [n for n in dated if n.entry.size == 0]
-    segments, broken = _measure([n for n in dated if n.entry.size], camera, probe)
+    segments, broken = _measure([n for n in dated if n.entry.size], camera, (start_ns, end_ns), probe)
     found = tuple(s for s in segments if s.start_ns < end_ns and s.end_ns > start_ns)
     broken += [Problem(n.entry.url, "the file is empty (0 bytes)") for n in empty]
     longest = _longest(segments, camera)
@@ -202,9 +202,9 @@ def _may_matter(named: _Named, start_ns: int, longest: int) -> bool:
 
 
 def _measure(
-    named: list[_Named], camera: Camera, probe: Callable[[str], Header]
+    named: list[_Named], camera: Camera, night: tuple[int, int], probe: Callable[[str], Header]
 ) -> tuple[list[Segment], list[Problem]]:
-    """Give every file its start and end."""
+    """Give every file its start and end; `night` is from when to when they are wanted."""
     headers: dict[str, Header] = {}
     problems: list[Problem] = []
     unmeasured = [n for n in named if n.start_ns is None or camera.segment_s is None]
@@ -216,19 +216,54 @@ def _measure(
                 problems.append(outcome)
     bad = {p.url for p in problems}
     segments: list[Segment] = []
-    ends: dict[tuple[str, int], int] = {}
+    chapters: dict[tuple[str, int], Segment] = {}
+    goes_by: dict[str, str] = {}
     for n in _in_recording_order(n for n in named if n.entry.url not in bad):
-        segment = _place(n, camera, headers.get(n.entry.url), ends.get((n.clip, n.chapter - 1)))
+        before = chapters.get((n.clip, n.chapter - 1))
+        segment = _place(n, camera, headers.get(n.entry.url), before.end_ns if before else None)
         if isinstance(segment, Problem):
             problems.append(segment)
-        else:
-            segments.append(segment)
-            ends[n.clip, n.chapter] = segment.end_ns
-    written = {n.entry.url: n.entry.modified_s for n in named if n.start_ns is not None}
-    later, untold = tell_apart(_end_at_next_start(_by_time(segments)), written, camera)
-    bad = {p.url for p in untold}
-    placed = [_moved(s, later.get(s.url, 0)) for s in segments if s.url not in bad]
+            continue
+        segments.append(segment)
+        chapters[n.clip, n.chapter] = segment
+        follows = n.start_ns is None and n.chapter > 1
+        goes_by[segment.url] = goes_by[before.url] if follows and before else segment.url
+    written = {n.entry.url: n.entry.modified_s for n in named}
+    placed, untold = _in_their_hour(segments, goes_by, written, camera, night)
     return _end_at_next_start(_by_time(placed)), [*problems, *untold]
+
+
+def _in_their_hour(
+    segments: list[Segment],
+    goes_by: Mapping[str, str],
+    written_s: Mapping[str, float],
+    camera: Camera,
+    night: tuple[int, int],
+) -> tuple[list[Segment], list[Problem]]:
+    """Move the files of an hour that clocks repeat to its second time where they are of that; see
+    `tasks.repeated_hour`. A clip's chapters go together.
+
+    Args:
+        goes_by: file -> the file that says when its clip begins, which may be itself.
+        written_s: when each file was last written.
+    """
+    clips: dict[str, Segment] = {}
+    ended: dict[str, float] = {}
+    for s in segments:
+        first = goes_by[s.url]
+        clips[first] = replace(clips[first], end_ns=s.end_ns) if first in clips else s
+        ended[first] = written_s[s.url]
+    # Of this night's hour alone: clips whose names hold no time are those of all years.
+    start_ns, end_ns = night[0] - 3600 * NANOSECONDS, night[1]
+    near = [c for c in _end_at_next_start(_by_time(clips.values())) if c.end_ns > start_ns and c.start_ns < end_ns]
+    later, untold = tell_apart(near, ended, camera)
+    bad = {p.url for p in untold}
+    lost = [s.url for s in segments if goes_by[s.url] in bad and s.url not in bad]
+    untold += [
+        Problem(url, f"when it begins is unknown: {goes_by[url].rpartition('/')[2]} of its clip is not usable")
+        for url in lost
+    ]
+    return [_moved(s, later.get(goes_by[s.url], 0)) for s in segments if goes_by[s.url] not in bad], untold
 
 
 def _moved(segment: Segment, by_ns: int) -> Segment:

@@ -49,6 +49,9 @@ DECODER_HOLDS = 64
 FALLBACK_FPS = 25
 """Pace of frames that carry no timestamp in a file that states no rate."""
 
+STATING_LENGTH = frozenset({"mp4", "matroska", "avi", "flv"})
+"""Containers whose header states a duration; of others FFmpeg estimates it."""
+
 JUMPS_BACK = "its timestamps jump back (what was recorded from there on has no time of its own)"
 FAR_AHEAD = "damaged (frames whose timestamps stand far ahead of their neighbours')"
 
@@ -123,7 +126,7 @@ def probe(url: str) -> Header:
     with open_video(url) as (container, stream):
         if not stream.width or not stream.height:
             raise VideoError(url, "its header states no picture size")
-        seconds = _own_seconds(container, stream) or (container.duration or 0) / av.time_base
+        seconds = _own_seconds(container, stream) or _file_seconds(container, stream)
         first = next(_decode(_Packets(container, stream), lambda cause: None), None)
         if first is None:
             raise VideoError(url, "no frame of it can be decoded")
@@ -264,7 +267,7 @@ class _Packets:
     ) -> None:
         self.stream = stream
         self.sound_s = 0.0
-        """Where the sound that was read ends, counted from the container's zero."""
+        """Where the sound that was read ends, by its timestamps."""
         self._source = container.demux(stream, *container.streams.audio)
         self._by_decoding, self._alive = by_decoding, alive
         self._given: deque[int | None] = deque(maxlen=DECODER_HOLDS)  # timestamps
@@ -379,23 +382,39 @@ def _own_seconds(container: InputContainer, stream: VideoStream) -> float:
         return float(stream.duration * stream.time_base)
     if not container.streams.audio:  # that of the file is the picture's
         return 0.0
-    # Matroska's writers note it so: 00:00:05.000000000.
+    # Matroska's writers note it so, from the file's zero: 00:00:05.000000000.
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) if tag else 0.0
+    return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) - _begins_s(container, stream) if tag else 0.0
+
+
+def _file_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """Duration that the header states of the file, from the picture's first frame on; not above 0: it states none."""
+    return (container.duration or 0) / av.time_base - _begins_s(container, stream)
+
+
+def _begins_s(container: InputContainer, stream: VideoStream) -> float:
+    """How long after the zero that a file's duration is counted from its picture begins: seconds after the sound, at
+    the first key frame, maybe. 0 of containers that count from elsewhere."""
+    if not STATING_LENGTH & set(container.format.name.split(",")):
+        return 0.0
+    return max(0.0, float((stream.start_time or 0) * (stream.time_base or 0)) - _zero_s(container))
+
+
+def _zero_s(container: InputContainer) -> float:
+    """The time that a file's duration is counted from: of FLV its first timestamp."""
+    return (container.start_time or 0) / av.time_base if container.format.name == "flv" else 0.0
 
 
 def _stated_seconds(container: InputContainer, stream: VideoStream, sound_s: float) -> float:
     """Duration that the header states; 0 where it states none, or one that may be the sound's: a duration would be
-    FFmpeg's own estimate, or that of the file's longest stream. `sound_s` is where the sound was found to end."""
-    if not {"mp4", "matroska", "avi", "flv"} & set(container.format.name.split(",")):
+    FFmpeg's own estimate, or that of the file's longest stream. `sound_s` is the time at which the sound ended."""
+    if not STATING_LENGTH & set(container.format.name.split(",")):
         return 0.0
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    whole = (container.duration or 0) / av.time_base
-    if sound_s > whole - CUT_OFF_S:
+    if sound_s - _zero_s(container) > (container.duration or 0) / av.time_base - CUT_OFF_S:
         return 0.0
-    # Counted from the container's zero: the picture may begin seconds after the sound, at the first key frame.
-    return whole - max(0.0, float((stream.start_time or 0) * (stream.time_base or 0)))
+    return _file_seconds(container, stream)
 
 
 def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> None:

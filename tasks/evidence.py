@@ -75,7 +75,7 @@ def _stride(manifest: Mapping[str, Any], group: zarr.Group) -> int:
     return max(1, footage // wanted)
 
 
-def with_pictures(findings: Iterable[Finding], store_url: str, night: str) -> list[Finding]:
+def with_pictures(findings: Iterable[Finding], manifests: store.Manifests) -> list[Finding]:
     """Findings with the picture of the slot that their values name, small; without where it can't be had."""
     shown: list[Finding] = []
     cache: dict[tuple[str, int], bytes] = {}
@@ -84,16 +84,15 @@ def with_pictures(findings: Iterable[Finding], store_url: str, night: str) -> li
         key = finding.camera, slot
         if slot >= 0 and key not in cache:
             try:
-                cache[key] = _picture_at(store_url, finding.camera, night, slot)
+                cache[key] = _picture_at(manifests.of(finding.camera), slot)
             except Exception as error:  # damage raises whatever it leads to, and must not cost the site its report
-                log.warning("%s, %s: no picture for a finding (%s)", finding.camera, night, error)
+                log.warning("%s, %s: no picture for a finding (%s)", finding.camera, manifests.night, error)
                 cache[key] = b""
         shown.append(replace(finding, picture=cache.get(key, b"")))
     return shown
 
 
-def _picture_at(store_url: str, camera: str, night: str, slot: int) -> bytes:
-    manifest = store.read_manifest(store_url, camera, night)
+def _picture_at(manifest: Mapping[str, Any] | None, slot: int) -> bytes:
     if manifest is None:
         return b""
     group = zarr.open_group(storage.zarr_store(manifest["frames_url"]), mode="r")

@@ -46,6 +46,7 @@ def judge_night(
     language: str = "en",
     under_way: Collection[str] = (),
     published: Mapping[str, str] | None = None,
+    manifests: store.Manifests | None = None,
 ) -> Judgement:
     """Judge a night by the facts in the store and write its tables.
 
@@ -59,6 +60,7 @@ def judge_night(
         published: camera id -> the run that is published of this night. What is known of another run, which that one
             took the place of, is not of the pictures that are shown, so such a camera is judged by nothing. By default
             all facts are taken.
+        manifests: of this night, for the findings' pictures; by default they are read anew.
 
     Raises:
         StorageError: if the store can't be read or written.
@@ -70,7 +72,8 @@ def judge_night(
     summary = camera_summary(history, night, cameras, settings, under_way)
     findings = [f for found in summary["findings"] for f in found]
     _write_tables(store_url, night, summary, history, language)
-    return Judgement(summary.drop(columns="findings"), tuple(with_pictures(findings, store_url, night)), history)
+    pictured = with_pictures(findings, manifests or store.Manifests(store_url, night))
+    return Judgement(summary.drop(columns="findings"), tuple(pictured), history)
 
 
 def _write_tables(store_url: str, night: str, summary: pd.DataFrame, history: pd.DataFrame, language: str) -> None:

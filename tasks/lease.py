@@ -3,7 +3,7 @@
 A lease is an object beside the runs, written only if there is none, and written again every few seconds. It saves work
 and is no lock: a process that is suspended for longer than a lease lives wakes to find another at work. Shards are
 written whole and come out the same whoever writes them, so that costs time and never a byte; what can be changed but
-once is written by `storage.replace`, and what is deleted, is deleted after a `Lease.check`. Not covered: scheduling.
+once is written by `conditional.replace`, what is deleted, is deleted after a `Lease.check`. Not covered: scheduling.
 
     <store>/enhanced/<camera>/<night>/lease.<n>.json      the highest n counts; taking over writes n + 1
 """
@@ -26,7 +26,7 @@ from typing import Any
 
 import psutil
 
-from tasks import listing, storage
+from tasks import conditional, listing, storage
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def _take(url: str, token: dict[str, Any], seen: Seen | None, wait: bool) -> tup
     while True:
         number, latest = _latest(url)
         if latest is None or _is_dead(latest) or _has_run_out(latest, seen):
-            mark = storage.create(_url(url, number + 1), _bytes(token, 0))
+            mark = conditional.create(_url(url, number + 1), _bytes(token, 0))
             if mark:
                 return number + 1, mark
             continue
@@ -189,7 +189,7 @@ def _beat(url: str, token: dict[str, Any], mark: str, stop: threading.Event) -> 
     while not stop.wait(BEAT_S):
         count += 1
         with suppress(OSError):  # the next beat may succeed; without any the lease runs out, which costs work alone
-            mark = storage.replace(url, _bytes(token, count), mark) or _mine(url, token)
+            mark = conditional.replace(url, _bytes(token, count), mark) or _mine(url, token)
             if not mark:
                 log.warning("%s: ran out while this process was away; another may be at work as well", url)
                 return
@@ -198,7 +198,7 @@ def _beat(url: str, token: dict[str, Any], mark: str, stop: threading.Event) -> 
 def _mine(url: str, token: dict[str, Any]) -> str:
     """The mark of a lease if it is this holder's, be it by a beat whose answer was lost; else nothing."""
     try:
-        data, mark = storage.read_marked(url)
+        data, mark = conditional.read_marked(url)
     except FileNotFoundError:
         return ""
     return mark if token["token"].encode() in data else ""

@@ -6,7 +6,7 @@
 
 A version is named by its date and the sha256 of its weights, so that storing it again changes nothing. Two people who
 promote at once go one after the other, by a lease beside production.json. One whose process was suspended meanwhile,
-for longer than a lease lives, writes over nothing that it hasn't read (`storage.replace`).
+for longer than a lease lives, writes over nothing that it hasn't read (`conditional.replace`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from lednet import checkpoint
 from lednet.checkpoint import Card, CheckpointError
-from tasks import lease, listing, storage
+from tasks import conditional, lease, listing, storage
 from tasks.cache import cache_folder
 from tasks.store import canonical_json
 
@@ -196,7 +196,7 @@ def _read_production(store: str) -> tuple[Production, str]:
     """The same, and the mark of its record."""
     url = storage.join(models_url(store), "production.json")
     try:
-        data, mark = storage.read_marked(url)
+        data, mark = conditional.read_marked(url)
         record = json.loads(data)
         if record["format"] != FORMAT:
             raise ValueError(f"its format is {record['format']}, not {FORMAT}")
@@ -300,7 +300,7 @@ def _write(store: str, before: Production, mark: str, change: Promotion) -> Prod
     after = Production(change.version, (*before.history, change))
     history = [asdict(p) for p in after.history]
     record = canonical_json({"format": FORMAT, "version": after.version, "history": history})
-    if not storage.replace(storage.join(models_url(store), "production.json"), record, mark):
+    if not conditional.replace(storage.join(models_url(store), "production.json"), record, mark):
         raise ModelError(
             f"{change.version}: no {change.action}, since another changed production while this process was away; look "
             "at `lednet models list`, and run it again"

@@ -13,16 +13,20 @@ from tasks.status import aimed_at, unfinished
 from tasks.types import CameraNight
 
 
-def stored_outcome(store_url: str, camera: str, night: str) -> CameraNight:
+def stored_outcome(store_url: str, camera: str, night: str, manifests: store.Manifests | None = None) -> CameraNight:
     """Published, under way, given up half-way (`partial`), `damaged`, or `not published`.
 
     A published night that is about to be replaced, by a finer pass or because footage came late, is published; its
     `done` says how far that is.
+
+    Args:
+        manifests: of this night, to read this camera's from; by default it is read anew.
     """
+    manifests = manifests or store.Manifests(store_url, night)
     folder = lease.folder(store_url, camera, night)
     held = lease.is_held(folder)  # first: whoever publishes and leaves meanwhile must not look as if he gave up
     try:
-        manifest = store.read_manifest(store_url, camera, night)
+        manifest = manifests.of(camera)
     except store.StoreError as error:
         return CameraNight(camera, "damaged", str(error))
     done, wanted = aimed_at(unfinished(folder, manifest["run"] if manifest else ""))

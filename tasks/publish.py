@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import codecs, storage, store
+from tasks import codecs, conditional, storage, store
 from tasks.settings import NightSettings
 from tasks.types import CameraNight, NightPlan, Problem, Receipt
 from tasks.video import encode_preview
@@ -48,11 +48,11 @@ def _put(manifest: dict[str, Any], plan: NightPlan, store_url: str) -> CameraNig
     process may have been suspended."""
     url = store.manifest_url(store_url, plan.camera.id, plan.night)
     while True:
-        mark = storage.mark_of(url)  # first: what comes after it is not written over, but judged in the next round
+        mark = conditional.mark_of(url)  # first: what comes after it is not written over, but judged in the next round
         refusal = _refused_now(plan, manifest["frames"], store_url)
         if refusal:
             return refusal
-        if storage.replace(url, store.sealed(manifest), mark):
+        if conditional.replace(url, store.sealed(manifest), mark):
             return summary(manifest, "published", store_url)
 
 

@@ -1,19 +1,22 @@
-"""The hour that clocks repeat when summer time ends: which of its two times a file's name means.
+"""The hour that clocks repeat when summer time ends: which of its two times a file's name or header means.
 
-A recorder by local time names two hours of files alike. Taken for the first time, as long as nothing speaks against it,
-files of the second would lie over those of the first. Where files meet so, the order in which they were written tells
-them apart; where that can't, as after copying, those in the way become problems. Not covered: reading the names
-(`tasks.archive`).
+A recorder by local time gives the files of two hours the same times. Taken for the first time, as long as nothing
+speaks against it, files of the second would lie over those of the first. Where files meet so, the order in which they
+were written tells them apart; where that can't, as after copying, those in the way become problems. Where none meet,
+that is logged: they may still be of the second hour. Not covered: reading names and headers (`tasks.archive`).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from tasks.types import NANOSECONDS, Camera, Problem, Segment
+
+log = logging.getLogger(__name__)
 
 DAY_NS = 24 * 3600 * NANOSECONDS
 OVERLAP_S = 10.0
@@ -27,27 +30,31 @@ def tell_apart(
 
     Args:
         segments: a night's files in order of time, those of a repeated hour at its first time.
-        written_s: of the files whose names hold their time, when each was last written, in seconds since the epoch by
-            the store's clock; 0 where the store does not say.
+        written_s: when each was last written, in seconds since the epoch by the store's clock; 0 where the store does
+            not say.
 
     Returns:
         URLs of files of the second hour, with the nanoseconds by which they are later; the files that have no place.
     """
     if camera.clock == "utc" or not segments or not _changes(segments[0].start_ns, segments[-1].start_ns, camera):
         return {}, []
-    later = {s.url: _later_ns(s.start_ns, camera) for s in segments if s.url in written_s}
-    doubtful = [s for s in segments if later.get(s.url)]
+    later = {s.url: _later_ns(s.start_ns, camera) for s in segments}
+    doubtful = [s for s in segments if later[s.url]]
     if not doubtful:
         return {}, []
     before = [s for s in segments if s.start_ns < doubtful[0].start_ns][-1:]
     by_writing = sorted(doubtful, key=lambda s: written_s[s.url])
     breaks = [(a, b) for a, b in pairwise([*before, *by_writing]) if _meet(a, b)]
     if not breaks:
+        log.warning(
+            "%s: %d files bear times of the hour that clocks repeat, and nothing tells which of its two is meant; "
+            "taken for its first", camera.id, len(doubtful),
+        )  # fmt: skip
         return {}, []
     last, first = breaks[0]
     passed_s = (first.end_ns + later[first.url] - last.end_ns) / NANOSECONDS
     # Files that were copied are all written within a short time, and their order says nothing.
-    if len(breaks) == 1 and written_s[first.url] - written_s.get(last.url, 0.0) > passed_s / 2:
+    if len(breaks) == 1 and written_s[first.url] - written_s[last.url] > passed_s / 2:
         return {s.url: later[s.url] for s in by_writing[by_writing.index(first) :]}, []
     return {}, _in_the_way(before, doubtful)
 

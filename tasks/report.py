@@ -92,13 +92,17 @@ def collect(
     findings: Sequence[Finding] = (),
     history: pd.DataFrame | None = None,
     language: str = "en",
+    manifests: store.Manifests | None = None,
 ) -> ReportPage:
     """Everything that the report shows, from the store; arguments as for `write_report`.
+
+    `manifests` are those of this night, where they were read before.
 
     A published night that can't be read any more stands among the cameras without one, with the reason. One that a
     later run failed to replace is shown, with that run's reason.
     """
-    outcomes = [_as_stored(outcome, store_url, night) for outcome in outcomes]
+    manifests = manifests or store.Manifests(store_url, night)
+    outcomes = [_as_stored(outcome, manifests) for outcome in outcomes]
     sections: list[CameraSection] = []
     published = [o for o in outcomes if o.manifest_url]
     unpublished = [o for o in outcomes if not o.manifest_url]
@@ -106,7 +110,7 @@ def collect(
     share = PICTURE_BYTES // max(len({o.camera for o in published} | pictured), 1)
     for outcome in published:
         try:
-            manifest = store.read_manifest(store_url, outcome.camera, night)
+            manifest = manifests.of(outcome.camera)
             if manifest is None:
                 raise store.StoreError(f"{outcome.manifest_url}: is gone; run the night again")
             moments_bytes = int(share * (1 - FINDINGS_SHARE * (outcome.camera in pictured)))
@@ -120,15 +124,16 @@ def collect(
     return ReportPage(night, tuple(sections), tuple(unpublished), store_url, language, summary, shown, history)
 
 
-def _as_stored(outcome: CameraNight, store_url: str, night: str) -> CameraNight:
+def _as_stored(outcome: CameraNight, manifests: store.Manifests) -> CameraNight:
     """An outcome with the manifest that the store holds: a run that failed leaves what was published before it."""
     if outcome.manifest_url or outcome.status == UNDER_WAY:
         return outcome
     try:
-        published = store.read_manifest(store_url, outcome.camera, night) is not None
+        published = manifests.of(outcome.camera) is not None
     except (store.StoreError, OSError):
         return outcome
-    return replace(outcome, manifest_url=store.manifest_url(store_url, outcome.camera, night)) if published else outcome
+    url = store.manifest_url(manifests.store, outcome.camera, manifests.night)
+    return replace(outcome, manifest_url=url) if published else outcome
 
 
 def _why(error: Exception, night: str) -> str:

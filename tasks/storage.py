@@ -1,18 +1,17 @@
 """The one place where URLs are opened: file://, s3:// and any other that fsspec knows.
 
 Covers joining URLs, and reading, writing and removing single objects. Objects are written whole or not at all: local
-files through a hidden temporary name and a rename, object stores by their own semantics; `create` and `replace` only
-where nobody else has written since. Transient faults are retried here and nowhere else, what can't pass is told at
-once, and every call to a remote store has a deadline. File systems are made inside the process that uses them and never
-pickled. No character of a name means anything but itself: URLs are taken as they stand, without escapes. Not covered:
-what lies below a URL (`tasks.listing`), and whether a fault that stays is the store's or one object's (`tasks.faults`).
+files through a hidden temporary name and a rename, object stores by their own semantics. Transient faults are retried
+here and nowhere else, what can't pass is told at once, and every call to a remote store has a deadline. File systems
+are made inside the process that uses them and never pickled. No character of a name means anything but itself: URLs are
+taken as they stand, without escapes. Not covered: what lies below a URL (`tasks.listing`), writing only where nobody
+else has since (`tasks.conditional`), and whether a fault that stays is the store's or one object's (`tasks.faults`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
 import random
 import re
@@ -20,7 +19,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
@@ -46,8 +45,6 @@ CALL_S = 60
 """Longest time that one try of a remote call may take, so that a store that drips or hangs is noticed ..."""
 LEAST_BYTES_S = 2**19
 """... and what a transfer of known size must reach beyond that."""
-NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems that know no hard links answer when asked for one."""
 FINAL = (errno.EROFS, errno.ENAMETOOLONG)
 """What no waiting mends: a store that is mounted for reading alone, and a name that it can't hold."""
 REFUSED = (401, 403)
@@ -191,7 +188,7 @@ def read(url: str) -> bytes:
     try:
         if isinstance(fs, LocalFileSystem):
             return cast(bytes, retry(lambda: fs.cat_file(path), url))
-        return retry(lambda: _read_marked_once(url, fs, path), url)[0]
+        return retry(lambda: read_with_etag(url, fs, path), url)[0]
     except (NotADirectoryError, IsADirectoryError) as error:
         raise FileNotFoundError(f"{url}: no such object") from error
 
@@ -200,13 +197,13 @@ def write(url: str, data: bytes) -> None:
     """Write a whole object, atomically."""
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        _stored(lambda: _write_local(Path(path), data), url)
+        stored(lambda: _write_local(Path(path), data), url)
     else:
         limit_s = CALL_S + len(data) / LEAST_BYTES_S
-        _stored(lambda: call(fs, "pipe_file", path, data, limit_s=limit_s), url)
+        stored(lambda: call(fs, "pipe_file", path, data, limit_s=limit_s), url)
 
 
-def _stored(call: Callable[[], T], url: str) -> T:
+def stored(call: Callable[[], T], url: str) -> T:
     """`retry` of a call that writes: what is not there then is the place to write to, which clients don't name."""
     try:
         return retry(call, url)
@@ -215,12 +212,12 @@ def _stored(call: Callable[[], T], url: str) -> T:
 
 
 def _write_local(path: Path, data: bytes) -> None:
-    with _whole(path) as file:
+    with whole(path) as file:
         file.write(data)
 
 
 @contextmanager
-def _whole(path: Path, name: Callable[[Path, Path], None] | None = None) -> Iterator[IO[bytes]]:
+def whole(path: Path, name: Callable[[Path, Path], None] | None = None) -> Iterator[IO[bytes]]:
     """A hidden file, which takes its name when the context is left without an error.
 
     Args:
@@ -246,135 +243,25 @@ def writing(url: str) -> Iterator[IO[bytes]]:
     without an error. For a remote store it stands among this machine's temporary files until then."""
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        with _whole(Path(path)) as file:
+        with whole(Path(path)) as file:
             yield file
         return
     with NamedTemporaryFile(prefix="lednet-") as file:
         yield file
         file.flush()
         limit_s = CALL_S + file.seek(0, os.SEEK_END) / LEAST_BYTES_S
-        _stored(lambda: call(fs, "put_file", file.name, path, limit_s=limit_s), url)
+        stored(lambda: call(fs, "put_file", file.name, path, limit_s=limit_s), url)
 
 
-def create(url: str, data: bytes) -> str:
-    """Write a whole object only if there is none; returns its mark, or nothing if another was there first.
-
-    `data` must be this caller's alone, since an answer that was lost is settled by reading the object back. A store
-    that knows no conditional writes is asked first instead, which leaves a moment in which two callers may both do. On
-    a file system without hard links (FAT, some network shares) others may for a moment find the object empty.
-    """
-    return replace(url, data, "")
-
-
-def replace(url: str, data: bytes, mark: str) -> str:
-    """Write a whole object only if it still is the one of this mark; returns the new mark, or nothing if it is not.
-
-    So nobody writes over what he has not seen, however long he was suspended since he looked. An object store compares
-    when it writes. A file system, and a store that knows no conditional writes, is asked just before: a moment stays.
-
-    Args:
-        data: this caller's alone, and small (as for `create`).
-        mark: from `read_marked`, `mark_of` or an earlier call; empty: only if there is no object.
-    """
-    fs, path = filesystem(url)
-    if isinstance(fs, LocalFileSystem):
-        return _stored(lambda: _replace_local(Path(path), data, mark), url)
-    if hasattr(fs, "_call_s3"):
-        with suppress(NotImplementedError):
-            return _stored(lambda: _replace_once(url, fs, path, data, mark), url)
-    if mark_of(url) != mark:
-        return ""
-    write(url, data)
-    return mark_of(url)
-
-
-def read_marked(url: str) -> tuple[bytes, str]:
-    """A whole object, and the mark by which `replace` knows it again. Raises FileNotFoundError if there is none."""
-    fs, path = filesystem(url)
-    if hasattr(fs, "_call_s3"):
-        return retry(lambda: _read_marked_once(url, fs, path), url)
-    data = read(url)
-    return data, _digest(data)
-
-
-def _read_marked_once(url: str, fs: Any, path: str) -> tuple[bytes, str]:
+def read_with_etag(url: str, fs: Any, path: str) -> tuple[bytes, str]:
+    """One try to read an object of a remote store whole, with the etag that it has; faults as they come."""
     with _open_remote(url, fs, path, lambda one_try, _: one_try()) as file:
         return file.read(), file.etag
 
 
-def mark_of(url: str) -> str:
-    """The mark of an object as it stands; nothing where there is none."""
-    try:
-        return read_marked(url)[1]
-    except FileNotFoundError:
-        return ""
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _replace_once(url: str, fs: Any, path: str, data: bytes, mark: str) -> str:
-    """One try. Raises what went wrong where nothing was written, so that it is tried again."""
-    condition: dict[str, Any] = {"IfMatch": mark} if mark else {"mode": "create"}
-    try:
-        return _plain(call(fs, "pipe_file", path, data, **condition)["ETag"])
-    except Exception as error:
-        if getattr(error, "errno", None) == errno.ENOSYS:
-            raise NotImplementedError(f"{url}: its store knows no conditional writes") from error
-        try:
-            found, now = _read_marked_once(url, fs, path)  # once: the caller tries again
-        except FileNotFoundError:
-            if mark or isinstance(error, FileExistsError):  # it was another's, and is gone since
-                return ""
-            raise error from None
-        if found == data:
-            return now
-        if now == mark:
-            raise
-        return ""
-
-
-def _plain(etag: str) -> str:
+def plain_etag(etag: str) -> str:
     """An etag as every store takes it for a condition: Ceph's wants no quotes when it writes."""
     return etag.strip('"')
-
-
-def _replace_local(path: Path, data: bytes, mark: str) -> str:
-    def name(temporary: Path, path: Path) -> None:
-        if not mark:
-            _link(temporary, path)
-        elif _digest_of(path) == mark:
-            os.replace(temporary, path)
-        temporary.unlink(missing_ok=True)
-
-    with _whole(path, name) as file:
-        file.write(data)
-    return _digest(data) if _digest_of(path) == _digest(data) else ""
-
-
-def _digest_of(path: Path) -> str:
-    try:
-        return _digest(path.read_bytes())
-    except FileNotFoundError:
-        return ""
-
-
-def _link(temporary: Path, path: Path) -> None:
-    """Give a file this name as well, unless another has it."""
-    with suppress(FileExistsError):
-        try:
-            os.link(temporary, path)
-        except OSError as error:
-            if error.errno not in NO_LINKS:
-                raise
-            # An empty file takes the name, and gives it to the whole one: never half of it, whoever dies in between.
-            path.open("xb").close()
-            try:
-                os.replace(temporary, path)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
 
 
 def remove(url: str) -> None:
@@ -423,7 +310,7 @@ def _open_remote(url: str, fs: Any, path: str, again: Retry) -> RangedFile:
             return cast(bytes, sync(fs.loop, _get_range, fs, path, start, start + count, info["ETag"], timeout=limit_s))
         return cast(bytes, call(fs, "cat_file", path, start=start, end=start + count, limit_s=limit_s))
 
-    return RangedFile(url, fetch, int(info["size"]), again, etag=_plain(info.get("ETag") or ""))
+    return RangedFile(url, fetch, int(info["size"]), again, etag=plain_etag(info.get("ETag") or ""))
 
 
 async def _get_range(fs: Any, path: str, start: int, end: int, etag: str) -> bytes:

@@ -356,3 +356,24 @@ def read_manifest(store: str, camera: str, night: str) -> dict[str, Any] | None:
     if manifest.get("preview_url"):
         manifest["preview_url"] = preview_url(run_url)
     return manifest
+
+
+class Manifests:
+    """The manifests of one night, each read when it is first asked for and never again: what is told of a camera is of
+    one run, whatever is published meanwhile."""
+
+    def __init__(self, store: str, night: str) -> None:
+        self.store, self.night = store, night
+        self._read: dict[str, dict[str, Any] | StoreError | None] = {}
+
+    def of(self, camera: str) -> dict[str, Any] | None:
+        """As `read_manifest`."""
+        if camera not in self._read:
+            try:
+                self._read[camera] = read_manifest(self.store, camera, self.night)
+            except StoreError as error:
+                self._read[camera] = error
+        found = self._read[camera]
+        if isinstance(found, StoreError):
+            raise found.with_traceback(None)  # or it would grow by every time
+        return found

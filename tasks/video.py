@@ -99,8 +99,9 @@ def restore_clip(
     """Restore one video file into another: same size and shape, timestamps, frame rate and audio, as H.264.
 
     Audio is copied, or turned into AAC where the target's container can't hold it as it is. Damage costs the frames
-    that it hit. The target appears when it is whole. `progress` is told (frames done, frames expected or 0). Frames
-    that follow each other are restored with a memory (`lednet.video`), or with `frame_wise` each on its own.
+    that it hit; one timestamp that stands far outside of its neighbours costs none and moves no other. The target
+    appears when it is whole. `progress` is told (frames done, frames expected or 0). Frames that follow each other are
+    restored with a memory (`lednet.video`), or with `frame_wise` each on its own.
 
     Returns:
         The number of frames.
@@ -195,10 +196,17 @@ class _Rising:
         self.base, self.last = base, -1
         self._began, self._shift = False, 0
 
-    def place(self, stamp: int | None, pace: int) -> int | None:
-        """Where a stamp comes to stand, None where it does not rise. Without one, what is stamped follows at `pace`."""
+    def place(self, stamp: int | None, pace: int, coming: int | None) -> int | None:
+        """Where a stamp comes to stand, None where it does not rise. Without one, what is stamped follows at `pace`.
+
+        Args:
+            coming: the stamp after it; None where that is not known. A stamp that stands far outside of its neighbours
+                comes to stand between them, or those after it would go on from there.
+        """
         after = self.last + pace if self._began else 0
         at = after if stamp is None else stamp + self._shift
+        if stamp is not None and coming is not None and self._is_astray(stamp, coming):
+            at = (self.last + coming + self._shift) // 2
         if self._began and (self.last - at) * self.base > JUMP_BACK_S:
             self._shift += after - at
             at = after
@@ -207,14 +215,22 @@ class _Rising:
         self._began, self.last = True, at
         return at
 
+    def _is_astray(self, stamp: int, coming: int) -> bool:
+        if not self._began or coming + self._shift <= self.last:
+            return False
+        behind = (self.last - stamp - self._shift) * self.base
+        return behind > JUMP_BACK_S or (stamp - coming) * self.base > JUMP_BACK_S
+
 
 class _Sound:
-    """One audio stream on its way into another file: copied, or turned into AAC where it can't be."""
+    """One audio stream on its way into another file: copied, or turned into AAC where it can't be. What came last is
+    kept until what follows has shown whether its time is right."""
 
     def __init__(self, source: AudioStream, out: OutputContainer) -> None:
         self.source, context = source, source.codec_context
         self.times = _Rising(source.time_base or Fraction(1, 90_000))
         self.copied = _holds(out, context.name) or _holds(out, context.codec.canonical_name)
+        self._kept: Any = None
         if self.copied:
             self.target = out.add_stream_from_template(source)
         else:
@@ -224,23 +240,102 @@ class _Sound:
     def pass_on(self, packet: Any) -> list[Any]:
         """A packet of the source -> packets for the target."""
         if not self.copied:
-            return [p for frame in _decode(self.source, packet) for p in self._encoded(frame)]
+            return [p for frame in _decode(self.source, packet) for p in self._next(frame, frame.pts)]
         if packet.dts is None:  # the end of the source, not a part of it
             return []
-        at = self.times.place(packet.dts, packet.duration or 1)
+        return self._next(packet, packet.dts)
+
+    def _next(self, part: Any, stamp: int | None) -> list[Any]:
+        """The part that was kept, as packets for the target; None in place of the next is the end."""
+        before, self._kept = self._kept, part
+        if before is None:
+            return []
+        return self._copied(before, stamp) if self.copied else self._encoded(before, stamp)
+
+    def _copied(self, packet: Any, coming: int | None) -> list[Any]:
+        at = self.times.place(packet.dts, packet.duration or 1, coming)
         if at is None:  # muxers refuse such a one, and with it the clip
             return []
         packet.pts = at if packet.pts is None else packet.pts + at - packet.dts
         packet.dts, packet.stream = at, self.target
         return [packet]
 
-    def _encoded(self, frame: Any) -> list[Any]:
-        frame.pts = self.times.place(frame.pts, round(frame.samples / (frame.sample_rate * self.times.base)) or 1)
+    def _encoded(self, frame: Any, coming: int | None) -> list[Any]:
+        pace = round(frame.samples / (frame.sample_rate * self.times.base)) or 1
+        frame.pts = self.times.place(frame.pts, pace, coming)
         return [] if frame.pts is None else self.target.encode(frame)
 
     def end(self) -> list[Any]:
-        """What the target's encoder still holds."""
-        return [] if self.copied else self.target.encode(None)
+        """What is kept, and what the target's encoder still holds."""
+        last = self._next(None, None)
+        return last if self.copied else [*last, *self.target.encode(None)]
+
+
+class _Picture:
+    """The video stream on its way into another file: each frame restored. The last one is kept until the one after it
+    has shown whether its time is right."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        source: VideoStream,
+        out: OutputContainer,
+        restorer: Restorer,
+        progress: Callable[[int, int], None],
+        frame_wise: bool,
+    ) -> None:
+        self.source, self.out, self.restorer, self.progress = source, out, restorer, progress
+        self.steady = None if frame_wise else VideoRestorer(restorer)
+        self.rate, self.base = rate_of(source), source.time_base or Fraction(1, 90_000)
+        self.times, self.pace = _Rising(self.base), max(1, round(1 / (self.rate * self.base)))
+        self.by_decoding = by_decoding_time(container, source)
+        self.target: VideoStream | None = None
+        """None before the first frame: nothing may be written till then."""
+        self.count = 0
+        self._delay = 0
+        self._kept: VideoFrame | None = None
+
+    def pass_on(self, packet: Any) -> list[Any]:
+        """A packet of the source, None after its last, -> packets for the target."""
+        return [p for frame in _decode(self.source, packet) for p in self._next(frame)]
+
+    def end(self) -> list[Any]:
+        """What is kept, and what the target's encoder still holds."""
+        last = self._next(None)
+        return [*last, *self.target.encode(None)] if self.target is not None else last
+
+    def _next(self, frame: VideoFrame | None) -> list[Any]:
+        """The frame that was kept, as packets for the target; None in place of the next is the end."""
+        before, self._kept = self._kept, frame
+        if before is None:
+            return []
+        if self.target is None:
+            self.target = self._begin(before)
+        coming = None if frame is None else self._stamp(frame)
+        pts = self.times.place(self._stamp(before), self.pace, coming)
+        return [] if pts is None else self._restored(before, pts, self.target)
+
+    def _begin(self, first: VideoFrame) -> VideoStream:
+        self._delay = (first.dts or 0) if self.by_decoding else 0
+        shown = pixels(first)
+        target = _add_h264(self.out, self.rate, shown.shape[0], shown.shape[1], CRF)
+        target.codec_context.time_base = self.base
+        target.codec_context.thread_count = 0
+        _keep_pixel_shape(self.source, first, target)
+        return target
+
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        stamp = stamp_of(frame, self.by_decoding)
+        return None if stamp is None else stamp - self._delay
+
+    def _restored(self, frame: VideoFrame, pts: int, target: VideoStream) -> list[Any]:
+        shown = pixels(frame)[None]
+        after = self.steady.restore(shown, [float(pts * self.base)]) if self.steady else self.restorer.restore(shown)
+        restored = _yuv(after[0], target)
+        restored.pts, restored.time_base, restored.duration = pts, self.base, frame.duration
+        self.count += 1
+        self.progress(self.count, self.source.frames)
+        return target.encode(restored)
 
 
 def _transcode(
@@ -251,43 +346,21 @@ def _transcode(
     progress: Callable[[int, int], None],
     frame_wise: bool,
 ) -> int:
-    steady = None if frame_wise else VideoRestorer(restorer)
-    rate = rate_of(stream)
-    base = stream.time_base or Fraction(1, 90_000)
-    video: VideoStream | None = None
+    picture = _Picture(container, stream, out, restorer, progress, frame_wise)
     sounds = {a.index: _Sound(a, out) for a in container.streams.audio if a.codec_context is not None}
     held: list[Any] = []  # audio that comes before the first frame, when the output's video stream is not yet known
-    times, pace = _Rising(base), max(1, round(1 / (rate * base)))
-    by_decoding, delay, count = by_decoding_time(container, stream), 0, 0
     for packet in _packets(container, [stream, *(s.source for s in sounds.values())]):
         if packet is not None and packet.stream.index in sounds:
             held += sounds[packet.stream.index].pass_on(packet)
         else:
-            for frame in _decode(stream, packet):
-                shown = pixels(frame)
-                if video is None:
-                    video = _add_h264(out, rate, shown.shape[0], shown.shape[1], CRF)
-                    video.codec_context.time_base = base
-                    video.codec_context.thread_count = 0
-                    _keep_pixel_shape(stream, frame, video)
-                    delay = (frame.dts or 0) if by_decoding else 0
-                stamp = stamp_of(frame, by_decoding)
-                pts = times.place(None if stamp is None else stamp - delay, pace)
-                if pts is None:
-                    continue
-                after = steady.restore(shown[None], [float(pts * base)]) if steady else restorer.restore(shown[None])
-                restored = _yuv(after[0], video)
-                restored.pts, restored.time_base, restored.duration = pts, base, frame.duration
-                out.mux(video.encode(restored))
-                count += 1
-                progress(count, stream.frames)
-        if video is not None:
+            out.mux(picture.pass_on(packet))
+        if picture.target is not None:
             out.mux(held)
             held = []
-    if video is not None:
-        out.mux(video.encode(None))
-        out.mux([p for sound in sounds.values() for p in sound.end()])
-    return count
+    out.mux(picture.end())
+    if picture.target is not None:
+        out.mux([*held, *(p for sound in sounds.values() for p in sound.end())])
+    return picture.count
 
 
 def _keep_pixel_shape(stream: VideoStream, frame: VideoFrame, target: VideoStream) -> None:

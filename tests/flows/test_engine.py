@@ -82,9 +82,9 @@ def test_a_sites_proxy_does_not_stand_before_the_own_server(
         monkeypatch.setenv(name, before)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setattr(urllib.request, "_opener", None)  # it knows the proxies of its first call
-    assert "refused" in engine._trouble(server)
+    assert "refused" in engine.server_trouble(server)
     engine._loopback_without_proxy()
-    assert engine._trouble(server) == ""
+    assert engine.server_trouble(server) == ""
     assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == ",".join(filter(None, (before, "127.0.0.1")))
 
 

@@ -68,3 +68,32 @@ def test_a_camera_that_somebody_else_is_at_work_on_is_under_way(site: Site, tmp_
     with lease.held(lease.folder(store, "hall", NIGHT)):
         evaluate.draw(NIGHT, site, store, [CameraNight("pit", "no footage")], {})
     assert verdicts(tmp_path) == {"hall": "under way", "pit": "missing", "gate": "missing"}
+
+
+def test_each_manifest_is_read_once_so_that_a_camera_is_shown_and_judged_by_one_run(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = storage.normalise(str(tmp_path))
+    for camera in ("pit", "hall"):
+        published(store, camera)
+    read: list[str] = []
+    reading = storage.read
+
+    def counted(url: str) -> bytes:
+        if url.endswith("manifest.json"):
+            read.append(url.split("/")[-3])
+        return reading(url)
+
+    monkeypatch.setattr(storage, "read", counted)
+    evaluate.draw(NIGHT, site, store, [CameraNight("gate", "failed", "planning: no space left")], {})
+    assert sorted(read) == ["gate", "hall", "pit"]
+
+
+def test_a_damaged_manifest_of_a_camera_whose_truth_is_known_costs_that_camera_alone(
+    site: Site, tmp_path: Path
+) -> None:
+    store = storage.normalise(str(tmp_path))
+    published(store, "pit")
+    storage.write(stored.manifest_url(store, "hall", NIGHT), b"no manifest")
+    evaluate.draw(NIGHT, site, store, [], {"hall": f"{store}/truth.zarr"})
+    assert verdicts(tmp_path)["pit"] == "good"

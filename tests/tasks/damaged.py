@@ -7,13 +7,18 @@ from pathlib import Path
 import av
 
 
-def astray(source: Path, target: Path, number: int, by_s: int = 3600, count: int = 1) -> Path:
-    """A copy of a clip, `count` frames of which bear times that are later by `by_s`, as damaged timestamps may."""
+def astray(source: Path, target: Path, number: int, by_s: int = 3600, count: int = 1, kind: str = "video") -> Path:
+    """A copy of a clip in which `count` packets of its pictures, or of its sound with `kind` "audio", bear times that
+    are later by `by_s`, as damaged timestamps may."""
     with av.open(str(source)) as whole, av.open(str(target), "w") as out:
-        stream = out.add_stream_from_template(whole.streams.video[0])
-        for k, packet in enumerate(p for p in whole.demux(video=0) if p.dts is not None):
-            packet.stream = stream
-            if number <= k < number + count:
-                packet.pts += by_s / packet.time_base
+        copies = {stream.index: out.add_stream_from_template(stream) for stream in whole.streams}
+        seen = 0
+        for packet in whole.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == kind:
+                packet.pts += by_s / packet.time_base if number <= seen < number + count else 0
+                seen += 1
+            packet.stream = copies[packet.stream.index]
             out.mux(packet)
     return target

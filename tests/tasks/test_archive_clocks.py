@@ -143,6 +143,26 @@ def test_files_of_the_repeated_hour_that_do_not_meet_are_of_its_first_time(tmp_p
     assert list(starts(archive, 10).values()) == ["00:00:00", "00:10:00", "00:40:00"]
 
 
+def test_that_nothing_tells_which_time_of_the_repeated_hour_is_meant_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    find(
+        replace(BERLIN, segment_s=600),
+        recorded(tmp_path, ("02-00-00", "00:10"), ("02-40-00", "00:50")),
+        night=FALL_BACK,
+    )
+    (line,) = caplog.messages
+    assert line.startswith("pit: 2 files bear times of the hour that clocks repeat")
+    assert line.endswith("taken for its first")
+
+
+def test_files_that_fill_both_times_of_the_repeated_hour_leave_nothing_to_tell(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    starts(recorded(tmp_path, ("02-30-20", "00:40"), ("02-30-00", "01:40")), 10)
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize(
     ("length_s", "second", "told"),
     [(600, "02-09-55", False), (600, "02-09-45", True), (12, "02-00-10", False), (12, "02-00-06", True)],

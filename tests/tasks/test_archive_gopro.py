@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from tasks.archive import Found, find_segments
 from tasks.decode import Header
 from tasks.slots import night_grid
 from tasks.types import NANOSECONDS, Camera
-from tests.tasks.archives import NIGHT, SHANGHAI, find, header, names, ns, put
+from tests.tasks.archives import BERLIN, NIGHT, SHANGHAI, find, header, names, ns, put
 
+BERLIN_GOPRO = replace(BERLIN, pattern="DCIM/GX{chapter}{clip}.MP4")
+FALL_BACK = "2026-10-24"
+"""In Berlin 02:00 to 03:00 of the next morning comes twice: from midnight UTC and from 01:00 UTC."""
 GOPRO = replace(SHANGHAI, pattern="DCIM/GX{chapter}{clip}.MP4")
 
 
@@ -101,3 +105,65 @@ def test_clips_of_other_nights_are_left_out(tmp_path: Path) -> None:
         "GX010003.MP4": (600.0, "2026-01-16T22:00:00Z"),
     }
     assert [s.url[-12:] for s in gopro(tmp_path, table).segments] == ["GX010002.MP4"]
+
+
+OF_OTHER_TIMES: dict[str, tuple[float | None, str]] = {
+    "GX010001.MP4": (600.0, "2025-10-26T02:10:00Z"),
+    "GX010002.MP4": (600.0, "2025-10-26T02:15:00Z"),
+    "GX010999.MP4": (600.0, "2027-07-01T12:00:00Z"),
+}
+"""Clips that no folder of their day keeps apart from the others; the first two meet in an hour that clocks repeat."""
+
+
+def repeated(
+    tmp_path: Path, written: dict[str, str], table: dict[str, tuple[float | None, str]], night: str = FALL_BACK
+) -> Found:
+    """Clips of the morning of 25 October in Berlin, by name: when written, in UTC; seconds and time of the header."""
+    times = {name: (seconds, f"2026-10-25T{clock}Z") for name, (seconds, clock) in table.items()}
+    archive = put(tmp_path, *(f"DCIM/{name}" for name in (*table, *OF_OTHER_TIMES)))
+    for name in table:
+        modified = datetime.fromisoformat(f"2026-10-25T{written[name]}:00+00:00").timestamp()
+        os.utime(tmp_path / f"DCIM/{name}", (modified, modified))
+    return find(BERLIN_GOPRO, archive, probe_of(times | OF_OTHER_TIMES), night)
+
+
+ONE_CLIP_OVER_ANOTHER: dict[str, tuple[float | None, str]] = {
+    "GX010119.MP4": (1200.0, "02:10:00"),
+    "GX020119.MP4": (600.0, "02:10:00"),
+    "GX010120.MP4": (300.0, "02:35:00"),
+    "GX020120.MP4": (300.0, "02:35:00"),
+}
+"""The second begins within the first one's other chapter."""
+
+
+def test_clips_that_meet_in_the_repeated_hour_are_told_apart_by_when_they_were_written(tmp_path: Path) -> None:
+    written = dict(zip(ONE_CLIP_OVER_ANOTHER, ("00:30", "00:40", "01:40", "01:45"), strict=True))
+    found = repeated(tmp_path, written, ONE_CLIP_OVER_ANOTHER)
+    assert found.problems == ()
+    begin = [datetime.fromtimestamp(s.start_ns // NANOSECONDS, UTC) for s in found.segments]
+    assert [f"{b:%H:%M}" for b in begin] == ["00:10", "00:30", "01:35", "01:40"]
+
+
+def test_a_clip_that_meets_another_in_the_repeated_hour_is_a_problem_where_copying_left_no_time_of_writing(
+    tmp_path: Path,
+) -> None:
+    found = repeated(tmp_path, dict.fromkeys(ONE_CLIP_OVER_ANOTHER, "05:00"), ONE_CLIP_OVER_ANOTHER)
+    assert [s.url[-12:] for s in found.segments] == ["GX010119.MP4", "GX020119.MP4"]
+    assert [p.url[-12:] for p in found.problems] == ["GX010120.MP4", "GX020120.MP4"]
+    assert "an hour that clocks repeat, and GX010119.MP4 fills it: which came first" in found.problems[0].reason
+    assert found.problems[1].reason == "when it begins is unknown: GX010120.MP4 of its clip is not usable"
+
+
+def test_the_night_after_is_not_told_of_the_hour_that_clocks_repeated_before_it(tmp_path: Path) -> None:
+    found = repeated(tmp_path, dict.fromkeys(ONE_CLIP_OVER_ANOTHER, "05:00"), ONE_CLIP_OVER_ANOTHER, "2026-10-25")
+    assert found == Found((), ())
+
+
+def test_a_clip_that_goes_on_into_the_repeated_hour_has_no_doubtful_chapter(tmp_path: Path) -> None:
+    table: dict[str, tuple[float | None, str]] = {
+        "GX010119.MP4": (1200.0, "01:50:00"),
+        "GX020119.MP4": (600.0, "01:50:00"),
+    }
+    found = repeated(tmp_path, dict.fromkeys(table, "05:00"), table)
+    begin = [datetime.fromtimestamp(s.start_ns // NANOSECONDS, UTC) for s in found.segments]
+    assert [f"{b:%H:%M}" for b in begin] == ["23:50", "00:10"]

@@ -92,7 +92,7 @@ def test_a_finding_is_shown_by_the_picture_of_its_slot(site: Site) -> None:
     slot = float(row(site)["typical_slot"])
     shown = with_pictures(
         [Finding("pit", "moved", "attention", {"slot": slot}), Finding("pit", "clock_drift", "attention", {})],
-        site.store, NIGHT,
+        store.Manifests(site.store, NIGHT),
     )  # fmt: skip
     assert cv2.imdecode(np.frombuffer(shown[0].picture, np.uint8), cv2.IMREAD_COLOR) is not None
     assert shown[1].picture == b""
@@ -106,7 +106,7 @@ def test_a_picture_that_is_damaged_costs_its_finding_the_picture_alone(
     for group in tmp_path.rglob("frames.zarr/zarr.json"):
         group.write_bytes(damage)
     finding = Finding("pit", "moved", "attention", {"slot": 0.0})
-    assert with_pictures([finding], f"file://{tmp_path}", NIGHT) == [finding]
+    assert with_pictures([finding], store.Manifests(f"file://{tmp_path}", NIGHT)) == [finding]
     assert "no picture for a finding" in caplog.text
 
 

@@ -120,19 +120,19 @@ def test_the_last_frame_of_a_time_lapse_is_shown_up_to_the_end_and_nothing_is_cu
     assert times_of(path, from_s=53.0) == [55.0]
 
 
-def with_sound(path: Path, begins_s: int) -> Path:
-    """50 noisy frames in 5 s, which begin so long after 8.192 s of silence do."""
+def with_sound(path: Path, begins_s: int, zero_s: int = 0) -> Path:
+    """50 noisy frames in 5 s, which begin so long after 8.192 s of silence do, whose timestamps begin at `zero_s`."""
     with av.open(str(path), "w") as out:
         video, sound = out.add_stream("libx264", rate=10), out.add_stream("aac", rate=8000, layout="mono")
         video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
         for k in range(64):  # of 128 ms each
             silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            silence.sample_rate, silence.pts, silence.time_base = 8000, 1024 * k, Fraction(1, 8000)
+            silence.sample_rate, silence.pts, silence.time_base = 8000, 8000 * zero_s + 1024 * k, Fraction(1, 8000)
             out.mux(sound.encode(silence))
         for k, picture in enumerate(noisy(50)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = 1000 * begins_s + 100 * k, Fraction(1, 1000)
+            frame.pts, frame.time_base = 1000 * (zero_s + begins_s) + 100 * k, Fraction(1, 1000)
             out.mux(video.encode(frame))
         out.mux([*video.encode(None), *sound.encode(None)])
     return path
@@ -150,9 +150,31 @@ def test_a_header_tells_how_long_the_picture_lasts_where_the_sound_lasts_longer(
     assert probe(url_of(with_sound(tmp_path / name, 0))).seconds == 5
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv"])
+def test_a_header_tells_how_long_the_picture_lasts_where_the_sound_begins_earlier(name: str, tmp_path: Path) -> None:
+    assert probe(url_of(with_sound(tmp_path / name, 3))).seconds == pytest.approx(5, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv"])
+def test_a_header_tells_how_long_the_picture_lasts_where_timestamps_go_on_from_another_file(
+    name: str, tmp_path: Path
+) -> None:
+    assert probe(url_of(write_clip(tmp_path / name, paced(50, 10, 72_000)))).seconds == pytest.approx(5, abs=0.2)
+
+
 @pytest.mark.parametrize("name", ["a.mkv", "a.flv"])
-def test_a_cut_off_file_with_sound_is_told(name: str, tmp_path: Path) -> None:
-    path = with_sound(tmp_path / name, 0)
+def test_a_file_that_is_cut_off_is_told_where_its_timestamps_go_on_from_another(name: str, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / name, paced(100, 10, 72_000), pictures=noisy(100))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    errors: list[str] = []
+    assert len(read(path, errors=errors)) < 80
+    assert "ends early (its header promises more)" in errors
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.flv"])
+@pytest.mark.parametrize("zero_s", [0, 7200])
+def test_a_cut_off_file_with_sound_is_told(name: str, zero_s: int, tmp_path: Path) -> None:
+    path = with_sound(tmp_path / name, 0, zero_s)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     errors: list[str] = []
     assert len(read(path, errors=errors)) < 40

@@ -269,7 +269,7 @@ def test_a_night_killed_at_any_write_ends_as_if_undisturbed(
     fresh: tuple[Site, dict[str, bytes]], after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, whole = fresh
-    kill_and_go_on(site, "storage._stored", after, monkeypatch)  # all writes go through it
+    kill_and_go_on(site, "storage.stored", after, monkeypatch)  # all writes go through it
     assert files(site.folder) == whole
 
 

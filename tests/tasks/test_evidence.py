@@ -55,18 +55,19 @@ def finding(camera: str, slot: int) -> Finding:
 @pytest.mark.usefixtures("_night")
 @pytest.mark.parametrize("slot", [0, 60, 80])
 def test_a_finding_is_shown_by_its_own_slot_and_no_other_of_its_shard(slot: int) -> None:
-    [shown] = with_pictures([finding("pit", slot)], "file:///store", NIGHT)
+    [shown] = with_pictures([finding("pit", slot)], store.Manifests("file:///store", NIGHT))
     assert abs(float(read_jpeg(shown.picture).mean()) - slot) < 3
 
 
 @pytest.mark.usefixtures("_night")
 def test_a_finding_of_a_slot_that_no_picture_was_kept_of_has_none() -> None:
-    assert with_pictures([finding("pit", 61)], "file:///store", NIGHT) == [finding("pit", 61)]
+    assert with_pictures([finding("pit", 61)], store.Manifests("file:///store", NIGHT)) == [finding("pit", 61)]
 
 
 def test_two_cameras_that_name_one_slot_have_each_their_own_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "_picture_at", lambda _, camera, *__: camera.encode())
-    shown = with_pictures([finding("pit", 3), finding("silo", 3)], "file:///store", NIGHT)
+    monkeypatch.setattr(store, "read_manifest", lambda _, camera, *__: {"camera": camera})
+    monkeypatch.setattr(evidence, "_picture_at", lambda manifest, _: manifest["camera"].encode())
+    shown = with_pictures([finding("pit", 3), finding("silo", 3)], store.Manifests("file:///store", NIGHT))
     assert [f.picture for f in shown] == [b"pit", b"silo"]
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import s3fs
 
-from tasks import faults, listing, storage, store
+from tasks import conditional, faults, listing, storage, store
 from tasks.enhance import enhance_item
 from tasks.publish import publish
 from tasks.storage import StorageError
@@ -106,7 +106,7 @@ def test_a_conditional_write_to_a_store_that_fails_for_good_is_tried_no_more_oft
     asked = len(remote.proxy.requests)
     told = f"dead: failed {storage.ATTEMPTS} times, last with: [^;]*; check the store$"
     with pytest.raises(StorageError, match=told):
-        storage.replace(f"{remote.root}/dead", DATA, mark)
+        conditional.replace(f"{remote.root}/dead", DATA, mark)
     assert len(remote.proxy.requests) - asked == 2 * storage.ATTEMPTS  # the write, and a look at what came of it
 
 
@@ -114,12 +114,12 @@ def test_a_conditional_write_to_a_store_that_fails_for_good_is_tried_no_more_oft
 def test_faults_that_pass_cost_no_conditional_write(remote: Remote, fault: Fault) -> None:
     url = f"{remote.root}/conditional {fault!r}"
     remote.proxy.rule = first(3, fault)
-    seen = storage.create(url, DATA)
+    seen = conditional.create(url, DATA)
     assert seen
     remote.proxy.rule = first(3, fault)
-    assert storage.replace(url, DATA[:9], seen)
+    assert conditional.replace(url, DATA[:9], seen)
     remote.proxy.rule = first(3, fault)
-    assert not storage.replace(url, DATA[:7], seen)
+    assert not conditional.replace(url, DATA[:7], seen)
     remote.proxy.rule = lambda request: None
     assert storage.read(url) == DATA[:9]
 

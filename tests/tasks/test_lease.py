@@ -12,7 +12,7 @@ import psutil
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from tasks import lease, listing, storage
+from tasks import conditional, lease, listing, storage
 from tasks.lease import HeldError, UnsureError, held
 from tests.tasks.night import without_pauses
 
@@ -168,7 +168,7 @@ def test_one_who_wakes_leaves_the_lease_that_another_took_meanwhile(
 
 
 def test_a_beat_whose_answer_was_lost_costs_no_lease(night: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    replace, lost = storage.replace, 0
+    replace, lost = conditional.replace, 0
 
     def answer_lost(url: str, data: bytes, mark: str) -> str:
         nonlocal lost
@@ -178,7 +178,7 @@ def test_a_beat_whose_answer_was_lost_costs_no_lease(night: str, monkeypatch: py
             raise storage.StorageError("the store is gone")
         return new
 
-    monkeypatch.setattr(storage, "replace", answer_lost)
+    monkeypatch.setattr(conditional, "replace", answer_lost)
     with held(night) as mine:
         time.sleep(4 * lease.BEAT_S)
         first = storage.read(f"{night}/lease.1.json")
@@ -208,8 +208,8 @@ def test_a_damaged_lease_is_nobodys(night: str, content: bytes) -> None:
 
 
 def test_an_object_is_created_once(night: str) -> None:
-    assert storage.create(f"{night}/a", b"1")
-    assert not storage.create(f"{night}/a", b"2")
+    assert conditional.create(f"{night}/a", b"1")
+    assert not conditional.create(f"{night}/a", b"2")
     assert storage.read(f"{night}/a") == b"1"
     assert listing.names(night) == ["a"]
 
@@ -223,7 +223,7 @@ def test_what_was_anothers_and_is_gone_again_was_not_created(bucket: str, monkey
         return call(fs, method, *args, **options)
 
     monkeypatch.setattr(storage, "call", refused)
-    assert not storage.create(f"{bucket}/gone", b"1")
+    assert not conditional.create(f"{bucket}/gone", b"1")
 
 
 @pytest.mark.parametrize("arrives", [False, True], ids=["asked in vain", "answer lost"])
@@ -241,5 +241,5 @@ def test_a_fault_that_passes_costs_no_lease(bucket: str, monkeypatch: pytest.Mon
 
     without_pauses(monkeypatch)
     monkeypatch.setattr(storage, "call", faulty)
-    assert storage.create(f"{bucket}/night/lease", b"1")
-    assert not storage.create(f"{bucket}/night/lease", b"2")
+    assert conditional.create(f"{bucket}/night/lease", b"1")
+    assert not conditional.create(f"{bucket}/night/lease", b"2")

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from lednet import checkpoint
-from tasks import lease, listing, models, storage
+from tasks import conditional, lease, listing, models, storage
 from tasks.models import ModelError
 from tests.tasks.learning import save_model
 
@@ -148,14 +148,14 @@ def test_a_crash_between_the_version_and_its_promotion_leaves_the_old_production
 ) -> None:
     a, b = add(store, tmp_path, 1), add(store, tmp_path, 2)
     promote(store, a)
-    replace = storage.replace
+    replace = conditional.replace
 
     def dies(url: str, data: bytes, mark: str) -> str:
         if url.endswith("production.json"):
             raise OSError("the power went")
         return replace(url, data, mark)
 
-    monkeypatch.setattr(storage, "replace", dies)
+    monkeypatch.setattr(conditional, "replace", dies)
     with pytest.raises(OSError, match="power"):
         promote(store, b)
     assert models.read_production(store).version == a
@@ -184,7 +184,7 @@ def all_have_read(store: str, count: int, monkeypatch: pytest.MonkeyPatch) -> No
 
     Where they do not, the one that reads goes on after a moment, and nobody waits any more.
     """
-    read, met = storage.read_marked, threading.Barrier(count)
+    read, met = conditional.read_marked, threading.Barrier(count)
 
     def read_and_wait(url: str) -> tuple[bytes, str]:
         try:
@@ -194,7 +194,7 @@ def all_have_read(store: str, count: int, monkeypatch: pytest.MonkeyPatch) -> No
                 with suppress(threading.BrokenBarrierError):
                     met.wait(0.3)
 
-    monkeypatch.setattr(storage, "read_marked", read_and_wait)
+    monkeypatch.setattr(conditional, "read_marked", read_and_wait)
 
 
 def at_once(*changes: Callable[[], object]) -> list[BaseException | None]:
@@ -231,10 +231,10 @@ def test_a_retrainings_promotion_that_meets_one_by_hand_is_refused_or_comes_firs
 
 SUSPENDED = """
 import os, signal, sys
-from tasks import lease, models, storage
+from tasks import conditional, lease, models
 
 store, version = sys.argv[1:]
-here, replace = lease._self(), storage.replace
+here, replace = lease._self(), conditional.replace
 
 def suspended(url, data, mark):
     if url.endswith("production.json"):
@@ -242,7 +242,7 @@ def suspended(url, data, mark):
     return replace(url, data, mark)
 
 lease._self = lambda: {**here, "machine": "elsewhere"}  # where nobody can see that it lives
-storage.replace = suspended
+conditional.replace = suspended
 try:
     models.promote(store, version, "me@elsewhere", "2026-01-15T06:00:00+00:00", "a test")
 except models.ModelError as error:
@@ -458,7 +458,7 @@ def test_a_store_that_can_not_be_read_is_not_taken_for_one_without_promotions(
     def fails(url: str) -> tuple[bytes, str]:
         raise storage.StorageError(f"{url}: failed 8 times")
 
-    monkeypatch.setattr(storage, "read_marked", fails)
+    monkeypatch.setattr(conditional, "read_marked", fails)
     with pytest.raises(storage.StorageError, match="failed 8 times"):
         models.read_production(store)
 

@@ -16,7 +16,7 @@ import pytest
 import xarray
 import zarr
 
-from tasks import listing, storage, store
+from tasks import conditional, listing, storage, store
 from tasks.publish import picture_rows, publish, summary
 from tasks.types import CameraNight, NightPlan, Problem
 from tests.tasks.night import (
@@ -137,9 +137,9 @@ def test_the_previews_index_stands_at_its_front(published: Published) -> None:
 def test_the_manifest_is_written_last(stored: tuple[Site, NightPlan], monkeypatch: pytest.MonkeyPatch) -> None:
     site, planned = stored
     written: list[str] = []
-    write, replace = storage.write, storage.replace
+    write, replace = storage.write, conditional.replace
     monkeypatch.setattr(storage, "write", lambda url, data: (written.append(url), write(url, data)))
-    monkeypatch.setattr(storage, "replace", lambda url, *rest: (written.append(url), replace(url, *rest))[1])
+    monkeypatch.setattr(conditional, "replace", lambda url, *rest: (written.append(url), replace(url, *rest))[1])
     publish(planned, site.store, site.settings)
     assert written[-1] == store.manifest_url(site.store, "pit", NIGHT)
     assert {u.rsplit("/")[-1] for u in written[:-1]} == {"0", "quality.parquet", "preview.mp4"}
@@ -154,14 +154,14 @@ def test_a_run_that_was_published_while_this_process_was_suspended_is_judged_as_
     url = store.manifest_url(site.store, CAMERA.id, NIGHT)
     theirs = store.sealed(site.manifest() | {"run": "theirs", "frames": frames})
     storage.remove(url)
-    replace, waking = storage.replace, [theirs]
+    replace, waking = conditional.replace, [theirs]
 
     def suspended(url: str, data: bytes, mark: str) -> str:
         if waking:
             storage.write(url, waking.pop())
         return replace(url, data, mark)
 
-    monkeypatch.setattr(storage, "replace", suspended)
+    monkeypatch.setattr(conditional, "replace", suspended)
     assert publish(planned, site.store, site.settings).status == status
     assert site.manifest()["run"] == ("theirs" if status == "failed" else planned.run)
 

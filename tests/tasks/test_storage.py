@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tasks import listing, storage
+from tasks import conditional, listing, storage
 from tasks.storage import StorageError
 
 NAMES = (
@@ -177,7 +177,7 @@ def test_what_a_killed_process_left_is_hidden_and_never_listed(folder: Path, mon
     assert list(listing.find(root)) == []
 
 
-@pytest.mark.parametrize("store", [storage.write, storage.create])
+@pytest.mark.parametrize("store", [storage.write, conditional.create])
 def test_a_bucket_that_is_not_there_is_named_with_the_next_step(
     bucket: str, store: Callable[[str, bytes], object]
 ) -> None:
@@ -254,8 +254,8 @@ def test_a_server_that_is_asked_when_its_driver_is_made_is_named_when_it_does_no
 
 def test_any_file_system_that_fsspec_knows_is_taken() -> None:
     root = "memory://tests/storage"
-    assert storage.create(f"{root}/a", b"1")
-    assert not storage.create(f"{root}/a", b"2")
+    assert conditional.create(f"{root}/a", b"1")
+    assert not conditional.create(f"{root}/a", b"2")
     assert storage.read(f"{root}/a") == b"1"
     zarr.create_array(storage.zarr_store(f"{root}/z"), shape=(2,), dtype="uint8", fill_value=0)[:] = 5
     assert listing.names(root) == ["a", "z"]

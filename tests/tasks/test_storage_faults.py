@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from fsspec.implementations.local import LocalFileSystem
 from s3fs.errors import translate_boto_error
 
-from tasks import listing, storage
+from tasks import conditional, listing, storage
 from tasks.storage import StorageError
 from tests.tasks.night import without_pauses
 
@@ -108,7 +108,7 @@ CALLS: list[Callable[[str], object]] = [
     storage.open_seekable,
     listing.names,
     lambda url: storage.write(url, b"1"),
-    lambda url: storage.create(url, b"1"),
+    lambda url: conditional.create(url, b"1"),
     lambda url: list(listing.find(url)),
 ]
 

@@ -15,8 +15,9 @@ import pytest
 
 from tasks.video import _packets, _Sound
 from tests.tasks import footage
+from tests.tasks.damaged import astray
 from tests.tasks.night import decode, pictures, write_clip
-from tests.tasks.restoring import restore, seconds, sound
+from tests.tasks.restoring import packets, restore, seconds, sound
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
@@ -48,6 +49,44 @@ def test_clips_that_were_put_together_go_on_with_their_sound(tmp_path: Path, suf
     if tone:
         _, rate, samples = sound(tmp_path / "out.mp4")
         assert len(samples) / rate == pytest.approx(6.0, abs=0.2)
+
+
+def need_every_frame_at_its_time(clip: Path) -> None:
+    """100 frames at 10 a second."""
+    times, frames = decode(clip)
+    assert [footage.number_of(f) for f in frames] == list(range(100))
+    assert [float(t - times[0]) for t in times] == pytest.approx([k / 10 for k in range(100)], abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+@pytest.mark.parametrize("number", [50, 98])
+def test_one_timestamp_far_ahead_of_its_neighbours_moves_no_other(tmp_path: Path, name: str, number: int) -> None:
+    whole = footage.write_clip(tmp_path / f"whole_{name}", footage.paced(100, 10))
+    assert restore(astray(whole, tmp_path / name, number), tmp_path / "out.mkv") == 100
+    need_every_frame_at_its_time(tmp_path / "out.mkv")
+
+
+def test_one_timestamp_far_behind_its_neighbours_moves_no_other(tmp_path: Path) -> None:
+    parts = footage.paced(50, 10), [Fraction(1)], footage.paced(49, 10, 51)
+    made = [footage.write_clip(tmp_path / f"{k}.ts", parts[k], first=n) for k, n in enumerate((0, 50, 51))]
+    (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in made))
+    assert restore(tmp_path / "in.ts", tmp_path / "out.mkv") == 100
+    need_every_frame_at_its_time(tmp_path / "out.mkv")
+
+
+def test_a_pause_in_a_clip_stays_as_long_as_it_was(tmp_path: Path) -> None:
+    times = [*footage.paced(10, 10), *footage.paced(10, 10, 600)]
+    assert restore(footage.write_clip(tmp_path / "in.mkv", times), tmp_path / "out.mkv") == 20
+    assert decode(tmp_path / "out.mkv")[0] == pytest.approx(times)
+
+
+@pytest.mark.parametrize(("suffix", "tone"), [("mkv", "aac"), ("mkv", "pcm_s16le")], ids=["copied", "encoded anew"])
+def test_one_timestamp_of_the_sound_that_is_astray_moves_no_other(tmp_path: Path, suffix: str, tone: str) -> None:
+    whole = write_clip(tmp_path / f"whole.{suffix}", pictures(30), tone=tone, sample_rate=8000)
+    source = astray(whole, tmp_path / "in.mkv", 10, kind="audio")
+    restore(source, tmp_path / "out.mp4")
+    last = [time for _, time in packets(tmp_path / "out.mp4", "audio")][-1]
+    assert float(last) == pytest.approx(3.0, abs=0.3)
 
 
 def test_where_reading_fails_the_decoder_is_asked_for_what_it_still_holds() -> None:
