@@ -42,8 +42,8 @@ OLD_CHAPTER = re.compile(r"(?:GOPR|GP(?P<chapter>\d\d))(?P<clip>\d{4})")
 MOST_SHRINK, MOST_SHRINK_OF_BURSTS = 5, 2
 """How far frames are shrunk at most before a crop is taken."""
 
-MOSAIC = (3, 4)
-"""Rows and columns of patches that a frame too large to be shown whole is sampled by."""
+VIEWED = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""The parts of a frame's sides that a view of it takes in."""
 
 LABEL_REACH = 2
 """The label is the sharpest of so many frames on either side of the place drawn; the burst is centred on it, so
@@ -233,15 +233,14 @@ class PairSampler:
     def _integer(self, high: int) -> int:
         return int(torch.randint(high, (1,), generator=self._choices, device=self._choices.device))
 
-    def _shrink(self, shown: tuple[int, int], height: int, width: int, mosaic: bool) -> int:
+    def _shrink(self, shown: tuple[int, int], height: int, width: int) -> int:
         """How many times to shrink the frame before cropping, at most as far as it goes.
 
-        A mosaic shows the whole frame at every scale alike. Other crops are for detail, so that less is likelier: blur
-        and sharpness are a camera's own only where a pixel is the camera's own.
+        Crops are for detail, so that less is likelier: blur and sharpness are a camera's own only where a pixel is the
+        camera's own.
         """
         most = max(1, min(MOST_SHRINK, shown[0] // height, shown[1] // width))
-        drawn = self._integer(most)
-        return 1 + (drawn if mosaic else min(drawn, self._integer(most)))
+        return 1 + min(self._integer(most), self._integer(most))
 
     def _patch(self, frames: Tensor, height: int, width: int) -> Tensor:
         """A random place of uint8 [t, 3, h, w], of [height, width]; where the frame is short, its edge is repeated."""
@@ -251,32 +250,37 @@ class PairSampler:
         short = (0, width - window.shape[-1], 0, height - window.shape[-2])
         return functional.pad(window.float(), short, mode="replicate").byte() if any(short) else window
 
-    def _mosaic(self, frames: Tensor, height: int, width: int) -> Tensor:
-        """Like `_patch`, from all over the frame: one patch from each of the MOSAIC parts of it, laid side by side."""
-        rows, columns = MOSAIC
-        if frames.shape[2] <= height or frames.shape[3] <= width or height % rows or width % columns:
-            return self._patch(frames, height, width)
-        parts = [part.tensor_split(columns, 3) for part in frames.tensor_split(rows, 2)]
-        patches = [[self._patch(part, height // rows, width // columns) for part in row] for row in parts]
-        return torch.cat([torch.cat(row, 3) for row in patches], 2)
-
-    def _crop(self, clip: Clip, recipe: Recipe, height: int, width: int, mosaic: bool) -> tuple[Tensor, Tensor, bool]:
+    def _crop(self, clip: Clip, recipe: Recipe, height: int, width: int) -> tuple[Tensor, Tensor, bool]:
         """One random crop: (blurred linear light, sharp sRGB), each [3, height, width]; whether it is unmoved, as is a
         still, and a high-speed clip of one or two frames."""
-        shrink = self._shrink((clip.frames.shape[2], clip.frames.shape[3]), height, width, mosaic)
+        shrink = self._shrink((clip.frames.shape[2], clip.frames.shape[3]), height, width)
+        linear, frame, unmoved = self._burst(clip, recipe, shrink * height, shrink * width, shrink)
+        if shrink > 1:  # in linear light, as a sensor of larger pixels would
+            sharp = functional.avg_pool2d(recipe.response.to_linear(frame), shrink)
+            return functional.avg_pool2d(linear, shrink), recipe.response.to_stored(sharp).clamp(0, 1), unmoved
+        return linear, frame.float() / 255, unmoved
+
+    def _view(self, clip: Clip, recipe: Recipe, height: int, width: int) -> tuple[Tensor, Tensor, bool]:
+        """Like `_crop`, but what another lens would show: the whole frame, or a part of its sides (`VIEWED`), in this
+        shape, brought to this size in linear light."""
+        shown = clip.frames.shape[2:]
+        part = VIEWED[self._integer(len(VIEWED))]
+        shrink = part * min(shown[0] / height, shown[1] / width)
+        linear, frame, unmoved = self._burst(clip, recipe, round(shrink * height), round(shrink * width), shrink)
+        both = torch.stack([linear, recipe.response.to_linear(frame)])
+        linear, sharp = functional.interpolate(both, (height, width), mode="bilinear", antialias=True).unbind()
+        return linear, recipe.response.to_stored(sharp).clamp(0, 1), unmoved
+
+    def _burst(self, clip: Clip, recipe: Recipe, height: int, width: int, shrink: float) -> tuple[Tensor, Tensor, bool]:
+        """A random place of this size, to be shrunk so far: a burst's mean in linear light [3, height, width], its
+        centre, uint8; and whether it is unmoved."""
         boost = draw(recipe.highlight_boost, (1, 1, 1), self.generator)
         # Shrunk further, motion is gone, and stills will do.
-        burst = clip.high_speed and shrink <= MOST_SHRINK_OF_BURSTS
-        centre, reach = self._burst(clip, burst)
-        take = self._mosaic if mosaic else self._patch
-        window = take(clip.frames[centre - reach : centre + reach + 1], shrink * height, shrink * width)
-        linear = average_burst(window, boost, recipe.response)
-        if shrink > 1:  # in linear light, as a sensor of larger pixels would
-            sharp = functional.avg_pool2d(recipe.response.to_linear(window[reach]), shrink)
-            return functional.avg_pool2d(linear, shrink), recipe.response.to_stored(sharp).clamp(0, 1), reach == 0
-        return linear, window[reach].float() / 255, reach == 0
+        centre, reach = self._frames(clip, clip.high_speed and shrink <= MOST_SHRINK_OF_BURSTS)
+        window = self._patch(clip.frames[centre - reach : centre + reach + 1], height, width)
+        return average_burst(window, boost, recipe.response), window[reach], reach == 0
 
-    def _burst(self, clip: Clip, moving: bool) -> tuple[int, int]:
+    def _frames(self, clip: Clip, moving: bool) -> tuple[int, int]:
         """A burst's centre, and how many frames it has on either side: 2 to 7, fewer of a shorter clip."""
         count = clip.frames.shape[0]
         group = clip.group or count
@@ -289,10 +293,11 @@ class PairSampler:
         near = range(max(reach, place - LABEL_REACH), min(count - reach, place + LABEL_REACH + 1))
         return max(near, key=lambda i: clip.sharpness[i]), reach
 
-    def sample(self, batch: int, height: int, width: int, mosaic: bool = False) -> tuple[Tensor, Tensor]:
+    def sample(self, batch: int, height: int, width: int, view: bool = False) -> tuple[Tensor, Tensor]:
         """A batch of pairs: (degraded, label), each float [batch, 3, height, width] sRGB in [0, 1].
 
-        With `mosaic`, of patches from all over a frame: what a whole frame has in tones and noise, at any scale.
+        With `view`, of whole frames, or large parts of them, brought to this size, and none upside down: what a frame
+        shows as a whole.
         """
         if self.aside:
             self._choices = self.generator
@@ -302,17 +307,17 @@ class PairSampler:
         for i in range(batch):
             recipe = self.recipes[(first + i) % len(self.recipes)]
             shares[recipe] = shares.get(recipe, 0) + 1
-        parts = [self._degraded(recipe, count, height, width, mosaic) for recipe, count in shares.items()]
+        parts = [self._degraded(recipe, count, height, width, view) for recipe, count in shares.items()]
         degraded, labels = zip(*parts, strict=True)
         return torch.cat(degraded), torch.cat(labels)
 
-    def _degraded(self, recipe: Recipe, count: int, height: int, width: int, mosaic: bool) -> tuple[Tensor, Tensor]:
+    def _degraded(self, recipe: Recipe, count: int, height: int, width: int, view: bool) -> tuple[Tensor, Tensor]:
         """So many pairs of one recipe."""
         blurred, labels, still = [], [], []
         for _ in range(count):
             clip = self.clips[self._integer(len(self.clips))]
-            linear, label, unmoved = self._crop(clip, recipe, height, width, mosaic)
-            flip, turn = self._integer(2), self._integer(2)
+            linear, label, unmoved = (self._view if view else self._crop)(clip, recipe, height, width)
+            flip, turn = self._integer(2), self._integer(2) and not view
             dims = [d for d, on in ((-1, flip), (-2, turn)) if on]
             blurred.append(linear.flip(dims))
             labels.append(label.flip(dims))

@@ -3,8 +3,8 @@
 Covers what a peer's run has of its own: its network, an optimiser for each group of its parameters, its losses, its
 card; and the settings by which a run of the comparison differs from a plain one. The loop, resuming and the clips are
 `lednet.trainer`'s, the losses `lednet.baselines`'. LEDNet's first steps, for the tone curve alone, are steps like all
-others for a peer: as many pictures of the same size, but whole crops, since a mosaic's seams would spoil what it
-learns. From then on both see the same pairs.
+others for a peer: as many pictures of the same sizes, but crops, since frames that are shrunk hold little blur to learn
+from. From then on both see the same pairs.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def make_trainer(settings: TrainSettings, *rest: Any) -> Trainer:
 class PeerTrainer(Trainer):
     """One training run of a peer; resumes as `Trainer` does."""
 
-    mosaics = False
+    views = False
     model: Peer
     average: Peer  # type: ignore[assignment]
     settings: ComparisonSettings

@@ -13,8 +13,8 @@ import torch
 
 from lednet.trainer import Trainer
 
-REHEARSED = 3
-"""Steps of each crop stage that the rehearsal times, after one that is not."""
+REHEARSED = 4
+"""Steps of each crop stage that the rehearsal times, after one that is not; of the light, one of each size of view."""
 
 STEPS = 1000
 """Of the run that is rehearsed, after the light's."""

@@ -35,9 +35,9 @@ class LightSettings:
 
     steps: int = 600
     """0 keeps the curve that the run starts from."""
-    height: int = 144
-    width: int = 256
-    batch: int = 16
+    views: tuple[tuple[int, int, int], ...] = ((16, 144, 256), (12, 216, 384), (8, 288, 512), (4, 432, 768))
+    """Whole frames of a batch, their height and width in pixels, from step to step: what is told of contrasts and noise
+    differs from size to size, and so would the curve."""
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     square: int = 8

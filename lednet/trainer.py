@@ -65,8 +65,8 @@ class Trainer:
     goes on exactly where it was (to the bit on the CPU).
     """
 
-    mosaics = True
-    """Whether the light's steps are on mosaics of patches."""
+    views = True
+    """Whether the light's steps are on whole frames."""
 
     def __init__(
         self,
@@ -295,19 +295,21 @@ class Trainer:
     def _draw(self, step: int) -> tuple[Tensor, Tensor]:
         light = step < self.settings.light.steps
         if step == self.settings.light.steps:
-            # A new seed, so that a peer, which has no mosaics to begin with, sees the same pairs from here on.
+            # A new seed, so that a peer, which has no whole frames to begin with, sees the same pairs from here on.
             self.generator.manual_seed(self.ranks.seed(self.settings.seed) + 1)
-        return self.sampler.sample(*self.batch_shape(step), mosaic=light and self.mosaics)
+        return self.sampler.sample(*self.batch_shape(step), view=light and self.views)
 
     def batch_shape(self, step: int) -> tuple[int, int, int]:
         """Images, height and width of a step's batch; sides are multiples of `SIDE_SCALE`, longer than blur reaches."""
         s = self.settings
         least = LEAST_SIDE if self.loss.features is None else LEAST_SIDE_FOR_VGG19
-        stage = s.light if step < s.light.steps else stage_at(step - s.light.steps, s)
-        height, width = (
-            max(least, round(side * s.crop_scale / SIDE_SCALE)) * SIDE_SCALE for side in (stage.height, stage.width)
-        )
-        return stage.batch * s.batch_scale, height, width
+        if step < s.light.steps:
+            batch, *sides = s.light.views[step % len(s.light.views)]
+        else:
+            stage = stage_at(step - s.light.steps, s)
+            batch, *sides = stage.batch, stage.height, stage.width
+        height, width = (max(least, round(side * s.crop_scale / SIDE_SCALE)) * SIDE_SCALE for side in sides)
+        return batch * s.batch_scale, height, width
 
     def flops_of_step(self, step: int) -> float:
         """What the network computes on a step's batch, forward and backward; none where only the light learns."""
@@ -334,7 +336,7 @@ class Trainer:
         if recipe not in self.gammas:
             fitting = s.pair_sampler(self.clips, torch.Generator(self.device).manual_seed(7), recipe)
             self.gammas[recipe] = fit_gamma(
-                [fitting.sample(16, *s.gamma_view, mosaic=True) for _ in range(math.ceil(s.gamma_pairs / 16))]
+                [fitting.sample(16, *s.gamma_view, view=True) for _ in range(math.ceil(s.gamma_pairs / 16))]
             )
         gamma = self.gammas[recipe]
         drawing = s.pair_sampler(self.held_out, torch.Generator(self.device).manual_seed(11), recipe)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lednet.clips import (
-    MOSAIC,
+    VIEWED,
     Clip,
     ClipError,
     PairSampler,
@@ -25,7 +25,7 @@ from lednet.clips import (
     read_bursts,
     read_clip,
 )
-from lednet.degrade import Recipe, average_burst, linear_to_srgb
+from lednet.degrade import Recipe, average_burst, linear_to_srgb, srgb_to_linear
 
 CPU = torch.device("cpu")
 CLEAR = Recipe("clear", gain=(1.0, 1.0), gamma=(1.0, 1.0))
@@ -308,7 +308,7 @@ def test_a_burst_is_centred_on_the_sharpest_frame_near_its_place() -> None:
 def test_a_burst_near_the_end_of_a_clip_is_whole_however_sharp_the_last_frame_is() -> None:
     sharpest_last = replace(counting_clip(12), sharpness=tuple(float(i) for i in range(12)))
     sampler = PairSampler([sharpest_last], [CLEAR], seeded())
-    for centre, reach in (sampler._burst(sharpest_last, True) for _ in range(60)):
+    for centre, reach in (sampler._frames(sharpest_last, True) for _ in range(60)):
         assert reach <= centre < 12 - reach
 
 
@@ -336,36 +336,46 @@ def test_a_recipe_named_twice_has_twice_as_much_of_all_batches() -> None:
     assert (degraded.mean((1, 2, 3)) > 0.3).float().mean().item() == pytest.approx(2 / 3, abs=0.06)
 
 
-def test_crops_for_detail_are_shrunk_less_than_those_of_mosaics() -> None:
+def test_crops_are_shrunk_by_any_factor_but_less_is_likelier() -> None:
     sampler = PairSampler([noise_clip(1, 160, 160, False)], [CLEAR], seeded())
-    drawn = {mosaic: [sampler._shrink((160, 160), 32, 32, mosaic) for _ in range(400)] for mosaic in (False, True)}
-    assert {*drawn[False]} == {*drawn[True]} == {1, 2, 3, 4, 5}
-    assert sum(drawn[False]) < 0.85 * sum(drawn[True])
+    drawn = [sampler._shrink((160, 160), 32, 32) for _ in range(400)]
+    assert {*drawn} == {1, 2, 3, 4, 5}
+    assert sum(drawn) < 0.85 * 3 * 400
 
 
-# Mosaics
+# Views
 
 
-def test_a_mosaic_takes_a_patch_from_each_part_of_the_frame() -> None:
-    rows, columns = MOSAIC
-    frames = torch.arange(rows * columns, dtype=torch.uint8).reshape(1, 1, rows, columns).mul(20)
-    frames = frames.repeat_interleave(40, 2).repeat_interleave(40, 3).expand(1, 3, -1, -1)
-    sampler = PairSampler([Clip("parts", frames, False)], [CLEAR], seeded())
-    label = sampler.sample(1, rows * 24, columns * 24, mosaic=True)[1]
-    means = torch.nn.functional.avg_pool2d(label, 24)[0, 0] * 255
-    torch.testing.assert_close(means.flatten().sort().values, torch.arange(rows * columns) * 20.0, rtol=0, atol=0.01)
+def test_a_view_takes_in_all_of_a_frame_or_a_large_part_of_it_and_is_never_upside_down() -> None:
+    y, x = torch.meshgrid(torch.linspace(0, 240, 96), torch.linspace(0, 240, 160), indexing="ij")
+    clip = Clip("ramps", torch.stack([y, x, x])[None].round().byte(), False)
+    label = PairSampler([clip], [CLEAR], seeded(3)).sample(40, 48, 80, view=True)[1]
+    rows, columns = label[:, 0, :, 40], label[:, 1, 24]
+    assert (rows[:, -1] > rows[:, 0]).all()
+    assert {bool(mirrored) for mirrored in columns[:, -1] < columns[:, 0]} == {True, False}
+    for shown in ((rows[:, -1] - rows[:, 0]) * 255 / 240, (columns[:, -1] - columns[:, 0]).abs() * 255 / 240):
+        assert shown.min() > min(VIEWED) - 0.05
+        assert shown.max() > 0.95
 
 
-def test_a_mosaic_of_a_frame_that_fits_is_the_frame() -> None:
-    clip = noise_clip(1, 24, 32, False)
-    label = PairSampler([clip], [CLEAR], seeded(3)).sample(1, 24, 32, mosaic=True)[1]
-    turns = [clip.frames[0].flip(dims) / 255 for dims in ([], [-1], [-2], [-1, -2])]
-    assert any(torch.allclose(label[0], turned, atol=1e-6) for turned in turns)
-
-
-@pytest.mark.parametrize("shown", [(16, 900), (130, 200), (720, 1280)])
-def test_a_mosaic_has_the_size_asked_for_whatever_the_frame_s(shown: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shown", [(16, 900), (130, 200), (720, 1280), (96, 40)])
+def test_a_view_has_the_size_asked_for_whatever_the_frame_s(shown: tuple[int, int]) -> None:
     clip = noise_clip(1, *shown, high_speed=False)
-    degraded, label = PairSampler([clip], [CLEAR], seeded()).sample(1, 72, 128, mosaic=True)
+    degraded, label = PairSampler([clip], [CLEAR], seeded()).sample(1, 72, 128, view=True)
     assert degraded.shape == label.shape == (1, 3, 72, 128)
     torch.testing.assert_close(degraded, label, rtol=0, atol=3e-3)
+
+
+def test_a_view_is_as_bright_as_its_frame_in_linear_light() -> None:
+    clip = noise_clip(1, 90, 160, high_speed=False)
+    label = PairSampler([clip], [CLEAR], seeded(1)).sample(30, 18, 32, view=True)[1]
+    light = [srgb_to_linear(image).mean() for image in (label, clip.frames / 255)]
+    torch.testing.assert_close(light[0], light[1], rtol=0.02, atol=0)
+
+
+def test_bursts_are_views_of_motion_only_where_little_is_shrunk() -> None:
+    clip = counting_clip(15, 64, 64)
+    sampler = PairSampler([clip], [CLEAR], seeded())
+    spans = {size: [sampler._burst(clip, CLEAR, 64, 64, 64 / size)[2] for _ in range(10)] for size in (16, 48)}
+    assert all(spans[16])
+    assert not any(spans[48])

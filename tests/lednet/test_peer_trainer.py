@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 PLAIN = TrainSettings(
     steps=3, warmup_steps=1, learning_rate=2e-3, stages=(Stage(1.0, 32, 32, 1),), frames_per_clip=4,
     validation_pairs=4, validation_crop=32, gamma_pairs=16, log_every=1, save_every=2,
-    light=LightSettings(1, 32, 40, 2),
+    light=LightSettings(1, ((2, 32, 40),)),
 )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_a_stopped_and_resumed_run_of_a_peer_equals_an_unbroken_one_to_the_bit(
     assert [name for name in left if not torch.equal(left[name], right[name])] == []
 
 
-def test_peers_and_lednet_see_the_same_pairs_but_peers_no_mosaics(tmp_path: Path, clips: list[Clip]) -> None:
+def test_peers_and_lednet_see_the_same_pairs_but_peers_no_whole_frames(tmp_path: Path, clips: list[Clip]) -> None:
     seen: dict[str, list[tuple[Tensor, Tensor, bool]]] = {}
     for model in ("lednet", "zero_dce_trained"):
         trainer = trainer_of(tmp_path / model, clips, model)
@@ -83,12 +83,12 @@ def test_peers_and_lednet_see_the_same_pairs_but_peers_no_mosaics(tmp_path: Path
 
         def noted(
             *shape: int,
-            mosaic: bool,
+            view: bool,
             pairs: list[tuple[Tensor, Tensor, bool]] = pairs,
             sample: Callable[..., tuple[Tensor, Tensor]] = sample,
         ) -> tuple[Tensor, Tensor]:
-            pair = sample(*shape, mosaic=mosaic)
-            pairs.append((*pair, mosaic))
+            pair = sample(*shape, view=view)
+            pairs.append((*pair, view))
             return pair
 
         trainer.sampler.sample = noted  # type: ignore[method-assign, assignment]
@@ -97,8 +97,8 @@ def test_peers_and_lednet_see_the_same_pairs_but_peers_no_mosaics(tmp_path: Path
     (first, *ours), (theirs_first, *theirs) = (pairs[:4] for pairs in seen.values())
     assert (first[2], theirs_first[2]) == (True, False)
     assert first[0].shape == theirs_first[0].shape
-    for (degraded, label, mosaic), (same, same_label, none) in zip(ours, theirs, strict=True):
-        assert not mosaic
+    for (degraded, label, view), (same, same_label, none) in zip(ours, theirs, strict=True):
+        assert not view
         assert not none
         assert torch.equal(degraded, same)
         assert torch.equal(label, same_label)

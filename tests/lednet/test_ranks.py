@@ -30,7 +30,7 @@ def settings() -> TrainSettings:
     """Of a run of four small steps."""
     return TrainSettings(
         size="tiny", steps=2, warmup_steps=1, stages=(Stage(1.0, 32, 32, 1),), save_every=100, log_every=1,
-        light=LightSettings(2, 32, 32, 2),
+        light=LightSettings(2, ((2, 32, 32),)),
     )  # fmt: skip
 
 

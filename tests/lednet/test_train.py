@@ -107,7 +107,7 @@ def test_a_stopped_and_resumed_run_equals_an_unbroken_one_to_the_bit(
     size: str, first: int, tmp_path: Path, clips: list[Clip]
 ) -> None:
     stages = (Stage(0.6, 32, 32, 1), Stage(1.0, 32, 40, 2))
-    settings = quick(size=size, steps=3, light=LightSettings(2, 32, 32, 2), stages=stages)
+    settings = quick(size=size, steps=3, light=LightSettings(2, ((2, 32, 32),)), stages=stages)
     straight = trainer_of(tmp_path / "a", clips, settings)
     for _ in range(5):
         straight.train_step()
@@ -338,7 +338,7 @@ def test_clips_are_drawn_as_often_as_their_kind_is_to_be(tmp_path: Path, clips: 
 
 
 def test_the_light_alone_is_trained_first_and_then_stands_still(tmp_path: Path, clips: list[Clip]) -> None:
-    trainer = trainer_of(tmp_path, clips, quick(steps=2, light=LightSettings(2, 32, 32, 2)))
+    trainer = trainer_of(tmp_path, clips, quick(steps=2, light=LightSettings(2, ((2, 32, 32),))))
     moved = []
     for _ in range(4):
         before = {k: v.clone() for k, v in trainer.model.named_parameters()}
@@ -349,7 +349,7 @@ def test_the_light_alone_is_trained_first_and_then_stands_still(tmp_path: Path, 
 
 def test_the_light_learns_a_night_of_one_darkness(tmp_path: Path, textured: Callable[[int, int], Tensor]) -> None:
     frames = (textured(32, 32) * 255).byte().expand(4, -1, -1, -1)
-    settings = quick(size="small", recipes=("paper",), light=LightSettings(60, 32, 32, 4))
+    settings = quick(size="small", recipes=("paper",), light=LightSettings(60, ((4, 32, 32),)))
     trainer = trainer_of(tmp_path, [Clip("still", frames, False)], settings)
     losses = [trainer.train_step()[0] for _ in range(60)]
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
@@ -455,7 +455,7 @@ def test_a_run_of_some_minutes_has_the_steps_that_its_rehearsal_found_time_for_i
 
 def test_a_rehearsal_times_the_light_and_the_rest_of_a_run(tmp_path: Path, clips: list[Clip]) -> None:
     stages = (Stage(0.5, 32, 32, 1), Stage(1.0, 32, 40, 1))
-    light, later = rehearse(trainer_of(tmp_path, clips, quick(light=LightSettings(4, 32, 32, 2), stages=stages)))
+    light, later = rehearse(trainer_of(tmp_path, clips, quick(light=LightSettings(4, ((2, 32, 32),)), stages=stages)))
     assert 0 < light < 60
     assert 0 < later < 60
     assert rehearse(trainer_of(tmp_path, clips))[0] == 0

@@ -21,7 +21,7 @@ TWO = "local_global,zero_dce_trained"
 def footage(two_clips: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two small clips, and short settings."""
     fast = partial(
-        TrainSettings, stages=(Stage(0.5, 32, 32, 1), Stage(1.0, 32, 40, 1)), light=LightSettings(600, 32, 32, 1),
+        TrainSettings, stages=(Stage(0.5, 32, 32, 1), Stage(1.0, 32, 40, 1)), light=LightSettings(600, ((1, 32, 32),)),
         frames_per_clip=4, validation_pairs=4, validation_crop=32, gamma_pairs=16, log_every=1,
     )  # fmt: skip
     monkeypatch.setattr(train_peers, "TrainSettings", fast)
