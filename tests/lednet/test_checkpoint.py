@@ -297,7 +297,7 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-@pytest.mark.parametrize("process", [os.getpid(), os.getppid(), 1])
+@pytest.mark.parametrize("process", [os.getpid(), os.getppid(), 1], ids=["own", "parent", "first"])
 def test_what_a_living_process_is_writing_is_left_alone(process: int, tmp_path: Path) -> None:
     writing = tmp_path / f".state.pt.{process}.tmp"
     writing.write_bytes(b"half")
