@@ -371,11 +371,3 @@ def test_a_view_is_as_bright_as_its_frame_in_linear_light() -> None:
     label = PairSampler([clip], [CLEAR], seeded(1)).sample(30, 18, 32, view=True)[1]
     light = [srgb_to_linear(image).mean() for image in (label, clip.frames / 255)]
     torch.testing.assert_close(light[0], light[1], rtol=0.02, atol=0)
-
-
-def test_bursts_are_views_of_motion_only_where_little_is_shrunk() -> None:
-    clip = counting_clip(15, 64, 64)
-    sampler = PairSampler([clip], [CLEAR], seeded())
-    spans = {size: [sampler._burst(clip, CLEAR, 64, 64, 64 / size)[2] for _ in range(10)] for size in (16, 48)}
-    assert all(spans[16])
-    assert not any(spans[48])

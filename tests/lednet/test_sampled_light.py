@@ -81,7 +81,7 @@ def test_a_burst_that_is_shrunk_until_its_motion_is_gone_is_a_still(
     clip = noise_clip(9, 96, high_speed=True)
     sampler = PairSampler([clip], [PLAIN], seeded())
     monkeypatch.setattr(sampler, "_shrink", lambda *_: shrink)
-    assert sampler._crop(clip, PLAIN, 24, 32, False)[2] is still
+    assert sampler._crop(clip, PLAIN, 24, 32)[2] is still
 
 
 def test_a_lamp_that_moves_in_a_burst_is_a_brighter_streak_with_its_clipping_undone() -> None:
