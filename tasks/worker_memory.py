@@ -12,8 +12,10 @@ from contextlib import contextmanager
 
 import psutil
 from dask.system import CPU_COUNT
-from distributed import get_worker
+from distributed import Worker, get_worker
+from distributed.core import Status
 from distributed.system import MEMORY_LIMIT
+from tornado.ioloop import PeriodicCallback
 
 from lednet.memory import return_freed_memory
 
@@ -23,6 +25,10 @@ LOCAL_WORKER_BYTES = 4 * 10**9
 """A machine starts one for so much of its memory: a worker took 1.9 GB at 1080p, and Dask pauses one at 80 %."""
 KEPT = 0.5
 """Of a worker's limit may be kept. Coming back to returned pages costs some tenths of a second a gigabyte."""
+LOOKS_S = 1.0
+"""How often a worker looks whether it is paused, to give back what was freed late."""
+CALLBACK = "lednet: freed memory returned while paused"
+"""Name of that look among a worker's periodic callbacks."""
 
 
 def local_workers(cores: int = CPU_COUNT, memory: int = MEMORY_LIMIT) -> int:
@@ -32,19 +38,38 @@ def local_workers(cores: int = CPU_COUNT, memory: int = MEMORY_LIMIT) -> int:
 
 @contextmanager
 def freed_memory_returned() -> Iterator[None]:
-    """Give freed memory back to the system at the end, if this is a Dask worker that holds more than `KEPT`."""
+    """Give freed memory back to the system at the end, if this is a Dask worker that holds more than `KEPT`, and from
+    then on whenever that worker is paused."""
     try:
         yield
     finally:
-        limit = _limit()
-        if limit and psutil.Process().memory_info().rss > KEPT * limit:
+        worker = _worker()
+        limit = (worker.memory_manager.memory_limit or 0) if worker else 0
+        if worker and limit and psutil.Process().memory_info().rss > KEPT * limit:
+            _return_while_paused(worker)
             return_freed_memory()
 
 
-def _limit() -> int:
-    """Of the Dask worker that this is called in, in bytes; 0 where there is none."""
+def _worker() -> Worker | None:
+    """The Dask worker that this is called in."""
     try:
-        worker = get_worker()
+        return get_worker()
     except ValueError:
-        return 0
-    return worker.memory_manager.memory_limit or 0
+        return None
+
+
+def _return_while_paused(worker: Worker) -> None:
+    """Let a worker give freed memory back as long as it is paused; once is enough.
+
+    What is freed a moment after an item's end stays otherwise, as no other item comes: Dask's profiler holds the frames
+    of running functions, and with them their tensors, while it looks at them.
+    """
+    if CALLBACK in worker.periodic_callbacks:
+        return
+
+    def look() -> None:
+        if worker.status == Status.paused:
+            return_freed_memory()
+
+    worker.periodic_callbacks[CALLBACK] = PeriodicCallback(look, 1000 * LOOKS_S)  # stopped with the worker
+    worker.loop.add_callback(worker.periodic_callbacks[CALLBACK].start)  # this is another thread than the loop's
