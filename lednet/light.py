@@ -251,7 +251,7 @@ class ToneCurve(nn.Module):
         """Make the three channels' curves one, their mean: darkness takes all channels alike.
 
         Trained apart, from few scenes, they learn those scenes' colours; unknown ones are exposed better by one curve
-        (docs/results.md).
+        (docs/experiments.md).
         """
         with torch.no_grad():
             for weights in (self.curve.weight, self.curve.bias):

@@ -87,7 +87,7 @@ SIZES: dict[str, LEDNetConfig] = {
 
 The others are what `small` and `base` were, so that models which sites made of them can be trained on. What has gone
 since was at 1/2, where most tokens are: the encoder's block of v1, the decoder's attention of v2. Each took about a
-sixth of the time and restored no better (docs/results.md).
+sixth of the time and restored no better (docs/experiments.md).
 """
 
 
@@ -187,8 +187,8 @@ class LEDNet(nn.Module):
 
     with the curve predicted once a frame by a `ToneCurve`, `scale` and `detail` per pixel and channel, and `fine` what
     is left without the smooth part. So light is the curve's alone: left to the network, it was learnt by heart scene by
-    scene, and unknown scenes came out worse than under the curve (docs/results.md). The encoder is shown the frame and
-    the exposed frame, and told how noisy the whole frame is, which no one place shows.
+    scene, and unknown scenes came out worse than under the curve (docs/experiments.md). The encoder is shown the frame
+    and the exposed frame, and told how noisy the whole frame is, which no one place shows.
 
     Args:
         size: a name of `SIZES`, or a config of one's own.
