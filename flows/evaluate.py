@@ -26,10 +26,10 @@ from tasks.evaluate import against_truth
 from tasks.judge import judge_night
 from tasks.logs import show_in_prefect
 from tasks.nights import night_range
-from tasks.outcome import stored_outcome
+from tasks.outcome import former_cameras, stored_outcome
 from tasks.report import Truth, collect, write_page
 from tasks.site import Site, read_site
-from tasks.types import CameraNight
+from tasks.types import Camera, CameraNight
 from tasks.units import write_facts
 
 log = logging.getLogger("lednet")
@@ -93,15 +93,17 @@ def _workers() -> tuple[str, dict[str, int]]:
 def draw(night: str, site: Site, store_url: str, outcomes: Sequence[CameraNight], truths: Mapping[str, str]) -> str:
     """Judge a night by the facts and write its report, of all of the site's cameras; returns the report's URL.
 
-    A page of those that were just done would take the place of the whole site's.
+    A page of those that were just done would take the place of the whole site's. Cameras that the site has no more
+    stand in it where the night is published of them.
     """
     manifests = store.Manifests(store_url, night)
+    cameras = (*site.cameras, *former_cameras(manifests, {c.id for c in site.cameras}))
     # What somebody else is at work on may be published in part, and has got further since.
     known = {o.camera: o for o in outcomes if o.status != "under way"}
-    outcomes = [known.get(c.id) or stored_outcome(store_url, c.id, night, manifests) for c in site.cameras]
+    outcomes = [known.get(c.id) or stored_outcome(store_url, c.id, night, manifests) for c in cameras]
     under_way = {o.camera for o in outcomes if o.status == "under way"}
-    published = _published_runs(site, manifests)
-    judged = judge_night(store_url, night, site.cameras, site.health, site.language, under_way, published, manifests)
+    published = _published_runs(cameras, manifests)
+    judged = judge_night(store_url, night, cameras, site.health, site.language, under_way, published, manifests)
     page = collect(
         night,
         store_url,
@@ -118,10 +120,10 @@ def draw(night: str, site: Site, store_url: str, outcomes: Sequence[CameraNight]
     return url
 
 
-def _published_runs(site: Site, manifests: store.Manifests) -> dict[str, str]:
+def _published_runs(cameras: Sequence[Camera], manifests: store.Manifests) -> dict[str, str]:
     """Camera -> the run that is published of its night; without those that have none, or a damaged manifest."""
     runs: dict[str, str] = {}
-    for camera in site.cameras:
+    for camera in cameras:
         with suppress(store.StoreError):  # the report tells it
             manifest = manifests.of(camera.id)
             runs |= {camera.id: str(manifest["run"])} if manifest else {}

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.logs import one_line
-from tasks import storage
+from tasks import codecs, storage
 from tasks.deadline import Outlook, Size, next_time, outlook, sizes
+from tasks.decode import VideoError
 from tasks.decode_process import prober
 from tasks.estimate import Estimate, estimate
 from tasks.nights import night_date
@@ -38,7 +39,7 @@ class Planned:
     night: str
     cameras: list[Estimate]
     without_footage: dict[str, str]
-    """Camera id -> why nothing can be done for it."""
+    """Camera id -> why nothing can be done for it, or not be planned."""
     unreadable: list[Problem]
     """Files that would be left out, or of which a part would."""
     deadline: Outlook | None
@@ -82,6 +83,8 @@ def plan_site(
         except NothingToDoError as reason:
             nothing[camera.id] = str(reason)
             unreadable += reason.problems
+        except (VideoError, PermissionError, codecs.CodecError) as trouble:  # this camera's, and no other's plan
+            nothing[camera.id] = str(trouble)
     rates = {camera.id: camera.rate for camera in chosen}
     told = outlook(estimates, rates, moment, now, workers) if moment else None
     larger = sizes(estimates, SIZES, sizing_hours) if sizing_hours else []

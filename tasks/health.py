@@ -16,10 +16,22 @@ import pandas as pd
 
 from tasks.findings import Finding
 
+SHARES = (
+    "covered_flat", "covered_share", "covered_rise", "usual_share", "moved_share", "moved_match", "blown_share",
+    "dark_share", "dusty_rise", "dusty_contrast", "dusty_flat", "missing_share", "missing_bad_share", "sparse_share",
+)  # fmt: skip
+"""Thresholds that are shares of 1: what no share can reach, as one in per cent, would silence its finding."""
+CONFIDENCES = ("trend_confidence", "model_confidence")
+"""Those of intervals: beyond 0 to 1 there is none, and nothing would ever leave it."""
+
 
 @dataclass(frozen=True)
 class HealthSettings:
-    """Every threshold of camera health. Each can be set in the [health] table of cameras.toml."""
+    """Every threshold of camera health. Each can be set in the [health] table of cameras.toml.
+
+    Raises:
+        ValueError: for a share or a confidence outside of 0 to 1.
+    """
 
     history_nights: int = 28
     """Earlier nights that a camera is compared with, less those that were covered or out of focus."""
@@ -81,6 +93,14 @@ class HealthSettings:
     model_ssim: float = 0.005
     """Least differences between two models: smaller ones nobody sees."""
 
+    def __post_init__(self) -> None:
+        for name in (*SHARES, *CONFIDENCES):
+            value, default = getattr(self, name), getattr(HealthSettings, name)
+            if name in SHARES and not 0 <= value <= 1:
+                raise ValueError(f"{name} must be 0 to 1, such as {default}, not {value:g}")
+            if name in CONFIDENCES and not 0 < value < 1:
+                raise ValueError(f"{name} must lie between 0 and 1, such as {default}, not {value:g}")
+
 
 Row = Mapping[str, Any]
 
@@ -141,7 +161,8 @@ def _finding(night: Row, kind: str, severity: str, **values: float | str) -> Fin
 
 
 def _above(value: float, threshold: float) -> bool:
-    return math.isfinite(value) and value >= threshold
+    """Whether there is something to tell: what is nothing is no fault, also where the threshold is 0."""
+    return math.isfinite(value) and value > 0 and value >= threshold
 
 
 def _covered(night: Row, known: pd.DataFrame, peers: pd.DataFrame, s: HealthSettings) -> Iterator[Finding]:

@@ -139,6 +139,7 @@ def _night_of(store_url: str, camera: str, when: str) -> tuple[dict[str, Any], i
         ) from None
     nights = [night for _, night in published(store_url, None, [camera])]
     damaged: store.StoreError | None = None
+    near: list[str] = []
     for night in nights:
         if not _is_near(night, moment):
             continue
@@ -151,13 +152,23 @@ def _night_of(store_url: str, camera: str, when: str) -> tuple[dict[str, Any], i
             grid, moment_ns = night_grid_of(manifest), _in_ns(moment, ZoneInfo(manifest["camera"]["timezone"]))
             if grid.start_ns <= moment_ns < grid.time_ns(grid.slots):
                 return manifest, moment_ns
+            near.append(_hours(manifest, grid))
     if damaged is not None:
         raise damaged
+    if near:
+        raise store.StoreError(f"{camera}: no published night holds {when}; {'; '.join(near)}")
     if nights:
         told = f"of {nights[0]}" if len(nights) == 1 else f"{len(nights)}, from {nights[0]} to {nights[-1]}"
         raise store.StoreError(f"{camera}: no published night holds {when}; published: {told}")
     others = ", ".join(listing.names(storage.join(store_url, "enhanced"))) or "none"
     raise store.StoreError(f"{camera}: no night is published in {store_url}; cameras there: {others}")
+
+
+def _hours(manifest: dict[str, Any], grid: Grid) -> str:
+    """From when to when a night is: a date alone is its midnight, which the night of that name need not hold."""
+    zone = ZoneInfo(manifest["camera"]["timezone"])
+    begin, end = (_local(grid.time_ns(slot), zone) for slot in (0, grid.slots))
+    return f"that of {manifest['night']} is from {begin} to {end}"
 
 
 def _is_near(night: str, moment: datetime) -> bool:

@@ -136,6 +136,10 @@ class NightSettings:
         }
 
 
+LEAST_DAYLIGHT_SIDE = 32
+"""Of daylight frames, in pixels: smaller ones are nothing to judge a model by, and LPIPS can't."""
+
+
 @dataclass(frozen=True)
 class SynthesisSettings:
     """How a camera's daylight is chosen and made night, for the figures of the synthesised night: table [synthesis].
@@ -153,6 +157,14 @@ class SynthesisSettings:
     """Frames of a lower mean luma, of 1, are no daylight and left out."""
     lpips_weights: str = ""
     """File of AlexNet's weights for LPIPS; empty for where `lednet.lpips_metric` looks by itself."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 1), ("width", LEAST_DAYLIGHT_SIDE)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more, not {getattr(self, name)}")
+        if not 0 <= self.least_brightness <= 1:
+            default = SynthesisSettings.least_brightness
+            raise ValueError(f"least_brightness must be 0 to 1, such as {default}, not {self.least_brightness:g}")
 
     def stored(self) -> dict[str, Any]:
         """The settings that decide the synthesised night."""

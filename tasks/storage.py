@@ -51,7 +51,11 @@ REFUSED = (401, 403)
 """What an object store answers to one whom it doesn't know, or who may not do this."""
 NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
 """What the S3 client raises where this process has no credentials, or half of them; nobody was asked yet."""
+NO_ENDPOINT = "Invalid endpoint"
+"""How the S3 client's complaint begins of an endpoint that is no URL: one without http:// or https://."""
+ENDPOINT = "write AWS_ENDPOINT_URL, or the endpoint of LEDNET_S3_BLOCK, as http://HOST:PORT or https://HOST"
 _ONE_SLASH = re.compile("[a-z][a-z0-9+]+:/(?!/)")
+_NO_BUCKET = re.compile("(?!file:|local:)[a-z][a-z0-9+]+://(/|$)")
 TEMPORARY = ".tmp"
 """How the hidden names of unfinished files end; a killed process may leave one, and no listing shows it."""
 
@@ -64,10 +68,13 @@ def normalise(location: str) -> str:
     """A URL, or a path of this machine, as a URL without a trailing slash.
 
     Raises:
-        ValueError: for a URL that lacks a slash and so would be a folder of this machine.
+        ValueError: for a URL that lacks a slash and so would be a folder of this machine; for one without a bucket, of
+            a variable that is not set, which would be such a folder or another bucket.
     """
     if _ONE_SLASH.match(location):
         raise ValueError(f"{location}: a URL has two slashes after its colon; a folder of that name is ./{location}")
+    if _NO_BUCKET.match(location):
+        raise ValueError(f"{location}: names no bucket; write {_scheme(location)}://BUCKET/PREFIX")
     if "://" not in location:
         location = f"file://{Path(location).expanduser().absolute()}"
     return location.rstrip("/")
@@ -137,7 +144,7 @@ def retry(call: Callable[[], T], what: str) -> T:
     Raises:
         FileNotFoundError: at once, since waiting would not help.
         PermissionError: at once: there are no credentials, they are refused, or this is not allowed.
-        StorageError: after `ATTEMPTS` tries, or at once where the store takes no writes.
+        StorageError: after `ATTEMPTS` tries, or at once where the store takes no writes or its endpoint is no URL.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -145,6 +152,8 @@ def retry(call: Callable[[], T], what: str) -> T:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise
         except Exception as error:
+            if isinstance(error, ValueError) and str(error).startswith(NO_ENDPOINT):
+                raise StorageError(f"{what}: {error}; {ENDPOINT}") from error
             if not isinstance(error, OSError) and not _is_drivers(error):
                 raise
             if refusal := _refusal(error):

@@ -34,7 +34,7 @@ from lednet.metrics import mae, psnr, ssim
 from tasks import listing, storage
 from tasks.decode import VideoError, pixels, probe, read_frames
 from tasks.picture import read_picture
-from tasks.settings import SynthesisSettings
+from tasks.settings import LEAST_DAYLIGHT_SIDE, SynthesisSettings
 from tasks.signs import narrow
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,6 @@ log = logging.getLogger(__name__)
 RECIPE = "night"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 WILDCARDS = frozenset("*?[")
-LEAST_SIDE = 32
-"""Smaller frames are nothing to judge a model by; LPIPS can't."""
 
 Picture = NDArray[np.uint8]
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -110,7 +108,7 @@ def read_daylight(entries: Sequence[listing.Entry], settings: SynthesisSettings,
             raise
         except (VideoError, OSError) as error:
             log.warning("%s: left out of the daylight (%s)", entry.url, error)
-    lit = [f for f in frames if f.mean() / 255 >= settings.least_brightness and min(f.shape[:2]) >= LEAST_SIDE]
+    lit = [f for f in frames if f.mean() / 255 >= settings.least_brightness and min(f.shape[:2]) >= LEAST_DAYLIGHT_SIDE]
     if len(lit) < len(frames):
         unfit = len(frames) - len(lit)
         log.warning("%s: %d of %d frames are no daylight, or too small", entries[0].url, unfit, len(frames))

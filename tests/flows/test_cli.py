@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from flows.cli import log_handler
 from flows.night_commands import exit_code, quarantined, show_outcomes
+from tasks import listing
 from tasks.types import CameraNight
 from tests.flows.conftest import Run
 
@@ -42,13 +44,13 @@ def site(tmp_path: Path) -> Path:
     return path
 
 
-def write_clip(path: Path, frames: int = 20, fps: int = 10) -> None:
-    """A dark clip, 64x48."""
+def write_clip(path: Path, frames: int = 20, fps: int = 10, width: int = 64) -> None:
+    """A dark clip, 48 high."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, 48, "yuv420p"
         for i in range(frames):
-            picture = np.full((48, 64, 3), 20 + i, np.uint8)
+            picture = np.full((48, width, 3), 20 + i, np.uint8)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode(None))
 
@@ -191,6 +193,41 @@ def test_a_plan_names_what_can_not_be_read_and_its_times_zone(lednet_here: Run, 
     shown = " ".join(lednet_here("plan", "2026-01-15", *where(site)).stdout.split())
     assert re.search(r"unreadable: file://\S+/pit/20260115_220030.mp4: \S+", shown)
     assert "(Asia/Shanghai)" in shown
+
+
+def second_camera(site: Path, clip: bytes) -> None:
+    """A camera `silo` beside `pit`, with one file."""
+    site.write_text(SITE + SITE.replace('"pit"', '"silo"').replace("pit/", "silo/"))
+    (site.parent / "archive/silo").mkdir()
+    (site.parent / "archive/silo/20260115_220010.mp4").write_bytes(clip)
+
+
+def test_a_camera_whose_frames_are_refused_stops_no_other_cameras_plan(lednet_here: Run, site: Path) -> None:
+    write_clip(site.parent / "large.mp4", width=128)
+    second_camera(site, (site.parent / "large.mp4").read_bytes())
+    site.write_text("[settings]\nmost_pixels = 4000\n" + site.read_text())
+    result = lednet_here("plan", "2026-01-15", *where(site), "--json")
+    told = json.loads(result.stdout)
+    assert result.returncode == 2
+    assert [camera["camera"] for camera in told["cameras"]] == ["pit"]
+    assert "128x48" in told["without_footage"]["silo"]
+
+
+def test_a_camera_whose_footage_may_not_be_read_stops_no_other_cameras_plan(
+    lednet_here: Run, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second_camera(site, b"a video")
+
+    def find(url: str, *more: int) -> Iterator[listing.Entry]:
+        if url.endswith("/silo"):
+            raise PermissionError(f"{url}: check the rights of this user or key")
+        return found(url, *more)
+
+    found = listing.find
+    monkeypatch.setattr(listing, "find", find)
+    told = json.loads(lednet_here("plan", "2026-01-15", *where(site), "--json").stdout)
+    assert [camera["camera"] for camera in told["cameras"]] == ["pit"]
+    assert "check the rights" in told["without_footage"]["silo"]
 
 
 def test_the_status_of_an_empty_store_is_empty(lednet_here: Run, tmp_path: Path) -> None:

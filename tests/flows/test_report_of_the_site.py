@@ -97,3 +97,30 @@ def test_a_damaged_manifest_of_a_camera_whose_truth_is_known_costs_that_camera_a
     storage.write(stored.manifest_url(store, "hall", NIGHT), b"no manifest")
     evaluate.draw(NIGHT, site, store, [], {"hall": f"{store}/truth.zarr"})
     assert verdicts(tmp_path)["pit"] == "good"
+
+
+def test_a_camera_that_the_site_no_longer_describes_stays_in_the_report_of_its_night(
+    site: Site, tmp_path: Path
+) -> None:
+    store = storage.normalise(str(tmp_path))
+    for camera in ("pit", "old"):
+        published(store, camera)
+    storage.write(stored.manifest_url(store, "older", "2026-02-28"), b"another night's")
+    page = evaluate.draw(NIGHT, site, store, [], {})
+    assert verdicts(tmp_path) == {"pit": "good", "old": "good", "hall": "missing", "gate": "missing"}
+    table = pd.read_csv(tmp_path / "reports" / NIGHT / "cameras.csv").set_index("camera")
+    assert table["status"]["old"] == "published"
+    assert table["name"]["old"] == manifest(camera="old", night=NIGHT)["camera"]["name"]
+    assert table["name"]["old"] in Path(page.removeprefix("file://")).read_text()
+
+
+@pytest.mark.parametrize("damage", ["camera", "all"])
+def test_a_damaged_manifest_of_a_camera_that_is_no_longer_described_costs_no_report(
+    damage: str, site: Site, tmp_path: Path
+) -> None:
+    store = storage.normalise(str(tmp_path))
+    published(store, "pit")
+    night = manifest(camera="old", night=NIGHT) | {"camera": {"id": "old", "rate": "many"}}
+    storage.write(stored.manifest_url(store, "old", NIGHT), stored.sealed(night) if damage == "camera" else b"none")
+    evaluate.draw(NIGHT, site, store, [], {})
+    assert set(verdicts(tmp_path)) == {"pit", "hall", "gate"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
@@ -49,6 +49,15 @@ def test_a_fault_at_its_threshold_is_called_by_its_name(kind: str) -> None:
 @pytest.mark.parametrize("kind", FAULTS)
 def test_below_its_threshold_it_is_not(kind: str) -> None:
     assert kinds(**FAULTS[kind][1]) == []
+
+
+def test_a_threshold_of_0_tells_every_fault_but_no_faultless_night() -> None:
+    told = "blown_share dark_share frozen_s overlap_s drift_s_per_h missing_share sparse_share".split()
+    strictest = replace(SETTINGS, **dict.fromkeys(told, 0.0))
+    faultless = made_row(dark=0.0)
+    assert [f.kind for f in findings_of(faultless, EARLIER, PEERS, strictest)] == []
+    gap = faultless | {"missing": 0.001, "gaps_s": 30.0, "longest_gap": "23:00:00–23:00:30", "coverage": 0.999}
+    assert [f.kind for f in findings_of(gap, EARLIER, PEERS, strictest)] == ["missing_hours"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -142,10 +142,15 @@ def test_a_stretch_of_no_length_is_refused(site: Site, seconds: float) -> None:
     ("camera", "when", "told"),
     [
         (CAMERA.id, "2 o'clock", r"time \"2 o'clock\": write YYYY-MM-DDTHH:MM:SS"),
-        (CAMERA.id, "2026-01-15T22:00:08", "pit: no published night holds .*; published: of 2026-01-15"),
+        (
+            CAMERA.id,
+            "2026-01-15",
+            r"pit: no published night holds 2026-01-15; that of 2026-01-15 is from 2026-01-15T22:00:00\.000\+00:00 to "
+            r"2026-01-15T22:00:07\.000\+00:00$",
+        ),
         (CAMERA.id, "2026-01-15T22:00:07", "no published night holds"),
         (CAMERA.id, "2026-01-15T21:59:59", "no published night holds"),
-        (CAMERA.id, "2025-01-15T22:00:01", "no published night holds"),
+        (CAMERA.id, "2025-01-15T22:00:01", "no published night holds .*; published: of 2026-01-15"),
         ("silo", "2026-01-15T22:00:01", "silo: no night is published in .*; cameras there: pit"),
     ],
 )

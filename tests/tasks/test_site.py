@@ -347,6 +347,14 @@ def test_settings_that_are_no_table_are_refused() -> None:
         ("synthesis", "frames", True, "a whole number"),
         ("synthesis", "lpips_weights", 5, "text"),
         ("health", "frozen", 5, "unknown field 'frozen'"),
+        # Written in per cent, as alarm_coverage is, they would silence the finding without a word.
+        ("health", "missing_share", 5, "missing_share must be 0 to 1, .* 0.02, not 5"),
+        ("health", "covered_flat", 95, "covered_flat must be 0 to 1"),
+        ("health", "trend_confidence", 99.9, "trend_confidence must lie between 0 and 1, .* 0.999, not 99.9"),
+        ("health", "model_confidence", 1, "model_confidence must lie between 0 and 1"),
+        ("synthesis", "frames", 0, "frames must be 1 or more, not 0"),
+        ("synthesis", "width", 0, "width must be 32 or more, not 0"),
+        ("synthesis", "least_brightness", 15, "least_brightness must be 0 to 1, .* 0.15, not 15"),
     ],
 )
 def test_a_threshold_of_another_kind_is_refused_by_name(table: str, field: str, value: Any, words: str) -> None:

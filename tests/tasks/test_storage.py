@@ -239,6 +239,12 @@ def test_paths_become_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         storage.normalise("s3:/mine/store")
 
 
+@pytest.mark.parametrize("location", ["s3://", "s3:///store", "s3:////", "gs://", "memory://"])
+def test_a_url_that_names_no_bucket_is_no_folder_of_this_machine_and_no_other_bucket(location: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{location}: names no bucket"):
+        storage.normalise(location)
+
+
 def test_an_unknown_scheme_is_named_with_the_next_step() -> None:
     with pytest.raises(StorageError, match=r"gopher://a/b: cannot be opened .*use file:// or s3://"):
         storage.read("gopher://a/b")

@@ -192,3 +192,14 @@ def test_a_server_that_is_down_gives_a_storage_error(bucket: str, monkeypatch: p
                 storage.exists(bucket)
         finally:
             storage.filesystem(bucket)[0].clear_instance_cache()
+
+
+def test_an_endpoint_without_its_scheme_is_told_at_once_with_how_to_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ENDPOINT_URL": "localhost:9000", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    storage.forget()
+    monkeypatch.setattr("tasks.storage.time.sleep", lambda _: pytest.fail("it waited"))
+    told = r"^s3://mine/a: Invalid endpoint: localhost:9000; write AWS_ENDPOINT_URL, .* as http://HOST:PORT or https"
+    with pytest.raises(StorageError, match=told):
+        storage.read("s3://mine/a")
+    storage.forget()
