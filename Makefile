@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Where Python is told to write no bytecode, as in many images, each of the processes that a night or the tests start
+# would compile every module anew: a second of each start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-slow lint types check bench stack stack-down lock clean
 
 help:

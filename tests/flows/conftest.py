@@ -3,16 +3,19 @@ nothing to, in this one, which has imported everything already; and one Prefect 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from flows import cli, engine
+from tasks.logs import LOGGERS
 
 LIMIT_S = 800
 """A command that has not ended by then hangs; a busy machine takes minutes for what a quiet one does in 20 s."""
@@ -45,25 +48,30 @@ def lednet() -> Run:
     return run
 
 
-@pytest.fixture
-def lednet_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `lednet ARGUMENTS` through its entry point in this process; logging is afterwards as it was."""
+@pytest.fixture(scope="session")
+def lednet_here() -> Run:
+    """Run `lednet ARGUMENTS` through its entry point in this process, which spares it some 8 s of imports where it runs
+    a flow; logging is afterwards as it was. What other processes write to the terminal is not among its output."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        loggers = [logging.getLogger(name) for name in (None, "lednet", "tasks")]
+        loggers = [logging.getLogger(name) for name in (None, *LOGGERS)]
         levels = [logger.level for logger in loggers]
-        with monkeypatch.context() as patch:
+        output, errors = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+            for logger in loggers[1:]:
+                patch.setattr(logger, "handlers", list(logger.handlers))
             patch.setattr(logging.getLogger(), "handlers", [])  # with pytest's own the command would set up none
             patch.setattr(sys, "argv", ["lednet", *arguments])
             for name in set(os.environ) - set(ENVIRONMENT):
                 patch.delenv(name)
-            for name, value in ({"PREFECT_LOGGING_LEVEL": "WARNING"} | environment).items():
+            known = {"PREFECT_LOGGING_LEVEL": "WARNING", "OMP_WAIT_POLICY": ENVIRONMENT["OMP_WAIT_POLICY"]}
+            for name, value in (known | environment).items():
                 patch.setenv(name, value)
             with pytest.raises(SystemExit) as end:
                 cli.main()
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-        return subprocess.CompletedProcess(arguments, int(end.value.code or 0), *capsys.readouterr())
+        return subprocess.CompletedProcess(arguments, int(end.value.code or 0), output.getvalue(), errors.getvalue())
 
     return run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +15,7 @@ import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import deploy, engine
-from tests.flows.conftest import ENVIRONMENT, LIMIT_S, Run, command
+from tests.flows.conftest import Run
 from tests.tasks.night import NIGHT, make_site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,15 +27,14 @@ SCHEDULING_S = 240
 
 
 @pytest.fixture(scope="module")
-def deployments(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def deployments(server: str, tmp_path_factory: pytest.TempPathFactory, lednet_here: Run) -> dict[str, dict[str, Any]]:
     """What the server knows after the command that prefect.yaml names, by deployment."""
-    # Away from the repository, so that the flows come from the installed package as they do on a worker.
     folder = tmp_path_factory.mktemp("deploy")
-    environment = ENVIRONMENT | engine.QUIET | {"PREFECT_API_URL": server, "PREFECT_HOME": str(folder / "home")}
-    done = subprocess.run(
-        command("deploy", str(ROOT / "prefect.yaml")),
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False,
-    )  # fmt: skip
+    known = engine.QUIET | {"PREFECT_API_URL": server, "PREFECT_HOME": str(folder / "home")}
+    with pytest.MonkeyPatch.context() as patch:
+        # So that the process that looks at the flows finds them in the installed package, as a worker does.
+        patch.chdir(folder)
+        done = lednet_here("deploy", str(ROOT / "prefect.yaml"), **known)
     assert done.returncode == 0, done.stdout + done.stderr
     found = httpx.post(f"{server}/deployments/filter", json={}, timeout=120).json()
     return {d["name"]: d for d in found if d["name"] in WRITTEN}
@@ -213,7 +211,9 @@ def test_what_prefect_deploy_says_of_a_wrong_file_is_one_plain_line(
     monkeypatch.setenv("PREFECT_API_URL", server)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     file = tmp_path / "mine.yaml"
-    file.write_text((ROOT / "prefect.yaml").read_text(encoding="utf-8").replace("{name: lednet}", "{name: nowhere}"))
+    file.write_text(
+        "deployments: [{name: nights, entrypoint: tests.flows.landing.note, work_pool: {name: nowhere}}]\npull: []\n"
+    )
     with pytest.raises(engine.EngineError, match=r"mend it there: [^\n─]*work pool 'nowhere' which does not[^\n─]*$"):
         deploy._prefect_deploy(file)
 

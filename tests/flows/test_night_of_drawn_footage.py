@@ -41,9 +41,9 @@ class Killed(NamedTuple):
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
     """A drawn night of two small cameras, cut into many shards, on a server of its own; killed at the second shard."""
     folder = tmp_path_factory.mktemp("drawn")
-    sample = build_demo_archive(folder / "sample", seconds=8, subframes=1, width=160, height=96)
+    sample = build_demo_archive(folder / "sample", seconds=4, subframes=1, width=160, height=96)
     site, store = Path(sample.cameras_toml), folder / "store"
-    site.write_text("[settings]\nshard_mb = 1\nshard_most = 8\n\n" + site.read_text())
+    site.write_text("[settings]\nshard_mb = 1\nshard_least = 4\nshard_most = 4\n\n" + site.read_text())
     arguments = ["enhance", sample.night, "--site", str(site), "--archive", str(sample.archive), "--store",
                  str(store), "--json"]  # fmt: skip
     quiet = subprocess.DEVNULL
@@ -104,9 +104,9 @@ def test_a_killed_night_is_not_published(killed: Killed) -> None:
 
 
 def test_a_night_killed_half_way_is_finished_without_redoing_stored_shards(
-    killed: Killed, server: str, lednet: Run
+    killed: Killed, server: str, lednet_here: Run
 ) -> None:
-    finished = lednet(*killed.arguments, "--no-report", PREFECT_API_URL=server, LEDNET_WORKERS="1")
+    finished = lednet_here(*killed.arguments, "--no-report", PREFECT_API_URL=server, LEDNET_WORKERS="1")
     outcomes = json.loads(finished.stdout)["cameras"]
     assert {o["status"] for o in outcomes} == {"published"}, finished.stderr
     after = stored_shards(killed.store)

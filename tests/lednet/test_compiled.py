@@ -1,4 +1,5 @@
-"""The compiled pass beside the plain one. All but the last tests give torch.compile backends that take no time."""
+"""The compiled pass beside the plain one. All but the last tests give torch.compile backends that take no time; where
+what is compiled does not matter, a stand-in for the network, which torch traces at once."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -55,6 +56,22 @@ def plain(with_heads: Callable[[LEDNet], LEDNet]) -> Restorer:
     return restorer
 
 
+class Restored(NamedTuple):
+    image: Tensor
+
+
+class Brighter:
+    """Stands in for the network: restores by adding its statistics, which torch traces in no time."""
+
+    def restore(self, x: Tensor, pooled: tuple[Tensor, ...] = ()) -> Restored:
+        return Restored(x * 0.5 + 0.25 + sum(pooled))
+
+
+@pytest.fixture
+def brighter() -> LEDNet:
+    return cast(LEDNet, Brighter())
+
+
 @pytest.fixture
 def backend() -> Backend:
     return Backend()
@@ -87,13 +104,14 @@ def test_each_size_is_one_whole_graph_and_restored_as_without(
     assert not fused.compiled.failed
 
 
-def test_what_was_restored_outlives_the_next_replay(plain: Restorer, backend: Backend) -> None:
-    compiled_pass = CompiledPass(plain.model, backend)
+def test_what_was_restored_outlives_the_next_replay(brighter: LEDNet, backend: Backend) -> None:
+    compiled_pass = CompiledPass(brighter, backend)
     images = torch.rand(2, 1, 3, 16, 24)
     with torch.inference_mode():
         first, second = (compiled_pass(x) for x in images)
-        torch.testing.assert_close(first, plain.model.restore(images[0]).image)
-        torch.testing.assert_close(second, plain.model.restore(images[1]).image)
+        torch.testing.assert_close(first, brighter.restore(images[0]).image)
+        torch.testing.assert_close(second, brighter.restore(images[1]).image)
+    assert backend.graphs == 1
 
 
 def test_a_smaller_last_batch_is_not_compiled_anew(plain: Restorer, fused: Restorer, backend: Backend) -> None:
@@ -121,12 +139,13 @@ def test_a_video_whose_light_is_given_is_restored_as_without(
 
 
 def test_more_shapes_than_may_be_compiled_are_restored_all_the_same(
-    plain: Restorer, fused: Restorer, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    brighter: LEDNet, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled, "MOST_SHAPES", 1)
+    compiled_pass = CompiledPass(brighter, backend)
     for size in ((16, 24), (24, 16), (16, 24)):
-        frames = dark(1, *size)
-        assert np.array_equal(fused.restore(frames), plain.restore(frames))
+        x = torch.rand(1, 3, *size)
+        assert torch.equal(compiled_pass(x), brighter.restore(x).image)
     assert backend.graphs == 1
 
 
@@ -153,7 +172,7 @@ def test_where_compiling_fails_one_warning_tells_and_frames_are_restored(
     assert "\n" not in told
 
 
-def test_one_shape_that_fails_leaves_the_others_compiled(plain: Restorer, backend: Backend) -> None:
+def test_one_shape_that_fails_leaves_the_others_compiled(brighter: LEDNet, backend: Backend) -> None:
     attempts: list[torch.Size] = []
 
     def broken_where_wide(graph: Graph, inputs: list[Tensor]) -> Graph:
@@ -163,19 +182,17 @@ def test_one_shape_that_fails_leaves_the_others_compiled(plain: Restorer, backen
             raise RuntimeError("no memory for the graph")
         return backend(graph, inputs)
 
-    partly = Restorer(plain.model, device="cpu")
-    partly.frame_by_frame = False
-    partly.compiled = CompiledPass(plain.model, broken_where_wide)
+    partly = CompiledPass(brighter, broken_where_wide)
     for size in ((16, 24), (24, 16), (16, 24), (32, 16), (24, 16)):
-        frames = dark(1, *size)
-        assert np.array_equal(partly.restore(frames), plain.restore(frames)), size
+        x = torch.rand(1, 3, *size)
+        assert torch.equal(partly(x), brighter.restore(x).image), size
     assert [shape[-2:] for shape in attempts] == [(16, 24), (24, 16), (32, 16)]
     assert backend.graphs == 2
-    assert partly.compiled.without == 2
+    assert partly.without == 2
 
 
 def test_what_a_failed_pass_held_is_let_go_before_the_plain_one_begins(
-    plain: Restorer, caplog: pytest.LogCaptureFixture
+    brighter: LEDNet, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "lednet.compiled")  # a record of the whole error would be kept, and hold it too
     held: list[weakref.ref[Tensor]] = []
@@ -188,7 +205,7 @@ def test_what_a_failed_pass_held_is_let_go_before_the_plain_one_begins(
 
         return run
 
-    compiled_pass = CompiledPass(plain.model, short_of_memory)
+    compiled_pass = CompiledPass(brighter, short_of_memory)
     still_there: list[Tensor | None] = []
     restore = compiled_pass._plain
 

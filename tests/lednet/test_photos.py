@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -118,6 +119,8 @@ def test_a_run_counts_its_photographs_and_holds_out_clips_alone(
     tmp_path: Path, two_clips: Path, tiny: LEDNetConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SIZES, "tiny", tiny)
+    short = partial(TrainSettings, validation_pairs=4, validation_crop=32, gamma_pairs=16)  # which no option sets
+    monkeypatch.setattr(train, "TrainSettings", short)
     for i in range(3):
         write_photo(tmp_path / f"photos/{i}.png")
     arguments = ["--data", str(two_clips), "--photos", str(tmp_path / "photos"), "--out", str(tmp_path / "run")]
