@@ -33,7 +33,7 @@ from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, mse, psnr, ssim
 from lednet.restorer import choose_device
 from lednet.roofline import seconds
-from lednet.table_figures import Record, Row, plain, resamples, summarise, to_csv, to_markdown, to_overview, to_text
+from lednet.table_figures import Record, Row, plain, summarise, to_csv, to_markdown, to_overview, to_text
 from lednet.table_pairs import Example, examples_of_clips, examples_of_pairs, read_scenes, training_pairs
 from lednet.table_sheet import Sheet
 
@@ -252,7 +252,6 @@ def summaries(
     rows = []
     for source, scene in sorted({(e.source, e.scene) for e in examples}):
         here = [i for i, e in enumerate(examples) if (e.source, e.scene) == (source, scene)]
-        weights = resamples([examples[i].group for i in here], settings.seed)
         best = [done["small"].records[i] for i in here] if "small" in done else None
         for name in settings.methods:
             title = title_of(name, settings.model)
@@ -261,7 +260,7 @@ def summaries(
                 continue
             found = done[name]
             of_these = [found.records[i] for i in here]
-            row = summarise(of_these, title, found.parameters, weights, None if name == "small" else best)
+            row = summarise(of_these, title, found.parameters, None if name == "small" else best)
             if found.cost is not None:
                 row = replace(row, gmacs=found.cost.gmacs, memory_mb=found.cost.memory_mb)
             rows.append(row)

@@ -1,8 +1,7 @@
 """The figures of the comparison: one record a frame and method, their means, intervals and the table in three formats.
 
-Covers metrics and statistics. Not covered: frames (`lednet.table_pairs`), methods (`lednet.baselines.registry`).
-Intervals are bootstrap ones at 95 %: groups (clips or pairs) are drawn with replacement, then frames in each, because
-frames of one clip are not independent. With few groups they are rough, and the table says how many there were.
+Covers metrics and their means. Not covered: frames (`lednet.table_pairs`), methods (`lednet.baselines.registry`), the
+means' intervals (`lednet.student`).
 """
 
 from __future__ import annotations
@@ -16,10 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-DRAWS = 2000
+from lednet.student import half_width
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over frames with its 95 % bootstrap interval."""
+    """A mean over frames with its 95 % interval, which is infinite where there is but one."""
 
     value: float
     low: float
@@ -81,46 +77,32 @@ class Row:
     note: str = ""
 
 
-def resamples(groups: Sequence[str], seed: int) -> NDArray[np.float64]:
-    """Weights [DRAWS, n] of n examples, each row of sum one: groups drawn with replacement, then examples in each."""
-    random = np.random.default_rng(seed)
-    names = sorted(set(groups))
-    drawn = random.multinomial(len(names), [1 / len(names)] * len(names), DRAWS)
-    counts = np.zeros((DRAWS, len(groups)))
-    for times, name in zip(drawn.T, names, strict=True):
-        members = np.flatnonzero(np.array(groups) == name)
-        counts[:, members] = random.multinomial(times * len(members), [1 / len(members)] * len(members))
-    return np.asarray(counts / counts.sum(1, keepdims=True))
-
-
-def mean_of(values: Sequence[float], weights: NDArray[np.float64]) -> Mean:
-    """Mean of the values and the middle 95 % of its resamples; infinite if any value is (PSNR of equal pictures)."""
+def mean_of(values: Sequence[float], groups: Sequence[str]) -> Mean:
+    """Mean of the values and its interval over groups; infinite if any value is (PSNR of equal pictures)."""
     if not all(map(math.isfinite, values)):
         whole = math.fsum(values)  # plus or minus infinity, or NaN of both
         return Mean(whole, whole, whole)
-    low, high = np.quantile(weights @ np.array(values), (0.025, 0.975))
-    return Mean(float(np.mean(values)), float(low), float(high))
+    mean, half = math.fsum(values) / len(values), half_width(values, groups)
+    return Mean(mean, mean - half, mean + half)
 
 
-def summarise(
-    records: Sequence[Record], title: str, parameters: int, weights: NDArray[np.float64], best: Sequence[Record] | None
-) -> Row:
-    """One row from the records of one method, in the order of the weights; `best` are the LEDNet row's."""
-    first = records[0]
+def summarise(records: Sequence[Record], title: str, parameters: int, best: Sequence[Record] | None) -> Row:
+    """One row from the records of one method; `best` are the LEDNet row's, of the same frames in the same order."""
+    first, groups = records[0], [r.group for r in records]
     mse, mae = (statistics.fmean(getattr(r, name) for r in records) for name in ("mse", "mae"))
     known = [r.lpips for r in records if r.lpips is not None]
     ahead = [b.psnr - r.psnr for b, r in zip(best, records, strict=True)] if best else []
     return Row(
         *(first.source, first.recipe, first.scene, first.method, title),
         frames=len(records),
-        groups=len({r.group for r in records}),
-        psnr=mean_of([r.psnr for r in records], weights),
+        groups=len(set(groups)),
+        psnr=mean_of([r.psnr for r in records], groups),
         psnr_of_mean_mse=-10 * math.log10(mse) if mse else math.inf,
-        ssim=mean_of([r.ssim for r in records], weights),
-        mae=mean_of([r.mae for r in records], weights),
+        ssim=mean_of([r.ssim for r in records], groups),
+        mae=mean_of([r.mae for r in records], groups),
         rmse_to_mae=math.sqrt(mse) / mae if mae else None,
-        lpips=mean_of(known, weights) if len(known) == len(records) else None,
-        ahead=mean_of(ahead, weights) if ahead else None,
+        lpips=mean_of(known, groups) if len(known) == len(records) else None,
+        ahead=mean_of(ahead, groups) if ahead else None,
         frames_per_s=1 / max(statistics.median(r.seconds for r in records), 1e-9),
         parameters=parameters,
     )
@@ -151,7 +133,7 @@ def _shown(mean: Mean | None, digits: int, interval: bool = True) -> str:
     if mean is None:
         return "not computed"
     text = f"{mean.value:.{digits}f}"
-    return f"{text} ({mean.low:.{digits}f} to {mean.high:.{digits}f})" if interval else text
+    return f"{text} ({mean.low:.{digits}f} to {mean.high:.{digits}f})" if interval and math.isfinite(mean.low) else text
 
 
 def _speed(frames_per_s: float | None) -> str:

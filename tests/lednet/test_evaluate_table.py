@@ -22,7 +22,7 @@ from lednet.clips import find_clips, split_clips
 from lednet.degrade import RECIPES
 from lednet.evaluate_table import Settings, all_trained_on, evaluate, fixed_gamma, main, trained_on, write
 from lednet.metrics import mae, mse, psnr, ssim
-from lednet.table_figures import Record, mean_of, resamples, summarise, to_overview
+from lednet.table_figures import Record, mean_of, summarise, to_overview
 from lednet.table_pairs import UNNAMED, examples_of_clips, examples_of_pairs, read_scenes, scene_of
 from lednet.table_sheet import SIDE, Sheet, choose_crops
 from lednet.validate import read_pairs
@@ -161,26 +161,16 @@ def test_a_bad_scenes_file_is_named(tmp_path: Path, text: str) -> None:
         read_scenes(path)
 
 
-def test_the_interval_is_over_groups_and_holds_the_mean() -> None:
-    groups = ["a"] * 5 + ["b"] * 5 + ["c"] * 5 + ["d"] * 5
-    values = [1.0] * 5 + [2.0] * 5 + [3.0] * 5 + [4.0] * 5
-    apart = mean_of(values, resamples([str(i) for i in range(20)], 0))
-    together = mean_of(values, resamples(groups, 0))
-    assert together.low < apart.low < together.value == 2.5 < apart.high < together.high
-    assert mean_of([3.0] * 20, resamples(groups, 0)).low == pytest.approx(3.0)
-
-
 @pytest.mark.parametrize(("values", "mean"), [([math.inf, 20.0], math.inf), ([-math.inf, 1.0], -math.inf)])
 def test_a_mean_keeps_the_side_on_which_it_is_infinite(values: list[float], mean: float) -> None:
-    assert mean_of(values, resamples(["a", "b"], 0)).value == mean
+    assert mean_of(values, ["a", "b"]).value == mean
 
 
 def test_the_margin_of_lednet_is_taken_frame_by_frame() -> None:
     def record(value: float, name: str) -> Record:
         return Record("s", "r", "o", "m", name, name, value, 0.01, 0.5, 0.1, None, 1.0)
 
-    weights = resamples(["a", "b"], 0)
-    row = summarise([record(10, "a"), record(20, "b")], "m", 0, weights, [record(12, "a"), record(22, "b")])
+    row = summarise([record(10, "a"), record(20, "b")], "m", 0, [record(12, "a"), record(22, "b")])
     assert row.ahead is not None
     assert (row.ahead.low, row.ahead.value, row.ahead.high) == pytest.approx((2, 2, 2))
 
