@@ -24,7 +24,7 @@ from flows.logs import PlainError
 from flows.night_job import NightJob, dask_client
 from flows.object_store import hand_on, use_block
 from flows.progress import shown_in_prefect
-from tasks import codecs, listing, storage
+from tasks import codecs, collector, listing, storage
 from tasks.deadline import next_time
 from tasks.logs import show_in_prefect
 from tasks.nights import night_date
@@ -87,7 +87,8 @@ def enhance_night(
         ItemFeed(DaskItems(dask_client(), settings)) as feed,
     ):
         job = NightJob(night, archive, store_url, settings, until, progress, shelf, feed, publish_in_prefect, took)
-        job.begin(chosen, held)
+        with collector.new_objects_alone():
+            job.begin(chosen, held)
         create_table_artifact(job.rows, key="planned-night", description=f"Night of {night}, what is to be done")
         outcomes = job.finish()
     create_table_artifact([vars(o) for o in outcomes], key="enhanced-night", description=f"Night of {night}")

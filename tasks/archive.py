@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import zip_longest
+from operator import attrgetter
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -267,11 +268,13 @@ def _in_their_hour(
 
 
 def _moved(segment: Segment, by_ns: int) -> Segment:
+    if not by_ns:  # all of nearly every night's
+        return segment
     return replace(segment, start_ns=segment.start_ns + by_ns, end_ns=segment.end_ns + by_ns)
 
 
 def _by_time(segments: Iterable[Segment]) -> list[Segment]:
-    return sorted(segments, key=lambda s: (s.start_ns, s.url))
+    return sorted(segments, key=attrgetter("start_ns", "url"))
 
 
 def _in_recording_order(named: Iterable[_Named]) -> list[_Named]:

@@ -143,7 +143,7 @@ def create_run(plan: NightPlan, settings: NightSettings, version: str) -> None:
     # Not with the other attributes: zarr copies and writes them four times over, and a night has thousands of files.
     described = json.loads(parts["zarr.json"])
     described["attributes"]["sources"] = [{"url": s.url, "etag": s.etag, "start_ns": s.start_ns} for s in plan.segments]
-    parts["zarr.json"] = canonical_json(described)
+    parts["zarr.json"] = canonical_json(described, indent=None)
     for key in sorted(parts, key=lambda k: (k.count("/"), k)):
         storage.write(storage.join(url, key), parts[key])
     storage.write(ready, canonical_json({"shards": plan.shards, "slots": plan.planned_slots}))
@@ -204,9 +204,13 @@ def write_receipt(run_url: str, receipt: Receipt, rows: pd.DataFrame) -> None:
     storage.write(receipt_url(run_url, receipt.shard, "json"), canonical_json(asdict(receipt)))
 
 
-def canonical_json(value: dict[str, Any]) -> bytes:
-    """JSON with sorted keys, fractions as "n/d", one trailing newline: equal values, equal bytes."""
-    return (json.dumps(value, sort_keys=True, indent=1, default=str) + "\n").encode()
+def canonical_json(value: dict[str, Any], indent: int | None = 1) -> bytes:
+    """JSON with sorted keys, fractions as "n/d", one trailing newline: equal values, equal bytes.
+
+    Args:
+        indent: None for what is long: indenting takes five times as long.
+    """
+    return (json.dumps(value, sort_keys=True, indent=indent, default=str) + "\n").encode()
 
 
 def parquet_bytes(table: pd.DataFrame) -> bytes:

@@ -45,9 +45,13 @@ class Camera:
     `*`, as a URL or a path. Figures of the synthesised night are made of them; see `tasks.synthesised`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Segment:
-    """One archived video file."""
+    """One archived video file.
+
+    Without slots, which a frozen dataclass pickles field by field in Python: a plan holds thousands of these and is
+    pickled whole (`tasks.shelf`).
+    """
 
     url: str
     etag: str

@@ -22,6 +22,7 @@ from unittest import mock
 
 from lednet import __version__
 from tasks import listing
+from tasks.collector import new_objects_alone
 from tasks.decode import Header
 from tasks.plan import plan_night
 from tasks.settings import NightSettings
@@ -66,6 +67,7 @@ def main() -> int:
         TemporaryDirectory(prefix="lednet-bench-") as folder,
         mock.patch.object(listing, "find", made_up),
         PlanShelf("file:///archive", f"file://{folder}", settings) as shelf,
+        new_objects_alone(),
     ):
         places = ("file:///archive", f"file://{folder}", settings)
         plan_night(camera(0), NIGHT, *places, lambda _: header)  # reads the weights
