@@ -1,7 +1,4 @@
-"""The evaluate flow through the command's entry point: a real Prefect server, real Dask workers, a published night.
-
-As the installed command, in a process of its own, it runs at the end of the night of `test_night_of_real_footage`.
-"""
+"""The evaluate flow through the installed command: a real Prefect server, real Dask workers, a published night."""
 
 from __future__ import annotations
 
@@ -74,7 +71,7 @@ class Evaluated(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory, server: str, lednet_here: Run) -> Evaluated:
+def evaluated(tmp_path_factory: pytest.TempPathFactory, server: str, lednet: Run) -> Evaluated:
     """Three cameras: one published, with daylight and earlier nights; one damaged; one that never recorded."""
     root = tmp_path_factory.mktemp("evaluate")
     site = make_site(root)
@@ -91,7 +88,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, server: str, lednet_here
         write_facts(site.store, made_row("pit", night=night))
     nights = f"{night}..{NIGHT}"
     places = ("--site", str(root / "cameras.toml"), "--store", str(root / "store"))
-    result = lednet_here("evaluate", nights, *places, "--json", PREFECT_API_URL=server, LEDNET_WORKERS="1")
+    result = lednet("evaluate", nights, *places, "--json", PREFECT_API_URL=server, LEDNET_WORKERS="1")
     return Evaluated(result, root, storage.normalise(str(root / "store")))
 
 

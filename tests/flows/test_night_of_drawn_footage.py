@@ -104,9 +104,9 @@ def test_a_killed_night_is_not_published(killed: Killed) -> None:
 
 
 def test_a_night_killed_half_way_is_finished_without_redoing_stored_shards(
-    killed: Killed, server: str, lednet_here: Run
+    killed: Killed, server: str, lednet: Run
 ) -> None:
-    finished = lednet_here(*killed.arguments, "--no-report", PREFECT_API_URL=server, LEDNET_WORKERS="1")
+    finished = lednet(*killed.arguments, "--no-report", PREFECT_API_URL=server, LEDNET_WORKERS="1")
     outcomes = json.loads(finished.stdout)["cameras"]
     assert {o["status"] for o in outcomes} == {"published"}, finished.stderr
     after = stored_shards(killed.store)
