@@ -4,6 +4,7 @@ Where do I go to ...?
     run the overnight job        flows.enhance_night
     see new GoPro footage        flows.watch_gopro
     plan a night                 flows.planning
+    see what Prefect shows of it flows.camera_tasks
     judge nights and report      flows.evaluate
     show a report in Prefect     flows.artifacts
     compare methods              flows.table

@@ -17,6 +17,7 @@ from prefect.artifacts import create_table_artifact
 from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import clusters, versions
+from flows.camera_tasks import publish_in_prefect
 from flows.due import due
 from flows.events import tell_night
 from flows.feeding import DaskItems, ItemFeed, told_by_workers
@@ -32,7 +33,6 @@ from tasks.passes import by_priority
 from tasks.shelf import PlanShelf
 from tasks.site import read_site
 from tasks.types import CameraNight
-from tasks.units import publish_in_prefect
 
 
 class NightIncompleteError(PlainError):

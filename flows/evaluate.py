@@ -18,6 +18,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from flows import clusters
 from flows.artifacts import publish_report
+from flows.camera_tasks import write_facts
 from flows.due import due
 from flows.object_store import hand_on, use_block
 from tasks import storage, store
@@ -30,7 +31,6 @@ from tasks.outcome import former_cameras, stored_outcome
 from tasks.report import Truth, collect, write_page
 from tasks.site import Site, read_site
 from tasks.types import Camera, CameraNight
-from tasks.units import write_facts
 
 log = logging.getLogger("lednet")
 

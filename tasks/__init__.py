@@ -17,7 +17,7 @@ Where do I go to ...?
     keep plans out of memory           tasks.shelf
     end a worker that hangs            tasks.stall
     spare a worker's memory            tasks.worker_memory
-    restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Prefect)
+    restore a work item                tasks.enhance (tasks.pipeline, and tasks.units for Dask)
     restore video steadily             tasks.steady
     list and read sharp footage        tasks.footage
     make pairs of it                   tasks.pairs

@@ -123,6 +123,12 @@ def test_lednet_can_be_imported_where_only_torch_numpy_and_opencv_are(tmp_path: 
     assert done.returncode == 0, done.stderr
 
 
+def test_a_dask_worker_restores_without_prefect_and_what_facts_need(tmp_path: Path) -> None:
+    script = "import sys, tasks.units; print([m for m in ('prefect', 'pandera', 'flows') if m in sys.modules])"
+    done = run_python(script, tmp_path)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("modules", "slow"),
     [("flows.cli, tasks.site, tasks.status", SLOW), ("tasks.decode_worker", SLOW | {"zarr", "pandas", "s3fs"})],
