@@ -11,6 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -98,10 +99,11 @@ def cost_of(run: Callable[[Tensor], Tensor], device: torch.device | None = None)
     return Cost(counter.get_total_flops() / 2e9, memory_of(run, x))
 
 
+@cache
 def flops_of_pass(config: LEDNetConfig, batch: int, height: int, width: int) -> int:
     """Floating-point operations of one pass of a LEDNet over [batch, 3, height, width], as multiply-adds are counted.
 
-    On tensors without data, so that it costs no time on the device.
+    On tensors without data, so that it costs no time on the device; once in a process, as it takes half a second.
     """
     with torch.device("meta"):
         network, x = LEDNet(config).eval(), torch.empty(batch, 3, height, width)

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,6 @@ class Trainer:
         self.photos = len(clips) - len(self.clips)
         self.sources = names(clips)
         self.gammas: dict[str, float] = {}
-        self.flops: dict[tuple[int, int, int], float] = {}
         self.step = 0
         self.seconds = 0.0
         self.interval = Interval()
@@ -313,12 +313,9 @@ class Trainer:
 
     def flops_of_step(self, step: int) -> float:
         """What the network computes on a step's batch, forward and backward; none where only the light learns."""
-        shape = self.batch_shape(step)
         if step < self.settings.light.steps:
             return 0.0
-        if shape not in self.flops:
-            self.flops[shape] = PASSES * flops_of_pass(self.model.config, *shape)
-        return self.flops[shape]
+        return float(PASSES * flops_of_pass(self.model.config, *self.batch_shape(step)))
 
     def validate(self) -> dict[str, Any]:
         """Figures on held-out clips under each recipe: PSNR (dB) of the network, of the input and of a fixed gamma.
@@ -413,7 +410,7 @@ class Trainer:
         s = self.settings
         if self.ranks.first:
             checkpoint.remove_leftovers(self.out)
-        most_flops = most_flops_per_s(self.device, torch.bfloat16 if self.in_bf16 else torch.float32)
+        most_flops = _most_flops_per_s(self.device, torch.bfloat16 if self.in_bf16 else torch.float32)
         self.interval.time()
         while self.step < s.all_steps:
             if math.isfinite(until) and self.ranks.any(time.monotonic() >= until):
@@ -444,6 +441,10 @@ class Trainer:
             *(self.step, self.settings.all_steps, line["loss"], line["psnr"], line["images_per_s"]),
             *(100 * line["wait_share"], counted, eta),
         )
+
+
+_most_flops_per_s = cache(most_flops_per_s)
+"""Measured once in a process, however many runs it makes: what it is for, a share in the log, needs no better."""
 
 
 def names(clips: Sequence[Clip]) -> list[str]:
