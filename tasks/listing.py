@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
@@ -107,11 +108,16 @@ def unfinished(url: str) -> Iterator[Entry]:
             yield Entry(f"s3://{upload['Bucket']}/{upload['Key']}", 0, upload["UploadId"], _modified(upload))
 
 
-def _uploads(fs: Any, path: str, url: str) -> list[dict[str, Any]]:
+def _uploads(fs: Any, path: str, url: str) -> Iterator[dict[str, Any]]:
     bucket, key, _ = fs.split_path(path)
     question = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
-    answer = storage.retry(lambda: storage.call(fs, "call_s3", "list_multipart_uploads", **question), url)
-    return [{**u, "Bucket": bucket, "LastModified": u.get("Initiated", 0.0)} for u in answer.get("Uploads", [])]
+    more = True
+    while more:  # a store tells a thousand at a time
+        answer = storage.retry(partial(storage.call, fs, "call_s3", "list_multipart_uploads", **question), url)
+        for upload in answer.get("Uploads", []):
+            yield {**upload, "Bucket": bucket, "LastModified": upload.get("Initiated", 0.0)}
+        more = answer.get("IsTruncated", False)
+        question |= {name: answer.get(f"Next{name}", "") for name in ("KeyMarker", "UploadIdMarker")}
 
 
 def remove_unfinished(entry: Entry) -> None:

@@ -24,7 +24,7 @@ from tasks.evidence import night_grid_of, run_url_of
 from tasks.slots import slot_times
 from tasks.types import NANOSECONDS, Grid
 from tasks.verify import published
-from tasks.video import whole, write_frames
+from tasks.video import NoContainerError, whole, write_frames
 
 PICTURES = (".png", ".jpg", ".jpeg")
 """Endings of files that hold one frame; all others are videos."""
@@ -119,7 +119,10 @@ def save(stretch: Stretch, target: Path) -> int:
         OSError, ValueError: as `tasks.video.write_frames`.
     """
     if target.suffix.lower() not in PICTURES:
-        return write_frames(target, read_stretch(stretch), stretch.rate)
+        try:
+            return write_frames(target, read_stretch(stretch), stretch.rate)
+        except NoContainerError as error:
+            raise NoContainerError(f"{error} for a stretch, .png or .jpg for one frame") from error
     _, frame = next(read_stretch(stretch))
     quality = [] if target.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     done, data = cv2.imencode(target.suffix, frame[:, :, ::-1], quality)

@@ -122,6 +122,10 @@ def restore_clip(
     return count
 
 
+class NoContainerError(ValueError):
+    """The ending of a target's name tells no container that holds H.264; the message says which do."""
+
+
 def write_frames(target: Path, frames: Iterable[tuple[int, NDArray[np.uint8]]], rate: Fraction) -> int:
     """Frames with their times as an H.264 file, which appears when it is whole.
 
@@ -133,7 +137,8 @@ def write_frames(target: Path, frames: Iterable[tuple[int, NDArray[np.uint8]]], 
         The number of frames.
 
     Raises:
-        OSError, ValueError: as `restore_clip` for its target; ValueError for no frame as well.
+        OSError, ValueError: as `restore_clip` for its target (NoContainerError for its ending); ValueError for no
+            frame as well.
     """
     with whole(target) as temporary, _open_target(temporary, target) as out:
         stream: VideoStream | None = None
@@ -177,10 +182,10 @@ def _open_target(temporary: Path, target: Path) -> OutputContainer:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target)) from error
     except ValueError as error:
-        raise ValueError(advice) from error
+        raise NoContainerError(advice) from error
     if out.format.no_file or not _holds(out, "h264"):  # a playlist's muxer writes files of its own beside it
         out.close()
-        raise ValueError(advice)
+        raise NoContainerError(advice)
     return out
 
 

@@ -110,6 +110,19 @@ def test_an_upload_that_is_not_complete_is_as_old_as_the_store_says(bucket: str)
     assert upload.modified_s == datetime(2010, 11, 10, 20, 48, 33, tzinfo=UTC).timestamp()  # which moto says of each
 
 
+def test_uploads_beyond_the_thousand_that_a_store_tells_at_once_are_found(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = {
+        "": {"Uploads": [{"Key": "parts/a", "UploadId": "1"}], "IsTruncated": True,
+             "NextKeyMarker": "parts/a", "NextUploadIdMarker": "1"},
+        "1": {"Uploads": [{"Key": "parts/a", "UploadId": "2"}], "IsTruncated": False},
+    }  # fmt: skip
+    # Moto tells all at once.
+    monkeypatch.setattr(storage, "call", lambda *_, UploadIdMarker="", **__: pages[UploadIdMarker])
+    assert [upload.etag for upload in listing.unfinished(f"{bucket}/parts")] == ["1", "2"]
+
+
 def test_a_folder_that_cannot_be_listed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = storage.normalise(str(folder))
     storage.write(f"{root}/open/1", b"")

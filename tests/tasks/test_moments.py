@@ -116,6 +116,13 @@ def test_a_folder_that_is_not_there_is_told(site: Site, tmp_path: Path, name: st
         save(find_frame(site.store, CAMERA.id, at(5)), tmp_path / "none" / name)
 
 
+def test_an_ending_of_neither_picture_nor_video_is_told_with_those_of_both(site: Site, tmp_path: Path) -> None:
+    stretch = find_stretch(site.store, CAMERA.id, at(5), 1)
+    with pytest.raises(ValueError, match=r"name it .mp4, .mov or .mkv for a stretch, .png or .jpg for one frame"):
+        save(stretch, tmp_path / "frame.bmp")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_videos_frames_are_as_far_apart_as_the_slots_gaps_included(site: Site, tmp_path: Path) -> None:
     stretch = find_stretch(site.store, CAMERA.id, at(1), 5)
     assert save(stretch, tmp_path / "five.mp4") == len(stretch.slots)
