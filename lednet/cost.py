@@ -91,12 +91,22 @@ def memory_of(run: Callable[[Tensor], Tensor], x: Tensor) -> float:
     return peak.peak / 2**20
 
 
-def cost_of(run: Callable[[Tensor], Tensor], device: torch.device | None = None) -> Cost:
-    """What a method costs on a frame of `SIDE` pixels each way; `run` takes and gives [1, 3, h, w] in [0, 1]."""
-    x = torch.rand(1, 3, SIDE, SIDE, device=device)
+def gmacs_of(run: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """Multiply-adds of `run` for [n, 3, h, w], in thousand millions; papers state those of `any_frame`."""
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=UNKNOWN_TO_TORCH) as counter:
         run(x)
-    return Cost(counter.get_total_flops() / 2e9, memory_of(run, x))
+    return float(counter.get_total_flops() / 2e9)
+
+
+def any_frame(device: torch.device | None = None) -> Tensor:
+    """[1, 3, `SIDE`, `SIDE`] in [0, 1]."""
+    return torch.rand(1, 3, SIDE, SIDE, device=device)
+
+
+def cost_of(run: Callable[[Tensor], Tensor], device: torch.device | None = None) -> Cost:
+    """What a method costs on `any_frame`; `run` takes and gives [1, 3, h, w] in [0, 1]."""
+    x = any_frame(device)
+    return Cost(gmacs_of(run, x), memory_of(run, x))
 
 
 @cache

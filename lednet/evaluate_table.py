@@ -27,7 +27,7 @@ from lednet.baselines.gamma import fit_gamma, gamma_of_card
 from lednet.baselines.peers import PEERS, SHIPPED_PEERS
 from lednet.baselines.registry import ALIKE, METHODS, ORACLES, Needs, Ready, find_trained, lednet_method
 from lednet.checkpoint import write_atomically
-from lednet.cost import Cost, cost_of, memory_of
+from lednet.cost import Cost, any_frame, gmacs_of, memory_of
 from lednet.degrade import find_recipe
 from lednet.losses import WeightsMissingError
 from lednet.metrics import mae, mse, psnr, ssim
@@ -155,7 +155,7 @@ def cost_at(ready: Ready, example: Example) -> Cost | None:
     """Multiply-adds at 256x256, and the memory of a frame of the table. None for a method without a network."""
     if ready.parameters < 2:
         return None
-    return replace(cost_of(ready.restore), memory_mb=memory_of(ready.restore, example.degraded))
+    return Cost(gmacs_of(ready.restore, any_frame()), memory_of(ready.restore, example.degraded))
 
 
 def measure(
