@@ -1,9 +1,10 @@
-"""The training run: the loop, exact resume, validation and the exported checkpoint.
+"""The training run: the loop, exact resume and the exported checkpoint.
 
 Pairs are synthesised on the fly on the training device, a batch ahead, so that neither disk nor synthesis limits it.
 The light comes first: the tone curve is trained alone, which takes minutes, and then kept; the rest of the network
 learns what a curve can't do. Not covered: the settings (`lednet.train_settings`), the command line (`lednet.train`),
-what several processes say to each other (`lednet.ranks`), the times of a line of its log (`lednet.interval`).
+what held-out clips say of it (`lednet.held_out`), what several processes say to each other (`lednet.ranks`), the times
+of a line of its log (`lednet.interval`).
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from torch.nn import functional
 
 from lednet import checkpoint
 from lednet.ahead import BatchesAhead
-from lednet.baselines.gamma import fit_gamma, restore_gamma
 from lednet.clips import Clip
 from lednet.cost import flops_of_pass
 from lednet.curves import curves_picture, read_metrics
 from lednet.degrade import find_recipe
 from lednet.growth import grow
+from lednet.held_out import HeldOutPairs
 from lednet.inference import multiplies_bf16
 from lednet.interval import Interval
 from lednet.legs import IN_ALL, in_all, legs_before
 from lednet.losses import NO_STATE, LEDNetLoss, VGG19Features
-from lednet.metrics import EQUAL_DB, psnr, ssim
+from lednet.metrics import psnr, ssim
 from lednet.model import SIDE_SCALE, LEDNet
 from lednet.ranks import Ranks
 from lednet.roofline import most_flops_per_s
@@ -89,10 +90,10 @@ class Trainer:
         self.generator = torch.Generator(device).manual_seed(ranks.seed(settings.seed))
         self.sampler = settings.pair_sampler(settings.draws(clips), self.generator)
         self.batches = BatchesAhead(self._draw, self.generator)
-        self.clips, self.held_out = [clip for clip in clips if not clip.photo], held_out
+        self.clips = [clip for clip in clips if not clip.photo]
+        self.pairs = HeldOutPairs(settings, self.clips, held_out, device)
         self.photos = len(clips) - len(self.clips)
         self.sources = names(clips)
-        self.gammas: dict[str, float] = {}
         self.step = 0
         self.seconds = 0.0
         self.interval = Interval()
@@ -318,40 +319,15 @@ class Trainer:
         return float(PASSES * flops_of_pass(self.model.config, *self.batch_shape(step)))
 
     def validate(self) -> dict[str, Any]:
-        """Figures on held-out clips under each recipe: PSNR (dB) of the network, of the input and of a fixed gamma.
-
-        The gamma is fitted on training pairs. `psnr_curve` is what the tone curve alone reaches.
-        """
-        if not self.held_out:
+        """Means of the moving average's figures on held-out clips under each recipe (`HeldOutPairs.means`)."""
+        if not self.pairs.held_out:
             return {}
-        recipes = {name: self._validate(name) for name in dict.fromkeys(self.settings.recipes)}
-        return {"clips": names(self.held_out), "recipes": recipes}
-
-    def _validate(self, recipe: str) -> dict[str, float]:
-        s = self.settings
-        size = (4, s.validation_crop, s.validation_crop)
-        if recipe not in self.gammas:
-            fitting = s.pair_sampler(self.clips, torch.Generator(self.device).manual_seed(7), recipe)
-            self.gammas[recipe] = fit_gamma(
-                [fitting.sample(16, *s.gamma_view, view=True) for _ in range(math.ceil(s.gamma_pairs / 16))]
-            )
-        gamma = self.gammas[recipe]
-        drawing = s.pair_sampler(self.held_out, torch.Generator(self.device).manual_seed(11), recipe)
-        rows: dict[str, list[Tensor]] = {}
         self.average.eval()
-        for _ in range(max(1, s.validation_pairs // 4)):
-            degraded, label = drawing.sample(*size)
-            figures = self._figures(degraded, label) | {
-                "psnr_gamma": psnr(restore_gamma(degraded, gamma), label),
-                "psnr_identity": psnr(degraded, label),
-            }
-            for name, values in figures.items():
-                rows.setdefault(name, []).append(values)
-        means = {k: round(torch.cat(v).clamp(max=EQUAL_DB).mean().item(), 4) for k, v in rows.items()}
-        return means | {"best_fixed_gamma": gamma}
+        recipes = {name: self.pairs.means(name, self._figures) for name in dict.fromkeys(self.settings.recipes)}
+        return {"clips": names(self.pairs.held_out), "recipes": recipes}
 
     def _figures(self, degraded: Tensor, label: Tensor) -> dict[str, Tensor]:
-        """Figures [n] of the moving average on a held-out batch."""
+        """Figures [n] of the moving average on a held-out batch; `psnr_curve` is what the tone curve alone reaches."""
         with torch.inference_mode():
             restored = self.average(degraded).clamp(0, 1)
             exposed = self.average.expose(degraded).clamp(0, 1)
