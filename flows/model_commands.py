@@ -83,12 +83,12 @@ def retrain(
 
 @models_app.command("list")
 def list_models(store: Store = "store", as_json: Json = False) -> None:
-    """All versions, which one is in production, and how it came there."""
+    """All versions, whether they are whole, which one is in production, and how it came there."""
     from tasks import models, storage
 
     url = storage.normalise(store)
     production = models.read_production(url)
-    versions, damaged = models.read_versions(url)
+    versions, damaged = models.read_whole_versions(url)
     if production.version and production.version not in {*damaged, *(v.name for v in versions)}:
         damaged[production.version] = "it is gone; add the checkpoint again, or promote another"
     if as_json:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from prefect import flow
 
 from flows.events import FOOTAGE_LANDED, send
+from flows.logs import one_line
 from flows.object_store import use_block
 from tasks import landed, storage
 from tasks.logs import show_in_prefect
@@ -39,7 +40,7 @@ def watch_gopro(upload: str, store_url: str) -> list[str]:
     clips, seen = landed.look(upload, before)
     for name, clip in seen.items():
         if clip.waiting and (name not in before or before[name].waiting != clip.waiting):
-            log.info("%s/%s is not told yet: %s", upload, name, clip.waiting)
+            log.info("%s/%s is not told yet: %s", upload, one_line(name), one_line(clip.waiting))
     for finished in clips:
         payload = {"footage": finished.files, "clip": finished.name, "upload": upload, "store_url": store_url}
         send(FOOTAGE_LANDED, f"gopro.clip.{finished.name}", payload, key=f"{upload} {finished.key}")

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from lednet import checkpoint
 from lednet.ablated_networks import OwnLight, add, amplify, convolve, dilate
-from lednet.clips import ClipError, PairSampler
+from lednet.clips import PairSampler
 from lednet.curves import read_metrics
 from lednet.light import as_bright_as
-from lednet.losses import VGG19Features, WeightsMissingError
+from lednet.losses import VGG19Features
 from lednet.lpips_metric import LPIPS
 from lednet.memory import keep_freed_memory
 from lednet.model import LEDNet
@@ -194,10 +194,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     keep_freed_memory()
     options = parse_arguments(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
     rows = options.rows.split(",")
     try:
+        if options.threads < 0:
+            raise ValueError(f"--threads must be 0 or more, not {options.threads}")
+        if options.threads:
+            torch.set_num_threads(options.threads)
         settings, device = settings_of(options), choose_device(options.device)
         features = VGG19Features(options.vgg)
         lpips = LPIPS(options.alexnet) if options.alexnet else None
@@ -211,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             trainer.resume()
             trainer.run("")
             checkpoint.write_atomically(options.out / "ablations.md", table(options.out, rows).encode())
-    except (ClipError, WeightsMissingError, ValueError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:  # OSError: a full disk
         log.error("%s", error)
         return 1
     print(table(options.out, rows))

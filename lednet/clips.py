@@ -5,6 +5,7 @@ Covers what the trainer needs and no more. Archived night footage is decoded els
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,10 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".gif", ".mpg")
 HIGH_SPEED_FPS = 119.5
 """From this rate on, consecutive frames are close enough that their average is blur and not ghosts: 120 frames/s, which
 cameras that say so film at 120000/1001."""
+
+NO_FPS = 1000.0
+"""From here on a stated rate is none: of files that count in milliseconds and state no rate, as recorders write them
+whose frames come when they come, FFmpeg says 1000."""
 
 NEW_CHAPTER = re.compile(r"(?P<kind>G[HXLS])(?P<chapter>\d\d)(?P<clip>\d{4})")
 OLD_CHAPTER = re.compile(r"(?:GOPR|GP(?P<chapter>\d\d))(?P<clip>\d{4})")
@@ -71,6 +76,19 @@ class Clip:
 
 class ClipError(ValueError):
     """A training clip cannot be used; the message names the file, the cause and what to do."""
+
+
+def fault_of_name(path: Path) -> str:
+    """What is wrong with a path that is not UTF-8, as one from an old disk may be; empty for any other.
+
+    Ask before OpenCV opens a file: such a name ends the process in it.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        return f"{name}: its name is not UTF-8, so that OpenCV can't open it; rename it"
+    return ""
 
 
 def read_clip(path: Path, most_frames: int, high_speed: bool, device: torch.device) -> Clip:
@@ -125,7 +143,15 @@ def _stated(path: Path, what: int) -> float:
 
 
 def _frame_count(path: Path) -> int:
-    return int(_stated(path, cv2.CAP_PROP_FRAME_COUNT))
+    """As the container states it. Where FFmpeg would make it of the clip's length and a rate that is none, its frames
+    are counted: frames that are spread by a count far too high are but a few."""
+    if _stated(path, cv2.CAP_PROP_FPS) < NO_FPS:
+        return int(_stated(path, cv2.CAP_PROP_FRAME_COUNT))
+    capture, count = cv2.VideoCapture(str(path)), 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    return count
 
 
 def frame_bytes(path: Path) -> int:
@@ -164,7 +190,7 @@ def is_high_speed(path: Path) -> bool:
     """
     if any(tag in path.stem.lower() for tag in ("120fps", "240fps", "480fps")):
         return True
-    return HIGH_SPEED_FPS <= _stated(path, cv2.CAP_PROP_FPS) <= 1000
+    return HIGH_SPEED_FPS <= _stated(path, cv2.CAP_PROP_FPS) < NO_FPS
 
 
 def split_clips(paths: Sequence[Path], held_out_share: float) -> tuple[list[Path], list[Path]]:
@@ -204,12 +230,14 @@ def _first_chapter(stem: str) -> str:
 
 
 def find_clips(folder: Path) -> list[Path]:
-    """The video files of a folder, by name. Raises ClipError if there is none."""
+    """The video files of a folder, by name. Raises ClipError if there is none, or OpenCV can't be given one's name."""
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES) if folder.is_dir() else []
     paths = [p for p in found if not p.name.startswith("._")]  # what macOS keeps beside files on a foreign disk
     if not paths:
         kinds = ", ".join(VIDEO_SUFFIXES)
         raise ClipError(f"{folder}: no video files directly in it ({kinds}); pass the folder that holds the clips")
+    for fault in filter(None, map(fault_of_name, paths)):
+        raise ClipError(fault)
     return paths
 
 

@@ -45,15 +45,17 @@ class Panel:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`, by step; of a step that was done twice after an interruption, the later ones.
 
-    What a killed run left of a line, perhaps with the next one behind it, is passed over.
+    What a killed run left of a line, perhaps with the next one behind it, is passed over, and so is whatever a machine
+    that lost its power left.
     """
     kept: dict[tuple[float, bool], dict[str, Any]] = {}
-    for text in path.read_text().splitlines():
+    for text in path.read_bytes().splitlines():
         try:
             line = json.loads(text)
         except ValueError:
             continue
-        kept[line["step"], "validation" in line] = line
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            kept[line["step"], "validation" in line] = line
     return [kept[key] for key in sorted(kept)]
 
 

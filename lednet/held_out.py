@@ -8,13 +8,14 @@ figures (`lednet.trainer`), a finished checkpoint's (`lednet.validate`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from lednet.baselines.gamma import fit_gamma, restore_gamma
-from lednet.clips import Clip
+from lednet.clips import Clip, PairSampler
+from lednet.degrade import Recipe
 from lednet.metrics import EQUAL_DB, psnr
 from lednet.train_settings import TrainSettings
 
@@ -31,16 +32,21 @@ class HeldOutPairs:
     """Pairs of the held-out clips, and the fixed gamma of each recipe, which is fitted when it is first asked for."""
 
     def __init__(
-        self, settings: TrainSettings, clips: Sequence[Clip], held_out: Sequence[Clip], device: torch.device
+        self,
+        settings: TrainSettings,
+        recipes: Mapping[str, Recipe],
+        clips: Sequence[Clip],
+        held_out: Sequence[Clip],
+        device: torch.device,
     ) -> None:
-        self.settings, self.clips, self.held_out, self.device = settings, clips, held_out, device
+        self.settings, self.recipes, self.clips, self.held_out = settings, recipes, clips, held_out
+        self.device = device
         self._gammas: dict[str, float] = {}
 
     def means(self, recipe: str, figures_of: Figures) -> dict[str, float]:
         """The mean of each of a network's figures under a recipe, with `psnr_gamma`, `psnr_identity` (dB) and
         `best_fixed_gamma` beside them."""
-        s, gamma = self.settings, self._gamma(recipe)
-        pairs = s.pair_sampler(self.held_out, self._chance(DRAWING_SEED), recipe)
+        s, gamma, pairs = self.settings, self._gamma(recipe), self._pairs(self.held_out, recipe, DRAWING_SEED)
         rows: dict[str, list[Tensor]] = {}
         for _ in range(max(1, s.validation_pairs // BATCH)):
             degraded, label = pairs.sample(BATCH, s.validation_crop, s.validation_crop)
@@ -57,13 +63,13 @@ class HeldOutPairs:
         """The gamma that suits training pairs under a recipe best."""
         if recipe not in self._gammas:
             s = self.settings
-            pairs = s.pair_sampler(self.clips, self._chance(FITTING_SEED), recipe)
+            pairs = self._pairs(self.clips, recipe, FITTING_SEED)
             batches = math.ceil(s.gamma_pairs / FITTED_AT_A_TIME)
             self._gammas[recipe] = fit_gamma(
                 [pairs.sample(FITTED_AT_A_TIME, *s.gamma_view, view=True) for _ in range(batches)]
             )
         return self._gammas[recipe]
 
-    def _chance(self, seed: int) -> torch.Generator:
-        """Its own, so that validating changes nothing of what is drawn to learn from."""
-        return torch.Generator(self.device).manual_seed(seed)
+    def _pairs(self, clips: Sequence[Clip], recipe: str, seed: int) -> PairSampler:
+        """With a generator of their own: validating changes nothing of what is drawn to learn from."""
+        return PairSampler(clips, [self.recipes[recipe]], torch.Generator(self.device).manual_seed(seed))

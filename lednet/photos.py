@@ -7,15 +7,17 @@ and what is made of them (`lednet.clips.PairSampler`: stills, as of a clip below
 from __future__ import annotations
 
 import logging
+import os
 import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from lednet.clips import Clip, ClipError
+from lednet.clips import Clip, ClipError, fault_of_name
 from lednet.degrade import linear_to_srgb, srgb_to_linear
 
 log = logging.getLogger("lednet.train")
@@ -24,6 +26,9 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 MOST_SIDE = 2048
 """Longer photographs are shrunk by a whole number: the pixels of large ones are soft, and would fill the memory."""
+
+STRIP_ROWS = 64
+"""So many rows of a shrunk photograph are made at a time."""
 
 SMALLEST_SIDE = 64
 """What is smaller is an icon. Long and narrow photographs are shrunk no further than to this."""
@@ -46,7 +51,7 @@ def read_photos(folder: Path, device: torch.device, most_bytes: int) -> list[Cli
     Raises:
         ClipError: if there is none that can be read.
     """
-    paths = sorted(find_photos(folder), key=lambda path: zlib.crc32(str(path.relative_to(folder)).encode()))
+    paths = sorted(find_photos(folder), key=lambda path: zlib.crc32(os.fsencode(path.relative_to(folder))))
     photos: list[Clip] = []
     taken = 0
     for path in paths:
@@ -64,8 +69,17 @@ def read_photos(folder: Path, device: torch.device, most_bytes: int) -> list[Cli
     return photos
 
 
+def _shrunk(frame: Tensor, shrink: int) -> Tensor:
+    """uint8 sRGB [1, 3, h, w] -> the same, shrunk so many times in linear light; what is left of the sides is cut."""
+    linear = functional.avg_pool2d(srgb_to_linear(frame.float() / 255), shrink)
+    return (linear_to_srgb(linear).clamp(0, 1) * 255).round().byte()
+
+
 def _read(path: Path, device: torch.device) -> Clip | None:
     """One photograph, or None with a line in the log."""
+    if fault := fault_of_name(path):
+        log.warning("%s; it is left out", fault)
+        return None
     try:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     except cv2.error:  # a header that states more pixels than OpenCV takes
@@ -77,6 +91,9 @@ def _read(path: Path, device: torch.device) -> Clip | None:
     frame = torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)))[None]
     shrink = min(-(-max(image.shape[:2]) // MOST_SIDE), min(image.shape[:2]) // SMALLEST_SIDE)
     if shrink > 1:
-        linear = functional.avg_pool2d(srgb_to_linear(frame.float() / 255), shrink)
-        frame = (linear_to_srgb(linear).clamp(0, 1) * 255).round().byte()
+        # Some rows at a time: as floats, all of them at once would take fifty bytes a pixel.
+        rows = STRIP_ROWS * shrink
+        frame = torch.cat(
+            [_shrunk(strip, shrink) for strip in torch.split(frame, rows, 2) if strip.shape[2] >= shrink], 2
+        )
     return Clip(path.stem, frame.to(device), False, photo=True)

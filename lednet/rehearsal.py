@@ -1,13 +1,16 @@
 """How many steps a time allows: some steps of every crop stage are timed before a run is planned.
 
-Covers the rehearsal and the sum. Not covered: the run itself (`lednet.trainer`), where the plan is kept
-(`lednet.train`, `lednet.train_peers`).
+Covers the rehearsal, the sum, and reading the plan that they came to. Not covered: the run itself (`lednet.trainer`),
+what a plan holds besides and where it is kept (`lednet.train`, `lednet.train_peers`).
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +24,26 @@ STEPS = 1000
 
 SPENT = 0.85
 """Share of the time that is planned for steps; the rest is for decoding, validation and what the rehearsal missed."""
+
+
+def check_times(minutes: float | None, session: float) -> None:
+    """Raises ValueError for a `--minutes` that no steps fit into, or a `--session` that no clock ends."""
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"--minutes must be above 0 and have an end, not {minutes:g}; or pass --steps")
+    if not session >= 0:
+        raise ValueError(f"--session must be 0 or more, not {session:g}; leave it out for no end")
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """What a run folder's `plan.json` says; its `steps` are a whole number from 1 up. Raises ValueError if it is
+    damaged."""
+    try:
+        plan = json.loads(path.read_text())
+        if type(plan["steps"]) is not int or plan["steps"] < 1:
+            raise ValueError(f"its steps are {plan['steps']!r}")
+        return dict(plan)
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: not a plan ({error}); delete it, and the steps are found anew") from error
 
 
 def rehearse(trainer: Trainer) -> tuple[float, float]:

@@ -36,7 +36,7 @@ from lednet.model import SIZES
 from lednet.peer_trainer import LEDNET, ComparisonSettings, make_trainer
 from lednet.photos import read_photos
 from lednet.ranks import Ranks, join, leave
-from lednet.rehearsal import STEPS, affordable_steps, rehearse
+from lednet.rehearsal import STEPS, affordable_steps, check_times, read_plan, rehearse
 from lednet.restorer import choose_device
 from lednet.train_settings import TrainSettings
 from lednet.trainer import Trainer
@@ -108,8 +108,7 @@ def settings_of(options: argparse.Namespace, origin: checkpoint.Card | None = No
 
     Raises ValueError on an unknown recipe, numbers out of range, or an origin of no known size where none is named.
     """
-    if options.minutes is not None and not options.minutes > 0:
-        raise ValueError(f"--minutes must be above 0, not {options.minutes:g}")
+    check_times(options.minutes, options.session)
     settings = TrainSettings()
     light_steps = options.light_steps
     if light_steps is None:
@@ -180,13 +179,13 @@ def planned(
     """The settings with the steps of OUT/plan.json, or with as many as a rehearsal finds time for.
 
     Raises:
-        ValueError: if the plan is for other minutes, or several processes would have to agree on one.
+        ValueError: if the plan is damaged or for other minutes, or several processes would have to agree on one.
     """
     if ranks.count > 1:
         raise ValueError("--minutes is for one process; pass --steps to several")
     path = options.out / "plan.json"
     if path.exists():
-        plan = json.loads(path.read_text())
+        plan = read_plan(path)
         if plan.get("minutes") != options.minutes:
             raise ValueError(f"{path} is for {plan.get('minutes')} minutes; pass those again, or another --out")
     else:
@@ -195,7 +194,7 @@ def planned(
         steps = affordable_steps(later, options.minutes, light * settings.light.steps)
         plan = {"minutes": options.minutes, "steps": steps, "seconds_a_step": round(later, 5)}
         checkpoint.write_atomically(path, (json.dumps(plan) + "\n").encode())
-    steps = int(plan["steps"])
+    steps = plan["steps"]
     log.info("%g minutes: %d steps", options.minutes, steps)
     return replace(
         settings, steps=steps, warmup_steps=settings.warmup_of(steps),

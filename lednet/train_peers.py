@@ -26,11 +26,11 @@ import torch
 
 from lednet import checkpoint
 from lednet.baselines.peers import PEERS
-from lednet.clips import Clip, ClipError
-from lednet.losses import VGG19Features, WeightsMissingError
+from lednet.clips import Clip
+from lednet.losses import VGG19Features
 from lednet.memory import keep_freed_memory
 from lednet.peer_trainer import LEDNET, ComparisonSettings, make_trainer
-from lednet.rehearsal import STEPS, affordable_steps, rehearse
+from lednet.rehearsal import STEPS, affordable_steps, check_times, read_plan, rehearse
 from lednet.restorer import choose_device
 from lednet.train import read_split
 from lednet.train_settings import TrainSettings
@@ -81,12 +81,12 @@ def plan(task: Task, models: Sequence[str], minutes: float, steps: int) -> int:
     """The steps of every model: those of OUT/plan.json, or asked for, or what a rehearsal says is affordable.
 
     Raises:
-        ValueError: if OUT holds a plan for other models or minutes.
+        ValueError: if OUT holds a plan for other models or minutes, or a damaged one.
     """
     path = task.out / "plan.json"
     asked = {"models": list(models), "minutes": minutes, "asked_steps": steps}
     if path.exists():
-        found = json.loads(path.read_text())
+        found = read_plan(path)
         if {k: found.get(k) for k in asked} != asked:
             raise ValueError(f"{path} is the plan of another run; pass what it says, or another --out")
         return int(found["steps"])
@@ -143,6 +143,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def prepare(options: argparse.Namespace) -> Task:
     """Decode the clips, once for all models. Raises ClipError, WeightsMissingError or ValueError."""
+    check_times(None if options.steps else options.minutes, options.session)
     plain = TrainSettings()
     settings = replace(
         plain, seed=options.seed, batch_scale=options.batch_scale, crop_scale=options.crop_scale,
@@ -169,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         task = prepare(options)
         steps = plan(task, models, options.minutes, options.steps)
         unfinished = train_all(task, models, steps, started + 60 * options.session, command)
-    except (ClipError, WeightsMissingError, ValueError) as error:
+    except (ValueError, OSError) as error:  # OSError: a full disk
         log.error("%s", error)
         return 1
     print(f"{len(models) - len(unfinished)} of {len(models)} models trained, {steps} steps each, in {options.out}")

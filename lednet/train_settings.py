@@ -10,9 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
-
-from lednet.clips import Clip, PairSampler
+from lednet.clips import Clip
 from lednet.degrade import RECIPES, find_recipe
 from lednet.losses import LossWeights
 from lednet.model import SIZES
@@ -144,10 +142,6 @@ class TrainSettings:
         videos = [clip for clip in clips if not clip.photo for _ in range(self.weight_of(clip))]
         wanted = len(photos) * (1 - self.photo_share) / self.photo_share
         return photos + videos * max(1, round(wanted / max(1, len(videos))))
-
-    def pair_sampler(self, clips: Sequence[Clip], generator: torch.Generator, only: str = "") -> PairSampler:
-        """Pairs under this run's recipes, or under one of them."""
-        return PairSampler(clips, [find_recipe(name) for name in ([only] if only else self.recipes)], generator)
 
 
 def learning_rate(step: int, settings: TrainSettings, steps: int = 0) -> float:

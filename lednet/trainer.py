@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from lednet import checkpoint
 from lednet.ahead import BatchesAhead
-from lednet.clips import Clip
+from lednet.clips import Clip, PairSampler
 from lednet.cost import flops_of_pass
 from lednet.curves import curves_picture, read_metrics
 from lednet.degrade import find_recipe
@@ -85,13 +85,16 @@ class Trainer:
         self.ranks = ranks
         self.origin = origin[1] if origin else None
         self.settings, self.device, self.out = settings, device, out
+        # Read once: a file that is edited or removed later must not change a run that is under way, nor its card.
+        self.recipes = {name: find_recipe(name) for name in settings.recipes}
         self._build(features, origin[0] if origin else None)
         self._chance().manual_seed(ranks.seed(settings.seed))
         self.generator = torch.Generator(device).manual_seed(ranks.seed(settings.seed))
-        self.sampler = settings.pair_sampler(settings.draws(clips), self.generator)
+        drawn = [self.recipes[name] for name in settings.recipes]
+        self.sampler = PairSampler(settings.draws(clips), drawn, self.generator)
         self.batches = BatchesAhead(self._draw, self.generator)
         self.clips = [clip for clip in clips if not clip.photo]
-        self.pairs = HeldOutPairs(settings, self.clips, held_out, device)
+        self.pairs = HeldOutPairs(settings, self.recipes, self.clips, held_out, device)
         self.photos = len(clips) - len(self.clips)
         self.sources = names(clips)
         self.step = 0
@@ -152,9 +155,11 @@ class Trainer:
 
     def _made_of(self) -> dict[str, str]:
         """What a run must not change on its way, or its card would tell but a part of it: names -> contents as JSON."""
-        recipes = {name: find_recipe(name).to_dict() for name in self.settings.recipes}
-        made_of = {"settings": asdict(self.settings), "recipes": recipes, "clips": self.sources}
+        made_of = {"settings": asdict(self.settings), "recipes": self._told_recipes(), "clips": self.sources}
         return {what: json.dumps(content) for what, content in made_of.items()}
+
+    def _told_recipes(self) -> dict[str, dict[str, Any]]:
+        return {name: recipe.to_dict() for name, recipe in self.recipes.items()}
 
     def save_state(self) -> None:
         """Write `state.pt` atomically."""
@@ -323,7 +328,7 @@ class Trainer:
         if not self.pairs.held_out:
             return {}
         self.average.eval()
-        recipes = {name: self.pairs.means(name, self._figures) for name in dict.fromkeys(self.settings.recipes)}
+        recipes = {name: self.pairs.means(name, self._figures) for name in self.recipes}
         return {"clips": names(self.pairs.held_out), "recipes": recipes}
 
     def _figures(self, degraded: Tensor, label: Tensor) -> dict[str, Tensor]:
@@ -348,7 +353,7 @@ class Trainer:
         training |= {
             "command": command,
             "settings": asdict(self.settings),
-            "recipes": {n: find_recipe(n).to_dict() for n in dict.fromkeys(self.settings.recipes)},
+            "recipes": self._told_recipes(),
             "steps_done": self.step,
             "hours": round(self.seconds / 3600, 3),
             "device": device_name(self.device),
@@ -375,8 +380,12 @@ class Trainer:
 
     def record(self, line: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""
-        with open(self.out / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
+        path = self.out / "metrics.jsonl"
+        try:
+            with open(path, "a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's own words name no file
 
     def run(self, command: str, until: float = math.inf) -> None:
         """Train to the last step, saving and logging on the way; or until `time.monotonic()` has come so far.

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lednet import checkpoint
 from lednet.baselines.gamma import gamma_of_card, restore_gamma
+from lednet.clips import fault_of_name
 from lednet.degrade import Recipe, find_recipe, make_night, srgb_to_linear
 from lednet.metrics import mae, psnr, ssim
 from lednet.restorer import Restorer
@@ -31,7 +32,12 @@ SEEDS = 12
 
 def read_image(path: Path) -> Tensor:
     """A picture as float [1, 3, h, w] sRGB in [0, 1]. Raises ValueError if it can't be read."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if fault := fault_of_name(path):
+        raise ValueError(fault)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # a header that states more pixels than OpenCV takes
+        image = None
     if image is None:
         raise ValueError(f"{path}: not a picture that OpenCV reads; replace it")
     return torch.from_numpy(image[:, :, ::-1].copy()).permute(2, 0, 1)[None].float() / 255

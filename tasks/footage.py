@@ -12,6 +12,7 @@ parts where scenes of such names lie in them, and cameras like any other elsewhe
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,13 +24,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lednet.clips import HIGH_SPEED_FPS, VIDEO_SUFFIXES, Clip, ClipError, clip_and_chapter, sharpness, split_clips
+from lednet.clips import (
+    HIGH_SPEED_FPS,
+    NO_FPS,
+    VIDEO_SUFFIXES,
+    Clip,
+    ClipError,
+    clip_and_chapter,
+    sharpness,
+    split_clips,
+)
 from tasks import listing, storage
 from tasks.decode import VideoError, pixels, probe, read_frames
 from tasks.landed import NO_FOOTAGE
 from tasks.listing import Entry
 from tasks.picture import read_picture
 from tasks.settings import LearnSettings
+
+log = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 HIGH_SPEED_NAME = re.compile(r"(120|240|480)fps", re.IGNORECASE)
@@ -71,16 +83,20 @@ class FootageClip:
 
 
 def list_footage(locations: Sequence[str]) -> list[FootageClip]:
-    """Every clip of some folders, files or URLs, by name; what two of them hold is listed once.
+    """Every clip of some folders, files or URLs, by name; what two of them hold is listed once. A file that is named by
+    itself and has gone is told in the log.
 
     Raises:
-        ClipError: if there is none, or if two of them would bear one name.
+        ClipError: if there is none, if a folder is not there or holds nothing, or if two clips would bear one name.
     """
     clips: dict[str, FootageClip] = {}
     seen: set[str] = set()
+    gone: list[str] = []
     # Folders first: a file that is named by itself too keeps the camera that its folder gives it.
     for root in sorted(map(storage.normalise, filter(None, locations)), key=_is_file):
         base, entries = _list(root)
+        if not entries:
+            gone.append(root)
         entries = [e for e in entries if e.url not in seen]
         seen.update(e.url for e in entries)
         for clip in group_clips(base, entries):
@@ -92,13 +108,28 @@ def list_footage(locations: Sequence[str]) -> list[FootageClip]:
             clips[clip.name] = clip
     if not clips:
         raise _no_clips(locations)
+    _refuse_gone(gone)
     return [clips[name] for name in sorted(clips)]
 
 
 def need_footage(locations: Sequence[str]) -> None:
-    """Raise ClipError where no location is named or there. What lies in them is not listed, which can take minutes."""
-    if not any(storage.exists(storage.normalise(location)) for location in filter(None, locations)):
+    """Raise ClipError where no location is named or there, or a folder is not. What lies in them is not listed, which
+    can take minutes."""
+    urls = [storage.normalise(location) for location in filter(None, locations)]
+    gone = [url for url in urls if not storage.exists(url)]
+    if len(gone) == len(urls):
         raise _no_clips(locations)
+    _refuse_gone(gone)
+
+
+def _refuse_gone(urls: Sequence[str]) -> None:
+    """A disk that is not mounted, or a mistyped option, would look like footage without some cameras, which a model
+    would then forget. A file may be gone since an event told of it."""
+    folders = [url for url in urls if not _is_file(url)]
+    if folders:
+        raise ClipError(f"{', '.join(folders)}: not there, or nothing in it; mount it, or leave it out")
+    for url in urls:
+        log.warning("%s: not there any more; it is left out", url)
 
 
 def _no_clips(locations: Sequence[str]) -> ClipError:
@@ -209,7 +240,7 @@ def is_high_speed(clip: FootageClip) -> bool:
         return True
     if clip.pictures:
         return bool(DATA_SET_CLIP.fullmatch(url.split("/")[-2]))
-    return HIGH_SPEED_FPS <= probe(url).fps <= 1000
+    return HIGH_SPEED_FPS <= probe(url).fps < NO_FPS
 
 
 def _frames(clip: FootageClip, most: int, fast: bool, most_pixels: int) -> Iterator[NDArray[np.uint8]]:
@@ -219,13 +250,16 @@ def _frames(clip: FootageClip, most: int, fast: bool, most_pixels: int) -> Itera
         read = chain.from_iterable(read_frames(url, 0.0, float("inf"), [], most_pixels) for url in urls)
         yield from (pixels(frame) for _, frame in islice(read, most))
         return
-    ends = np.cumsum(lengths)
+    ends, found = np.cumsum(lengths), False
     for k in range(most):
         at = (k + 0.5) / most * float(ends[-1])
         chapter = int(np.searchsorted(ends, at, side="right"))
         begin = at - float(ends[chapter]) + lengths[chapter]
         for _, frame in islice(read_frames(urls[chapter], begin, float("inf"), [], most_pixels), 1):
             yield pixels(frame)
+            found = True
+    if not found:  # all that there is is shown before any of these times, as the one frame of a clip is
+        yield from (pixels(frame) for _, frame in islice(read_frames(urls[0], 0.0, float("inf"), [], most_pixels), 1))
 
 
 def _pictures(clip: FootageClip, most: int, fast: bool, most_pixels: int) -> Iterator[NDArray[np.uint8]]:

@@ -113,6 +113,10 @@ def _waits_for(clip: Clip, known: Seen | None, probe: Callable[[str], Header]) -
         return f"chapter {', '.join(map(str, clip.missing))} of it is not there"
     if clip.empty:
         return "a file of it is empty"
+    try:
+        "".join(clip.files).encode()
+    except UnicodeEncodeError:  # telling it would fail, and those after it would never be told
+        return "a name of its files is not UTF-8, which no event can hold: rename it"
     for url in clip.files:
         try:
             probe(url)

@@ -172,6 +172,20 @@ def read_versions(store: str) -> tuple[list[Version], dict[str, str]]:
     return versions, damaged
 
 
+def read_whole_versions(store: str) -> tuple[list[Version], dict[str, str]]:
+    """As `read_versions`; one whose weights are gone, or are not those that its card tells, is damaged as well. Reads
+    the weights of all."""
+    versions, damaged = read_versions(store)
+    whole = []
+    for version in versions:
+        try:
+            _weights(version)
+            whole.append(version)
+        except ModelError as error:
+            damaged[version.name] = str(error)
+    return whole, damaged
+
+
 def _card(data: bytes) -> Card:
     card = Card(**json.loads(data))
     if not re.fullmatch(r"[0-9a-f]{64}", card.sha256) or not isinstance(card.config, dict):

@@ -105,9 +105,7 @@ class NightSettings:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if self.codec not in CODECS:
             raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {self.codec!r}")
-        for name, (least, most) in _BOUNDS.items():
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be {least} to {most}, not {getattr(self, name)}")
+        _refuse_beyond_bounds(self, *_BOUNDS)
         if self.item_stall_s <= 2 * self.decode_stall_s:
             raise ValueError(
                 f"item_stall_s = {self.item_stall_s}: must be more than twice decode_stall_s, which is "
@@ -134,6 +132,13 @@ class NightSettings:
                 "most_pixels",
             )
         }
+
+
+def _refuse_beyond_bounds(settings: NightSettings | LearnSettings, *names: str) -> None:
+    for name in names:
+        (least, most), value = _BOUNDS[name], getattr(settings, name)
+        if not least <= value <= most:
+            raise ValueError(f"{name} must be {least} to {most}, not {value}")
 
 
 LEAST_DAYLIGHT_SIDE = 32
@@ -232,6 +237,7 @@ class LearnSettings:
         for name in ("pair_height", "pair_width", "judged_crop"):
             if getattr(self, name) < LEAST_SIDE:
                 raise ValueError(f"{name} must be {LEAST_SIDE} or more, wider than blur reaches")
+        _refuse_beyond_bounds(self, "zstd_level")
         if not (0 < self.held_out_share < 1 and 0 < self.confidence < 1):
             raise ValueError("held_out_share and confidence must lie between 0 and 1")
 

@@ -60,6 +60,18 @@ def test_a_damaged_version_is_listed_as_such_beside_the_whole_ones(store: str, t
     assert "add the checkpoint again" in listed["damaged"][damaged]
 
 
+@pytest.mark.parametrize("damage", ["cut short", "gone"])
+def test_a_version_whose_weights_are_damaged_is_listed_as_such(damage: str, store: str, tmp_path: Path) -> None:
+    whole, damaged = added(store, tmp_path, 1), added(store, tmp_path, 2)
+    weights = Path(store) / "models" / damaged / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:99])
+    if damage == "gone":
+        weights.unlink()
+    listed = lednet("models", "list", "--store", store)
+    assert [v["version"] for v in listed["versions"]] == [whole]
+    assert "add the checkpoint again" in listed["damaged"][damaged]
+
+
 def test_a_card_whose_training_can_not_be_told_hides_no_other_version(store: str, tmp_path: Path) -> None:
     whole, damaged = added(store, tmp_path, 1), added(store, tmp_path, 2)
     card = Path(store) / "models" / damaged / "card.json"

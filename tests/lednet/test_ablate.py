@@ -20,6 +20,7 @@ from lednet.clips import Clip, ClipError
 from lednet.light import ToneCurve
 from lednet.model import SIZES, LEDNet, LEDNetConfig, SelectiveFusion
 from lednet.train_settings import Stage, TrainSettings
+from tests.lednet.test_losses import write_weights
 
 
 def kinds(network: LEDNet) -> list[str]:
@@ -243,3 +244,16 @@ def test_a_folder_without_clips_is_told_and_no_success(
     (tmp_path / "empty").mkdir()
     assert ablate.main(["--data", str(tmp_path / "empty"), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 1
     assert "no video files directly in it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [("--out", "clips/pit.avi/rows", "pit.avi/rows"), ("--threads", "-1", "--threads must be 0 or more, not -1")],
+)
+def test_what_rows_cannot_be_trained_with_ends_the_command_with_1_and_its_name(
+    option: str, value: str, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, footage: Path
+) -> None:
+    options = {"--data": str(footage), "--out": str(tmp_path / "out"), "--device": "cpu", "--rows": "full"}
+    options |= {"--vgg": str(write_weights(tmp_path / "vgg.npz")), option: value.replace("clips", str(footage))}
+    assert ablate.main([word for pair in options.items() for word in pair]) == 1
+    assert told in caplog.text

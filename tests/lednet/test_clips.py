@@ -5,7 +5,9 @@ Not covered: on which side of the split a clip is (`test_clip_split`).
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from lednet.clips import (
     read_clip,
 )
 from lednet.degrade import Recipe, average_burst, linear_to_srgb, srgb_to_linear
+from tests.tasks.footage import write_clip
 
 CPU = torch.device("cpu")
 CLEAR = Recipe("clear", gain=(1.0, 1.0), gamma=(1.0, 1.0))
@@ -111,11 +114,18 @@ def test_a_clip_that_no_frame_can_be_decoded_of_is_an_error_that_names_it(conten
         ("walk", 120_000 / 1001, True),
         ("walk", 120, True),
         ("walk", 240, True),
+        ("walk", 1000, False),
         ("GX01_240FPS", 30, True),
     ],
 )
 def test_high_speed_is_told_by_the_rate_or_by_the_name(name: str, fps: float, fast: bool, tmp_path: Path) -> None:
     assert is_high_speed(write_video(tmp_path / f"{name}.avi", [0, 9], fps)) is fast
+
+
+def test_a_clip_that_counts_in_milliseconds_gives_all_the_frames_asked_for(tmp_path: Path) -> None:
+    times = [Fraction(50 * i + i % 3, 1000) for i in range(40)]
+    path = write_clip(tmp_path / "walk.avi", times, fps=1000, codec="mjpeg", pix_fmt="yuvj420p")
+    assert read_clip(path, 10, False, CPU).frames.shape[0] == 10
 
 
 def test_clips_are_found_by_suffix_in_the_order_of_names(tmp_path: Path) -> None:
@@ -129,6 +139,12 @@ def test_a_folder_without_clips_is_an_error_that_names_it(tmp_path: Path) -> Non
         find_clips(tmp_path)
     with pytest.raises(ClipError, match="nowhere"):
         find_clips(tmp_path / "nowhere")
+
+
+def test_a_clip_whose_name_is_not_utf8_is_named_before_opencv_is_given_it(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"m\xe4ll.mp4")).touch()
+    with pytest.raises(ClipError, match=r"m\\xe4ll\.mp4: its name is not UTF-8.*rename it"):
+        find_clips(tmp_path)
 
 
 # Drawing pairs

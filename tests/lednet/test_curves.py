@@ -72,3 +72,14 @@ def test_half_a_line_of_a_killed_run_is_passed_over(tmp_path: Path) -> None:
     path = written(tmp_path / "metrics.jsonl", RUN[:1])
     path.write_text(path.read_text() + '{"step": 100, "lo' + json.dumps(RUN[1]) + "\n" + json.dumps(RUN[3]) + "\n")
     assert [each["step"] for each in read_metrics(path)] == [50, 150]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [b"\xff\xfe no text", bytes(3), b"12", b"[]", b'{"loss": 0.2}'],
+    ids=["other bytes", "zeros", "a number", "a list", "no step"],
+)
+def test_what_is_no_line_of_a_run_is_passed_over(left: bytes, tmp_path: Path) -> None:
+    path = written(tmp_path / "metrics.jsonl", RUN[:1])
+    path.write_bytes(left + b"\n" + path.read_bytes())
+    assert read_metrics(path) == RUN[:1]

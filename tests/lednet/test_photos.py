@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from functools import partial
@@ -12,9 +13,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from lednet import photos, train
 from lednet.clips import Clip, ClipError
+from lednet.degrade import srgb_to_linear
 from lednet.model import SIZES, LEDNetConfig
 from lednet.photos import read_photos
 from lednet.train_settings import TrainSettings
@@ -54,6 +57,15 @@ def test_what_is_no_photograph_is_named_and_left_out(
     assert cause in caplog.text
 
 
+def test_a_photograph_whose_name_is_not_utf8_is_named_and_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_photo(tmp_path / "good.png")
+    write_photo(tmp_path / "bad.png").rename(tmp_path / os.fsdecode(b"m\xe4ll.png"))
+    assert [photo.name for photo in read_photos(tmp_path, CPU, ROOM)] == ["good"]
+    assert r"m\xe4ll.png: its name is not UTF-8" in caplog.text
+
+
 def test_a_folder_without_photographs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"")
     with pytest.raises(ClipError, match="holds no photographs"):
@@ -74,6 +86,26 @@ def test_large_photographs_are_shrunk_in_linear_light(tmp_path: Path, monkeypatc
     (photo,) = read_photos(tmp_path, CPU, ROOM)
     assert photo.frames.shape == (1, 3, 64, 80)
     assert set(photo.frames.flatten().tolist()) == {188}  # half of white's light, in sRGB
+
+
+def test_a_large_photograph_is_never_in_linear_light_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (203, 210, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "large.png"), picture)
+    monkeypatch.setattr(photos, "MOST_SIDE", 100)
+    (whole,) = read_photos(tmp_path, CPU, ROOM)
+    heights: list[int] = []
+
+    def linear(strip: Tensor) -> Tensor:
+        heights.append(strip.shape[2])
+        return srgb_to_linear(strip)
+
+    monkeypatch.setattr(photos, "STRIP_ROWS", 8)
+    monkeypatch.setattr(photos, "srgb_to_linear", linear)
+    (in_strips,) = read_photos(tmp_path, CPU, ROOM)
+    assert max(heights) == 8 * 3
+    assert torch.equal(in_strips.frames, whole.frames)
 
 
 @pytest.mark.parametrize(("height", "width", "shrink"), [(130, 6_400, 2), (64, 140_000, 1)])

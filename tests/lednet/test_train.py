@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -158,6 +159,30 @@ def test_a_recipe_that_was_edited_since_does_not_go_on_under_its_old_name(tmp_pa
     assert settings[0] == settings[1]
     with pytest.raises(ValueError, match=r"state\.pt belongs to a run with other recipes; pass those again"):
         trainer.resume()
+
+
+@pytest.mark.parametrize("becomes", ["gain = [0.1, 0.2]\ngamma = [3.0, 3.2]\n", None], ids=["edited", "removed"])
+def test_a_recipe_that_is_edited_or_removed_under_way_changes_neither_the_run_nor_what_is_told_of_it(
+    becomes: str | None, tmp_path: Path, clips: list[Clip]
+) -> None:
+    recipe = tmp_path / "own.toml"
+    recipe.write_text("gain = [0.5, 0.9]\ngamma = [1.5, 2.5]\n")
+    trainer = trainer_of(tmp_path / "run", clips, quick(recipes=(str(recipe),)), clips)
+    if becomes is None:
+        recipe.unlink()
+    else:
+        recipe.write_text(becomes)
+    trainer.export("test")
+    card = checkpoint.read_card(tmp_path / "run" / "tiny.safetensors")
+    assert card.training["recipes"][str(recipe)]["gain"] == [0.5, 0.9]
+    assert json.loads(trainer.state()["recipes"])[str(recipe)]["gain"] == [0.5, 0.9]
+
+
+def test_a_disk_that_is_full_is_told_with_the_file_that_could_not_be_written(tmp_path: Path, clips: list[Clip]) -> None:
+    trainer = trainer_of(tmp_path, clips)
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left.*metrics\.jsonl"):
+        trainer.record({"step": 1})
 
 
 def test_a_run_does_not_go_on_with_other_clips_which_its_card_would_name_alone(
@@ -451,6 +476,15 @@ def test_a_run_of_some_minutes_has_the_steps_that_its_rehearsal_found_time_for_i
     card = checkpoint.read_card(out / "small.safetensors")
     assert card.training["steps_done"] == card.training["settings"]["steps"] == 3
     assert train.main([*arguments, "2"]) == 1  # another plan
+
+
+@pytest.mark.parametrize("plan", ['{"minu', "[]", '{"minutes": 1.0}', '{"minutes": 1.0, "steps": "many"}'])
+def test_a_damaged_plan_ends_the_command_with_1_and_its_name(
+    plan: str, footage: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "plan.json").write_text(plan)
+    assert train.main(command(footage, tmp_path, "--perceptual", "off", "--minutes", "1")) == 1
+    assert re.search(r"plan\.json: not a plan .*; delete it", caplog.text)
 
 
 def test_a_rehearsal_times_the_light_and_the_rest_of_a_run(tmp_path: Path, clips: list[Clip]) -> None:

@@ -45,7 +45,14 @@ def test_numbers_that_nothing_can_be_trained_by_are_refused_by_name(change: dict
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--minutes", "0"), ("--minutes", "-1"), ("--minutes", "nan"), ("--save-every", "0"), ("--batch-scale", "-1")],
+    [
+        ("--minutes", "0"),
+        ("--minutes", "-1"),
+        ("--minutes", "nan"),
+        ("--minutes", "inf"),
+        ("--save-every", "0"),
+        ("--batch-scale", "-1"),
+    ],
 )
 def test_the_command_says_which_number_is_out_of_range(
     option: str, value: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -54,6 +61,14 @@ def test_the_command_says_which_number_is_out_of_range(
     assert option[2:].replace("-", "_") in caplog.text.replace("-", "_")
     assert "must be above 0" in caplog.text
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("minutes", ["nan", "-1"])
+def test_a_session_that_no_clock_can_end_is_refused(
+    minutes: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert train.main(["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--session", minutes]) == 1
+    assert f"--session must be 0 or more, not {minutes}" in caplog.text
 
 
 def test_threads_that_there_cannot_be_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -70,3 +70,27 @@ def test_a_rehearsal_times_every_stage_and_leaves_nothing(footage: Path, tmp_pat
     task = train_peers.prepare(train_peers.parse_arguments(command(footage, tmp_path / "out")))
     assert 0 < train_peers.seconds_a_step(task, "zero_dce_trained") < 60
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (["--minutes", "-1"], "--minutes must be above 0"),
+        (["--session", "nan"], "--session must be 0 or more"),
+        (["--out", "clip"], "File exists"),
+    ],
+)
+def test_what_nothing_can_be_trained_with_ends_the_command_with_1_and_its_name(
+    change: list[str], told: str, footage: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    change = [str(footage / "pit.avi") if word == "clip" else word for word in change]
+    assert train_peers.main(command(footage, tmp_path / "out", *change)) == 1
+    assert told in caplog.text
+
+
+def test_a_damaged_plan_ends_the_command_with_1_and_its_name(
+    footage: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "plan.json").write_text('{"models"')
+    assert train_peers.main(command(footage, tmp_path)) == 1
+    assert "plan.json: not a plan" in caplog.text

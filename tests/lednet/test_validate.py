@@ -1,5 +1,8 @@
 """The figures on blurred pairs."""
 
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -38,6 +41,22 @@ def test_a_folder_without_pairs_is_named(tmp_path: Path, capsys: pytest.CaptureF
 def test_a_blurred_picture_without_its_sharp_one_is_named(pairs: Path) -> None:
     (pairs / "a_sharp.png").unlink()
     with pytest.raises(ValueError, match=r"a_sharp\.png"):
+        list(read_pairs(pairs))
+
+
+def test_a_picture_that_states_more_pixels_than_can_be_read_is_named(
+    pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (pairs / "a_blur.png").write_bytes(bomb + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    assert main(["--pairs", str(pairs)]) == 1
+    assert "a_blur.png: not a picture that OpenCV reads" in capsys.readouterr().err
+
+
+def test_a_picture_whose_name_is_not_utf8_is_named(pairs: Path) -> None:
+    (pairs / "a_blur.png").rename(pairs / os.fsdecode(b"m\xe4ll_blur.png"))
+    with pytest.raises(ValueError, match=r"\\xe4ll_blur\.png: its name is not UTF-8.*rename it"):
         list(read_pairs(pairs))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -153,6 +154,24 @@ def test_footage_that_is_named_twice_is_listed_once_with_its_folders_camera(tmp_
     assert (clip.name, clip.camera) == ("pit-day-GX0119", "pit")
 
 
+@pytest.mark.parametrize("look", [list_footage, footage.need_footage])
+def test_a_folder_that_is_not_there_is_told_also_beside_one_that_is(
+    look: Callable[[list[str]], object], tmp_path: Path
+) -> None:
+    put(tmp_path / "gopro/GX010119.MP4", 10, 0)
+    with pytest.raises(ClipError, match=r"more: not there, or nothing in it; mount it, or leave it out"):
+        look([str(tmp_path / "gopro"), str(tmp_path / "more")])
+
+
+def test_a_file_that_has_gone_since_an_event_told_of_it_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path / "gopro/GX010119.MP4", 10, 0)
+    [clip] = list_footage([str(tmp_path / "gopro"), str(tmp_path / "gopro/GX010120.MP4")])
+    assert clip.name == "gopro-GX0119"
+    assert "GX010120.MP4: not there any more" in caplog.text
+
+
 def test_two_clips_of_one_name_are_told_apart_or_refused(tmp_path: Path) -> None:
     for card in ("a", "b"):
         put(tmp_path / card / "gopro/GX010119.MP4", 10, 0)
@@ -204,6 +223,12 @@ def test_other_frames_are_spread_over_all_chapters(tmp_path: Path) -> None:
     assert [n // 100 for n in numbers] == [1, 1, 2, 2]
 
 
+def test_a_clip_of_one_frame_gives_it(tmp_path: Path) -> None:
+    put(tmp_path / "GX010001.MP4", 10, 7, frames=1)
+    (clip,) = list_footage([str(tmp_path)])
+    assert shown(clip) == [7]
+
+
 def test_memory_bounds_how_much_is_decoded(tmp_path: Path) -> None:
     large = [numbered(k, 480, 640) for k in range(3)]  # nearly a megabyte each
     write_clip(tmp_path / "pit/GX010119.MP4", [0, 1 / 240, 2 / 240], fps=240, pictures=large)
@@ -240,6 +265,12 @@ def test_footage_of_120_frames_a_second_is_high_speed_as_cameras_film_it(tmp_pat
     write_clip(tmp_path / "GX010119.MP4", [k / rate for k in range(6)], fps=rate, base=1 / rate)
     [clip] = list_footage([str(tmp_path)])
     assert read_clip(clip, LEARN).high_speed
+
+
+def test_footage_that_counts_in_milliseconds_is_not_taken_for_high_speed(tmp_path: Path) -> None:
+    write_clip(tmp_path / "walk.avi", [Fraction(50 * k + k % 3, 1000) for k in range(6)], fps=1000)
+    [clip] = list_footage([str(tmp_path)])
+    assert not read_clip(clip, LEARN).high_speed
 
 
 def test_which_of_high_speed_frames_is_the_sharpest_is_known(tmp_path: Path) -> None:

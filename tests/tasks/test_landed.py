@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,13 @@ def test_an_upload_that_stopped_half_way_waits_with_its_reason(uploads: Uploads,
     uploads.put("GX010119.MP4", content)
     assert [uploads.look() for _ in range(3)] == [[], [], []]
     assert cause in read_seen(uploads.memory)["0119"].waiting
+
+
+def test_a_clip_whose_name_no_event_can_hold_waits_with_its_reason_and_holds_up_no_other(uploads: Uploads) -> None:
+    uploads.put(os.fsdecode(b"m\xe4ll.mp4"))
+    uploads.put("pit.mp4")
+    assert [uploads.look() for _ in range(3)] == [[], ["pit.mp4"], []]
+    assert "not UTF-8" in read_seen(uploads.memory)[os.fsdecode(b"m\xe4ll.mp4")].waiting
 
 
 def test_pictures_and_proxies_of_the_camera_are_no_footage(uploads: Uploads) -> None:

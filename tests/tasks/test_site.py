@@ -296,6 +296,7 @@ def test_the_table_of_learning_is_read_and_the_others_keep_their_defaults() -> N
         ({"recipes": ["dusty.toml"]}, "recipes must be text"),
         ({"judged_crop": 12}, "judged_crop must be 16 or more"),
         ({"held_out_share": 1.0}, "held_out_share and confidence must lie between 0 and 1"),
+        ({"zstd_level": 23}, "learn: zstd_level must be 1 to 22, not 23"),
         ([], "learn must be a table"),
     ],
 )
