@@ -6,10 +6,13 @@ as much (docs/performance.md), and what an item did is told by its receipts and 
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
-from distributed import Client
+from distributed import Client, Future, wait
 from prefect import task
 
 from tasks.camera_facts import FactsJob, FactsOutcome
@@ -17,6 +20,11 @@ from tasks.publish import publish
 from tasks.settings import NightSettings
 from tasks.types import CameraNight, NightPlan
 from tasks.units import facts
+
+log = logging.getLogger("lednet")
+
+TELL_EVERY_S = 30.0
+"""How often it is told how far the facts are: those of many nights take hours."""
 
 
 @task(name="publish-night", task_run_name="{camera} {night}", persist_result=False)
@@ -54,9 +62,24 @@ def write_facts(jobs: Sequence[FactsJob], scheduler: str, resources: dict[str, i
     outcomes: list[FactsOutcome] = []
     with Client(scheduler) as client:  # type: ignore[no-untyped-call]
         futures = [client.submit(facts, job, pure=False, resources=resources or None) for job in jobs]
+        tells = time.monotonic() + TELL_EVERY_S
         for job, future in zip(jobs, futures, strict=True):
             try:
+                while not _ends(future, tells - time.monotonic()):
+                    log.info("facts of %d of %d cameras are done", sum(f.done() for f in futures), len(futures))
+                    tells = time.monotonic() + TELL_EVERY_S
                 outcomes += future.result()
             except Exception as error:  # whatever it is, a killed worker too
                 outcomes += [FactsOutcome(job.camera.id, night, "failed", str(error)) for night in job.nights]
     return outcomes
+
+
+def _ends(future: Future[Any], within_s: float) -> bool:
+    """Whether a future ends, well or not, within so many seconds."""
+    if future.done():
+        return True
+    try:
+        wait([future], max(0.0, within_s))  # type: ignore[no-untyped-call]
+    except TimeoutError:
+        return False
+    return True

@@ -94,13 +94,18 @@ def _described(prefect_file: Path) -> dict[str, set[str]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise EngineError(f"{prefect_file}: no YAML ({error}); name a copy of prefect.yaml") from error
     try:
-        found = {
-            str(one["name"]): [s.get("slug") for s in one.get("schedules") or ()] for one in written["deployments"]
-        }
+        listed = [
+            (str(one["name"]), [s.get("slug") for s in one.get("schedules") or ()]) for one in written["deployments"]
+        ]
     except (AttributeError, KeyError, TypeError):
         raise EngineError(
             f"{prefect_file}: has no list `deployments` of which each has a `name`; name a copy of prefect.yaml"
         ) from None
+    found = dict(listed)
+    if len(found) < len(listed):  # the schedules of the one would be ended as those that the other no longer has
+        names = [name for name, _ in listed]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        raise EngineError(f"{prefect_file}: deployment {', '.join(doubled)} stands twice; give each a name of its own")
     nameless = [name for name, slugs in found.items() if not all(slugs)]
     if nameless:  # the server could not tell which of its schedules an edited one is to replace
         raise EngineError(

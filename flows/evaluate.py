@@ -25,6 +25,7 @@ from tasks import storage, store
 from tasks.camera_facts import FactsJob
 from tasks.evaluate import against_truth
 from tasks.judge import judge_night
+from tasks.listing import need_store
 from tasks.logs import show_in_prefect
 from tasks.nights import night_range
 from tasks.outcome import former_cameras, stored_outcome
@@ -58,6 +59,8 @@ def evaluate(
     show_in_prefect()
     use_block()
     described, store_url = read_site(site), storage.normalise(store_url)
+    if not outcomes:  # else a night was just run there, though it may have stored nothing
+        need_store(store_url)
     nights = night_range(night, described.cameras, due())
     chosen = described.select(cameras or [o.camera for o in outcomes] or None)
     jobs = [FactsJob(c, nights, store_url, described.settings, described.health, described.synthesis) for c in chosen]
@@ -73,6 +76,7 @@ def report(night: str, site: str, store_url: str) -> str:
     show_in_prefect()
     use_block()
     described = read_site(site)
+    need_store(store_url)
     last = night_range(night, described.cameras, due())[-1]
     return draw(last, described, storage.normalise(store_url), (), {})
 

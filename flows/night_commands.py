@@ -209,10 +209,12 @@ def quarantined(outcomes: Sequence[CameraNight]) -> list[str]:
 def report(night: Night, site: SiteFile = "cameras.toml", store: Store = "store", as_json: Json = False) -> None:
     """Write a night's report anew from the store."""
     from flows import engine
+    from tasks.listing import need_store
     from tasks.site import read_site
 
     night = named_night(night, site)
     read_site(site)  # bad input is told before any server starts
+    need_store(store)
     with engine.prefect_server():
         from flows.evaluate import report as draw_report
 
@@ -244,6 +246,7 @@ def evaluate(
     if len(arguments) != 1:
         raise ValueError(f"evaluate: {' '.join(arguments)} is not one night; write YYYY-MM-DD, last or FIRST..LAST")
     from flows import engine
+    from tasks.listing import need_store
     from tasks.nights import night_range
     from tasks.site import read_site
 
@@ -251,6 +254,7 @@ def evaluate(
     # Bad input is told before any server starts.
     night_range(nights, read_site(site).cameras if LAST in nights else ())
     read_site(site).select(camera)
+    need_store(store)
     check_workers()
     with engine.prefect_server():
         from flows.evaluate import evaluate as evaluate_nights

@@ -69,8 +69,10 @@ def without_reference(frame: Frame, files: Files) -> tuple[Figures, list[str]]:
 def with_reference(frame: Frame, sharp: Frame, files: Files) -> tuple[Figures, list[str]]:
     """Figures of one frame against the sharp daylight original, None where not computed, and the reasons."""
     x, y = as_tensor(frame), as_tensor(sharp)
-    figures: Figures = {"psnr": psnr(x, y).item(), "ssim": ssim(x, y).item(), "mae": mae(x, y).item()}
+    figures: Figures = {"psnr": psnr(x, y).item()}
     reasons: list[str] = []
+    _add(figures, reasons, "ssim", lambda: ssim(x, y).item())
+    figures["mae"] = mae(x, y).item()
     _add(figures, reasons, "lpips", lambda: _lpips(files.alexnet)(x, y).item())
     if files.detector is None:
         reasons.append("detections not computed: no detector given")

@@ -49,6 +49,9 @@ LIGHT_SIDE = 33
 STEP_S = 0.1
 """Frames are taken to be so far apart, whatever the clip's rate."""
 
+LEAST_WIDTH = 32
+"""In pixels, of clips made narrower; of smaller pictures there is no optical flow."""
+
 
 @dataclass(frozen=True)
 class Steadiness:
@@ -272,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     try:
+        _check(options)
         restorer = Restorer(options.model, device=options.device)
         rows = []
         for shown in clips_of(options):
@@ -285,6 +289,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps({"model": restorer.name, "sha256": restorer.sha256, "rows": rows}))
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise ValueError for a number that no clip can be read or measured by."""
+    for name, least in (("nights", 0), ("others", 0), ("first", 0), ("frames", 1), ("width", LEAST_WIDTH)):
+        if getattr(options, name) < least:
+            raise ValueError(f"--{name} {getattr(options, name)}: must be {least} or more")
 
 
 def _known(figures: Steadiness) -> dict[str, float | None]:

@@ -8,7 +8,6 @@ would make any difference look certain. Pure functions on the table of `tasks.fa
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from scipy.special import stdtrit
 
 from tasks.findings import Finding
 from tasks.health import HealthSettings, findings_of
+from tasks.nights import night_before
 from tasks.trends import trend_findings
 from tasks.types import Camera
 
@@ -29,11 +29,6 @@ CONFIDENCE = 0.95
 SUMMARY_COLUMNS = ("camera", "name", "scene", "night", "model", "frames", "coverage", "quarantined", "no_frame_s")
 GRAVITY = ("missing", "bad", "attention", "under way", "good")
 LEVELS = ("camera", "scene", "model_sha", "night")
-
-
-def night_before(night: str, days: int) -> str:
-    """The date so many days before a night."""
-    return (date.fromisoformat(night) - timedelta(days=days)).isoformat()
 
 
 def between(facts: pd.DataFrame, first: str, last: str) -> pd.DataFrame:

@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +23,7 @@ from tasks import facts, listing, models, signs, storage, store, synthesised, ti
 from tasks.enhance import load_restorer
 from tasks.evidence import kept_pictures, night_grid_of, run_url_of
 from tasks.health import HealthSettings
+from tasks.nights import night_before
 from tasks.settings import NightSettings, SynthesisSettings
 from tasks.types import Camera
 from tasks.video import read_jpeg
@@ -71,7 +71,8 @@ def camera_facts(job: FactsJob) -> list[FactsOutcome]:
             facts.write_facts(job.store_url, night_facts(job, manifest))
             outcomes.append(FactsOutcome(job.camera.id, night, "written"))
         except Exception as error:  # one night's trouble, whatever it is, must not cost the others their facts
-            log.exception("%s, %s: no facts", job.camera.id, night)
+            if not isinstance(error, store.SAID):  # else whoever asked for the facts says it
+                log.exception("%s, %s: no facts", job.camera.id, night)
             outcomes.append(FactsOutcome(job.camera.id, night, "failed", str(error)))
     return outcomes
 
@@ -82,7 +83,7 @@ def night_facts(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         StoreError: if what is published can't be read.
     """
-    quality = store.read_quality(run_url_of(manifest))
+    quality = store.read_quality(run_url_of(manifest), manifest["frames"])
     return {
         "camera": manifest["camera"]["id"],
         # Name and scene as the site describes them today, so that a corrected name does not split a camera in two.
@@ -195,13 +196,9 @@ def _against_earlier(job: FactsJob, night: str, scene: signs.Grey) -> dict[str, 
     return {"moved": shift.share, "match": shift.match, "moved_since": since}
 
 
-def _history_start(job: FactsJob, night: str) -> str:
-    return (date.fromisoformat(night) - timedelta(days=job.health.history_nights)).isoformat()
-
-
 def _earlier_scene(job: FactsJob, night: str) -> str:
     """The last night before this one, of those that count as history, whose still scene is stored."""
-    first = _history_start(job, night)
+    first = night_before(night, job.health.history_nights)
     names = listing.names(storage.join(job.store_url, "facts", job.camera.id))
     nights = [n.removesuffix(".jpg") for n in names if n.endswith(".jpg")]
     return max((n for n in nights if first <= n < night), default="")
@@ -245,7 +242,8 @@ def _reference_figures(job: FactsJob, manifest: Mapping[str, Any]) -> dict[str, 
 
 def _known_figures(job: FactsJob, night: str, model: str, key: str) -> dict[str, Any] | None:
     """The figures that a recent night of the camera has under the same model and daylight: they would be equal."""
-    rows = facts.read_facts(job.store_url, [job.camera.id], _history_start(job, night), night)
+    first = night_before(night, job.health.history_nights)
+    rows = facts.read_facts(job.store_url, [job.camera.id], first, night)
     rows = rows[(rows["model_sha"] == model) & (rows["reference_key"] == key) & (rows["reference_count"] > 0)]
     if rows.empty:
         return None

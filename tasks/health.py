@@ -23,6 +23,8 @@ SHARES = (
 """Thresholds that are shares of 1: what no share can reach, as one in per cent, would silence its finding."""
 CONFIDENCES = ("trend_confidence", "model_confidence")
 """Those of intervals: beyond 0 to 1 there is none, and nothing would ever leave it."""
+LEAST_COMPARED = 2
+"""A single night does not tell how nights differ, so nothing can be held against it."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class HealthSettings:
     """Every threshold of camera health. Each can be set in the [health] table of cameras.toml.
 
     Raises:
-        ValueError: for a share or a confidence outside of 0 to 1.
+        ValueError: for a share or a confidence outside of 0 to 1, or fewer nights than a comparison needs.
     """
 
     history_nights: int = 28
     """Earlier nights that a camera is compared with, less those that were covered or out of focus."""
     least_nights: int = 3
-    """Of them must be known before anything is compared with them."""
+    """Of them must be known before anything is compared with them; 2 or more, and no more than `history_nights`."""
     covered_flat: float = 0.95
     """A picture looks covered when this share of its blocks holds no detail, ..."""
     covered_slope: float = 2.0
@@ -100,6 +102,13 @@ class HealthSettings:
                 raise ValueError(f"{name} must be 0 to 1, such as {default}, not {value:g}")
             if name in CONFIDENCES and not 0 < value < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, such as {default}, not {value:g}")
+        if self.least_nights < LEAST_COMPARED:
+            raise ValueError(f"least_nights must be {LEAST_COMPARED} or more, not {self.least_nights}")
+        if self.history_nights < self.least_nights:  # or no comparison would ever be made
+            raise ValueError(
+                f"history_nights = {self.history_nights}: must be no fewer than least_nights, which is "
+                f"{self.least_nights}"
+            )
 
 
 Row = Mapping[str, Any]

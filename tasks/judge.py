@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tasks import storage, store
-from tasks.aggregate import camera_summary, group_table, night_before
+from tasks.aggregate import camera_summary, group_table
 from tasks.evidence import with_pictures
 from tasks.facts import read_facts
 from tasks.findings import Finding
 from tasks.health import HealthSettings
+from tasks.nights import night_before
 from tasks.types import Camera
 from tasks.wording import say
 

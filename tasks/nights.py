@@ -38,6 +38,12 @@ def night_date(night: str, cameras: Sequence[Camera] = (), now: datetime | None 
         raise ValueError(f"night {night!r}: not a date; write YYYY-MM-DD, or last") from None
 
 
+def night_before(night: str, days: int) -> str:
+    """The date so many days before a night; the first that there is, where the calendar has none so early."""
+    day = date.fromisoformat(night)
+    return (day - timedelta(days=min(days, (day - date.min).days))).isoformat()
+
+
 def night_bounds(camera: Camera, night: date) -> tuple[datetime, datetime]:
     """When a camera's night begins and ends, in its own zone; up to the same time of the next day."""
     zone = ZoneInfo(camera.timezone)

@@ -66,6 +66,8 @@ def former_cameras(manifests: store.Manifests, known: Collection[str]) -> list[C
                 told = manifest["camera"]
                 identity, called, scene, zone = (str(told[key]) for key in ("id", "name", "scene", "timezone"))
                 pattern, rate = str(told.get("pattern", "")), Fraction(told["rate"])
+                if identity != name:  # a folder that somebody copied or renamed: that camera would stand there twice
+                    raise ValueError(f"it is that of {identity}; name the folder so, or move a copy elsewhere")
                 found.append(Camera(identity, called, scene, zone, pattern, rate))
         except (store.StoreError, LookupError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
             url = store.manifest_url(manifests.store, name, manifests.night)

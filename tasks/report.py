@@ -118,8 +118,9 @@ def collect(
             trouble = "" if outcome.status in ("published", "already published") else outcome.reason
             sections.append(replace(section, done=outcome.done, trouble=trouble))
         except Exception as error:  # one camera's damage, whatever it leads to, must not cost the others their report
-            log.warning("%s, %s: not in the report", outcome.camera, night, exc_info=True)
-            unpublished.append(replace(outcome, status="damaged", reason=_why(error, night), manifest_url=""))
+            why = _why(error, night)
+            log.warning("%s, %s: not in the report: %s", outcome.camera, night, why, exc_info=_untold(error))
+            unpublished.append(replace(outcome, status="damaged", reason=why, manifest_url=""))
     shown = _shrunk(findings, int(share * FINDINGS_SHARE))
     return ReportPage(night, tuple(sections), tuple(unpublished), store_url, language, summary, shown, history)
 
@@ -136,8 +137,13 @@ def _as_stored(outcome: CameraNight, manifests: store.Manifests) -> CameraNight:
     return replace(outcome, manifest_url=url) if published else outcome
 
 
+def _untold(error: Exception) -> Exception | None:
+    """The error, for its traceback, where its message does not say all."""
+    return None if isinstance(error, store.SAID) else error
+
+
 def _why(error: Exception, night: str) -> str:
-    if isinstance(error, store.StoreError | OSError):
+    if isinstance(error, store.SAID):
         return str(error)
     return f"it can't be read ({type(error).__name__}: {error}); `lednet verify {night}` says what is damaged"
 
@@ -167,8 +173,11 @@ def _write_quality(measured: Sequence[CameraSection], url: str) -> None:
             try:
                 rows = store.read_quality(run_url_of(section.manifest)).assign(camera=section.camera)
                 table = pyarrow.Table.from_pandas(rows.reindex(columns=schema.names), schema, preserve_index=False)
-            except (store.StoreError, OSError, ValueError, TypeError):
-                log.warning("%s: its rows are damaged since; %s is without them", section.camera, url, exc_info=True)
+            except (store.StoreError, OSError, ValueError, TypeError) as error:
+                log.warning(
+                    "%s: its rows are damaged since; %s is without them: %s", section.camera, url, error,
+                    exc_info=_untold(error),
+                )  # fmt: skip
                 continue
             if len(table):  # none where they were removed since
                 writer.write_table(table, row_group_size=len(table))

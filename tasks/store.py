@@ -49,6 +49,10 @@ class StoreError(RuntimeError):
     """The store holds something that does not fit; the message names the object and the next step."""
 
 
+SAID = (StoreError, OSError)
+"""Errors whose message names object, cause and next step: a traceback tells nobody more. StorageError is an OSError."""
+
+
 class HashingStore(WrapperStore[Store]):
     """A Zarr store to write whole chunks to, through `tasks.storage`, which retries and writes them atomically.
 
@@ -265,10 +269,17 @@ def quality_url(run_url: str) -> str:
     return storage.join(run_url, "quality.parquet")
 
 
-def read_quality(run_url: str) -> pd.DataFrame:
-    """All quality rows of a published run, none for a night without a frame. Raises StoreError if damaged."""
+def read_quality(run_url: str, frames: int = 0) -> pd.DataFrame:
+    """All quality rows of a published run, none for a night without a frame.
+
+    Args:
+        frames: that the night has, where that is known: of a night that has some, no rows are damage.
+
+    Raises:
+        StoreError: if they are damaged.
+    """
     url = quality_url(run_url)
-    if not storage.exists(url):
+    if not frames and not storage.exists(url):
         return pd.DataFrame(columns=["slot", "time_ns"])
     return _read_table(url, "remove the night's manifest.json and run the night again")
 

@@ -99,9 +99,10 @@ def restore_clip(
     """Restore one video file into another: same size and shape, timestamps, frame rate and audio, as H.264.
 
     Audio is copied, or turned into AAC where the target's container can't hold it as it is. Damage costs the frames
-    that it hit; one timestamp that stands far outside of its neighbours costs none and moves no other. The target
-    appears when it is whole. `progress` is told (frames done, frames expected or 0). Frames that follow each other are
-    restored with a memory (`lednet.video`), or with `frame_wise` each on its own.
+    that it hit; one timestamp that stands far outside of its neighbours costs none and moves no other. Frames whose
+    times go back by less than two seconds are left out, and told. The target appears when it is whole. `progress` is
+    told (frames done, frames expected or 0). Frames that follow each other are restored with a memory
+    (`lednet.video`), or with `frame_wise` each on its own.
 
     Returns:
         The number of frames.
@@ -296,7 +297,7 @@ class _Picture:
         self.by_decoding = by_decoding_time(container, source)
         self.target: VideoStream | None = None
         """None before the first frame: nothing may be written till then."""
-        self.count = 0
+        self.count = self.lost = 0
         self._delay = 0
         self._kept: VideoFrame | None = None
 
@@ -307,6 +308,12 @@ class _Picture:
     def end(self) -> list[Any]:
         """What is kept, and what the target's encoder still holds."""
         last = self._next(None)
+        if self.lost:
+            log.warning(
+                "%d frames are left out, whose times are not after those before them: a clock was set back, or files "
+                "were put together; restore such files one by one",
+                self.lost,
+            )
         return [*last, *self.target.encode(None)] if self.target is not None else last
 
     def _next(self, frame: VideoFrame | None) -> list[Any]:
@@ -318,7 +325,10 @@ class _Picture:
             self.target = self._begin(before)
         coming = None if frame is None else self._stamp(frame)
         pts = self.times.place(self._stamp(before), self.pace, coming)
-        return [] if pts is None else self._restored(before, pts, self.target)
+        if pts is None:
+            self.lost += 1
+            return []
+        return self._restored(before, pts, self.target)
 
     def _begin(self, first: VideoFrame) -> VideoStream:
         self._delay = (first.dts or 0) if self.by_decoding else 0

@@ -90,6 +90,16 @@ def test_bad_input_ends_with_1_and_says_what_is_wrong_without_a_traceback(
     assert "starting" not in result.stderr
 
 
+@pytest.mark.parametrize("command", ["report", "evaluate"])
+def test_a_store_that_is_not_there_is_no_night_of_which_nothing_was_restored(
+    command: str, lednet_here: Run, site: Path, tmp_path: Path
+) -> None:
+    result = lednet_here(command, "2026-01-15", "--site", str(site), "--store", str(tmp_path / "nas"))
+    assert result.returncode == 1
+    assert f"store {tmp_path}/nas: not there; mount it" in result.stderr
+    assert "starting" not in result.stderr
+
+
 def test_an_unknown_camera_is_told_before_anything_starts(lednet_here: Run, site: Path) -> None:
     result = lednet_here("enhance", "2026-01-15", *where(site), "--camera", "moon")
     assert result.returncode == 1

@@ -152,6 +152,7 @@ def test_a_run_that_starts_days_late_does_the_night_that_it_was_due_for(server: 
     from flows.evaluate import report
 
     site = make_site(tmp_path)
+    site.folder.mkdir()
     (tmp_path / "cameras.toml").write_text(one_camera(site.settings.checkpoint))
     places = {"site": str(tmp_path / "cameras.toml"), "store_url": site.store}
     late: Any = Scheduled(scheduled_time=datetime(2026, 1, 16, 6, 5, tzinfo=ZoneInfo("UTC")))
@@ -235,6 +236,14 @@ def test_a_schedule_without_a_slug_is_refused_for_no_edit_could_replace_it(tmp_p
     file = tmp_path / "mine.yaml"
     file.write_text('deployments: [{name: nights, schedules: [{cron: "5 6 * * *"}]}]')
     with temporary_settings({PREFECT_API_URL: NOBODY}), pytest.raises(engine.EngineError, match="nights has no `slug`"):
+        deploy.deploy(file)
+
+
+def test_two_deployments_of_one_name_are_refused_for_one_would_lose_its_schedules(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    nightly = [f'{{name: nightly, schedules: [{{slug: {slug}, cron: "5 6 * * *"}}]}}' for slug in ("night", "morning")]
+    file.write_text(f"deployments: [{', '.join(nightly)}]")
+    with temporary_settings({PREFECT_API_URL: NOBODY}), pytest.raises(engine.EngineError, match="nightly stands twice"):
         deploy.deploy(file)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,6 +19,15 @@ from tests.tasks.made_facts import made_row
 from tests.tasks.report_example import manifest
 
 NIGHT = "2026-03-01"
+SITE = """
+[[camera]]
+id = "pit"
+name = "Pit"
+scene = "outdoor"
+timezone = "UTC"
+pattern = "pit/%Y.mp4"
+rate = 5
+"""
 
 
 @pytest.fixture
@@ -124,3 +135,25 @@ def test_a_damaged_manifest_of_a_camera_that_is_no_longer_described_costs_no_rep
     storage.write(stored.manifest_url(store, "old", NIGHT), stored.sealed(night) if damage == "camera" else b"none")
     evaluate.draw(NIGHT, site, store, [], {})
     assert set(verdicts(tmp_path)) == {"pit", "hall", "gate"}
+
+
+def test_a_copy_of_a_cameras_folder_is_told_and_counts_for_no_second_camera(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = storage.normalise(str(tmp_path))
+    published(store, "pit")
+    shutil.copytree(tmp_path / "enhanced/pit", tmp_path / "enhanced/pit.bak")
+    evaluate.draw(NIGHT, site, store, [], {})
+    cameras = pd.read_csv(tmp_path / "reports" / NIGHT / "cameras.csv")["camera"].tolist()
+    assert sorted(cameras) == ["gate", "hall", "pit"]
+    assert "pit.bak" in caplog.text
+    assert "it is that of pit; name the folder so" in caplog.text
+
+
+@pytest.mark.parametrize("flow", [evaluate.evaluate, evaluate.report], ids=["evaluate", "report"])
+def test_a_store_that_is_not_there_gets_no_report_of_nights_that_nobody_restored(flow: Any, tmp_path: Path) -> None:
+    described = tmp_path / "cameras.toml"
+    described.write_text(SITE)
+    with pytest.raises(FileNotFoundError, match="nas: not there; mount it"):
+        flow.fn(NIGHT, str(described), str(tmp_path / "nas"))
+    assert not (tmp_path / "nas").exists()

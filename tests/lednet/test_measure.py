@@ -65,6 +65,17 @@ def test_equal_pictures_give_valid_json(pictures: dict[str, str], capsys: pytest
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["after"]["psnr"] is None
 
 
+def test_a_picture_that_is_too_small_for_a_figure_has_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = str(tmp_path / "small.png")
+    cv2.imwrite(small, np.full((8, 8, 3), 90, np.uint8))
+    assert main([small, small, "--reference", small, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["after"]["ssim"], told["after"]["mae"]) == (None, 0)
+    assert "SSIM needs sides of at least 11 px, not 8x8" in told["not_computed"]
+
+
 def test_a_file_that_is_no_picture_is_an_error_that_names_it(
     pictures: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -191,6 +191,15 @@ def test_a_clip_that_is_too_short_is_told(tmp_path: Path) -> None:
         read_stretch(filmed(tmp_path / "short.mkv"), 0, 20, 320)
 
 
+@pytest.mark.parametrize(("option", "value"), [("--frames", "0"), ("--width", "2"), ("--first", "-5")])
+def test_a_number_that_nothing_can_be_measured_by_is_refused_by_name(
+    option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filmed(tmp_path / "fixed_gate.mkv", frames=11)
+    assert main([str(tmp_path), option, value]) == 1
+    assert f"{option} {value}: must be" in capsys.readouterr().err
+
+
 def test_both_ways_are_told_for_every_kind_of_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("fixed_gate", "a", "b"):
         filmed(tmp_path / f"clips/{name}.mkv", frames=11)

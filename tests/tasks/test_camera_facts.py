@@ -224,16 +224,32 @@ def scene(shift: int = 0, count: int = 30) -> Frames:
     return (still + rng.normal(0, 3, (count, *still.shape[1:]))).clip(0, 255).astype(np.uint8)
 
 
-def test_a_broken_night_stops_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_broken_night_stops_no_other(harm: str, tmp_path: Path) -> None:
     site = two_nights(tmp_path, pictures(20), pictures(20))
-    run = Path(site.manifest()["frames_url"].removeprefix("file://")).parent
-    (run / "quality.parquet").write_bytes(b"damaged")
+    rows = Path(site.manifest()["frames_url"].removeprefix("file://")).parent / "quality.parquet"
+    rows.write_bytes(b"damaged")
+    if harm == "gone":  # which is no night without a frame
+        rows.unlink()
     outcomes = camera_facts(job(site, NIGHT, NEXT, "2026-01-17"))
     assert [(o.night, o.status) for o in outcomes] == [
         (NIGHT, "failed"), (NEXT, "written"), ("2026-01-17", "not published"),
     ]  # fmt: skip
     assert "quality.parquet" in outcomes[0].reason
     assert read_facts(site.store)["night"].tolist() == [NEXT]
+
+
+@pytest.mark.parametrize(("harm", "traced"), [("damage", False), ("a mistake of ours", True)])
+def test_a_night_that_says_what_is_wrong_with_it_needs_no_traceback(
+    site: Site, harm: str, traced: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> pd.DataFrame:
+        raise AttributeError(harm) if traced else store.StoreError(harm)
+
+    monkeypatch.setattr(store, "read_quality", fails)
+    (outcome,) = camera_facts(job(site))
+    assert outcome.reason == harm
+    assert ("Traceback" in caplog.text) == traced
 
 
 def test_a_frozen_night_is_measured_as_such(tmp_path: Path) -> None:

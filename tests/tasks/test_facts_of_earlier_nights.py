@@ -61,7 +61,7 @@ def test_figures_of_the_synthesised_night_are_not_taken_from_beyond_the_history(
 
 def test_a_camera_is_called_as_the_site_calls_it_today(job: FactsJob, monkeypatch: pytest.MonkeyPatch) -> None:
     none = pd.DataFrame({"slot": [], "time_ns": [], "before_jpeg": []})
-    monkeypatch.setattr(store, "read_quality", lambda _: none)
+    monkeypatch.setattr(store, "read_quality", lambda *_: none)
     monkeypatch.setattr(camera_facts, "kept_pictures", lambda *_: none)
     manifest = {
         "camera": {"id": "pit", "name": "Old pit", "scene": "indoor", "timezone": "UTC", "rate": "5"},

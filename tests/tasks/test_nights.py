@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.nights import night_bounds, night_date, night_range
+from tasks.nights import night_before, night_bounds, night_date, night_range
 from tests.tasks.night import CAMERA
 
 SHANGHAI = replace(CAMERA, timezone="Asia/Shanghai", start="18:00", end="06:00")
@@ -31,6 +31,14 @@ def at(text: str, zone: str = "Asia/Shanghai") -> datetime:
 )
 def test_the_last_night_is_the_latest_that_has_ended(now: str, night: str) -> None:
     assert night_date("last", [SHANGHAI], at(now)) == night
+
+
+@pytest.mark.parametrize(
+    ("night", "days", "before"),
+    [("2026-03-01", 1, "2026-02-28"), ("0001-01-15", 59, "0001-01-01"), ("2026-01-15", 10**9, "0001-01-01")],
+)
+def test_as_many_days_before_a_night_as_the_calendar_has(night: str, days: int, before: str) -> None:
+    assert night_before(night, days) == before
 
 
 def test_the_machines_zone_does_not_matter() -> None:

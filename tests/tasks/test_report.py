@@ -128,7 +128,9 @@ def test_writing_it_again_gives_the_same_page(site: Site) -> None:
 @pytest.mark.parametrize(
     "harm", ["manifest.json", "RUN/quality.parquet", "RUN/receipts/000001.parquet", "missing manifest"]
 )
-def test_a_camera_that_cannot_be_read_does_not_cost_the_others_their_report(site: Site, harm: str) -> None:
+def test_a_camera_that_cannot_be_read_does_not_cost_the_others_their_report(
+    site: Site, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = site.folder / "enhanced"
     shutil.copytree(folder / "pit", folder / "gate")
     run_url = site.plan().run_url.replace("/pit/", "/gate/")
@@ -149,6 +151,8 @@ def test_a_camera_that_cannot_be_read_does_not_cost_the_others_their_report(site
     assert table["status"].to_dict() == {"pit": "published", "gate": "damaged"}
     assert "run the night again" in page
     assert len(embedded(page)) == 6
+    assert f"gate, {NIGHT}: not in the report: file://" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def scene(seed: int, width: int = 640, noise: float = 12) -> Frames:

@@ -1,6 +1,6 @@
 """The report page in a real headless browser: no complaint, nothing loaded, working sliders, every width and scheme.
 
-Not covered: how it looks to the eye; docs/report.md says how to take the screenshots for that.
+Not covered: how it looks to the eye.
 """
 
 from __future__ import annotations

@@ -353,6 +353,8 @@ def test_settings_that_are_no_table_are_refused() -> None:
         ("health", "covered_flat", 95, "covered_flat must be 0 to 1"),
         ("health", "trend_confidence", 99.9, "trend_confidence must lie between 0 and 1, .* 0.999, not 99.9"),
         ("health", "model_confidence", 1, "model_confidence must lie between 0 and 1"),
+        ("health", "least_nights", 0, "least_nights must be 2 or more, not 0"),
+        ("health", "history_nights", 2, "history_nights = 2: must be no fewer than least_nights, which is 3"),
         ("synthesis", "frames", 0, "frames must be 1 or more, not 0"),
         ("synthesis", "width", 0, "width must be 32 or more, not 0"),
         ("synthesis", "least_brightness", 15, "least_brightness must be 0 to 1, .* 0.15, not 15"),

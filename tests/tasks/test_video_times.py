@@ -51,6 +51,18 @@ def test_clips_that_were_put_together_go_on_with_their_sound(tmp_path: Path, suf
         assert len(samples) / rate == pytest.approx(6.0, abs=0.2)
 
 
+def test_frames_that_are_left_out_since_their_times_go_back_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = [write_clip(tmp_path / f"{k}.ts", pictures(10, seed=k)).read_bytes() for k in range(2)]
+    source = tmp_path / "both.ts"
+    source.write_bytes(b"".join(parts))
+    done = restore(source, tmp_path / "out.mp4")
+    lost = len(decode(source)[1]) - done
+    assert lost > 0  # too short for its times to have begun anew
+    assert f"{lost} frames are left out, whose times are not after those before them" in caplog.text
+
+
 def need_every_frame_at_its_time(clip: Path) -> None:
     """100 frames at 10 a second."""
     times, frames = decode(clip)
