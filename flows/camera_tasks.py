@@ -76,7 +76,7 @@ def write_facts(jobs: Sequence[FactsJob], scheduler: str, resources: dict[str, i
 
 def _ends(future: Future[Any], within_s: float) -> bool:
     """Whether a future ends, well or not, within so many seconds."""
-    if future.done():
+    if future.done():  # type: ignore[no-untyped-call]
         return True
     try:
         wait([future], max(0.0, within_s))  # type: ignore[no-untyped-call]
