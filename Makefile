@@ -30,10 +30,11 @@ help:
 demo: .venv/installed
 	$(BIN)/lednet demo demo
 
-# Two processes, each file in one of them; one thread each, so that they don't fight over the cores. In the order of the
-# folders, not by the number of tests: whole nights come early, and neither process waits long for the other at the end.
+# Three processes, each file in one of them: on two cores they take 40 s less than two would, and 0.8 GB more (7.5 GB at
+# most), since tests wait for servers and workers. One thread each, so that they don't fight over the cores. In the order
+# of the folders, not by the number of tests: whole nights come early, and none waits long for the others at the end.
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
